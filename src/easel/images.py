@@ -1,0 +1,56 @@
+"""Images to files: format, quality, and metadata that ordinary image readers show."""
+
+import json
+from pathlib import Path
+
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
+
+from easel import __version__
+from easel.plan import Plan
+
+PILLOW_FORMATS = {"webp": "WEBP", "jpg": "JPEG", "png": "PNG"}
+USER_COMMENT_ENCODING = b"UNICODE\0"  # EXIF 2.32, table 9: UTF-16 text follows
+
+
+def image_metadata(plan: Plan, k: int, weights_digest: str) -> dict[str, str | int | float]:
+    """What image k of a plan was made from, by the API's names."""
+    return {
+        "prompt": plan.prompt,
+        "negative_prompt": plan.negative_prompt,
+        "seed": plan.seeds[k],
+        "num_inference_steps": plan.num_inference_steps,
+        "guidance_scale": plan.guidance_scale,
+        "width": plan.width,
+        "height": plan.height,
+        "model": plan.model,
+        "weights": weights_digest,
+        "easel": __version__,
+    }
+
+
+def save_image(image: Image.Image, path: Path, quality: int, metadata: dict[str, str | int | float]) -> None:
+    """Write an RGB image; the format is the path's suffix (webp, jpg, png), quality 0 to 100 (png is lossless).
+
+    PNG carries one text entry per key; JPEG and WebP carry EXIF: the prompt as ImageDescription, "easel <version>" as
+    Software, and all of the metadata as JSON in UserComment. Raises OSError when the disk is full.
+    """
+    kind = PILLOW_FORMATS[path.suffix.removeprefix(".")]
+    if kind == "PNG":
+        info = PngInfo()
+        for key, value in metadata.items():
+            info.add_itxt(key, str(value))
+        image.save(path, kind, pnginfo=info)
+        return
+    # Sharp edges on white are what emoji and lettering consist of: full colour resolution keeps their edges clean.
+    extra = {"subsampling": "4:4:4"} if kind == "JPEG" else {"method": 4}
+    image.save(path, kind, quality=quality, exif=exif(metadata), **extra)
+
+
+def exif(metadata: dict[str, str | int | float]) -> bytes:
+    tags = Image.Exif()
+    tags[ExifTags.Base.ImageDescription] = str(metadata["prompt"])
+    tags[ExifTags.Base.Software] = f"easel {metadata['easel']}"
+    text = json.dumps(metadata, ensure_ascii=False)
+    tags.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = USER_COMMENT_ENCODING + text.encode("utf-16-be")
+    return tags.tobytes()

@@ -1,0 +1,141 @@
+"""Inputs as `cog predict` takes them on the command line, cast to what a server's OpenAPI document asks for."""
+
+import base64
+import json
+import math
+import mimetypes
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from easel.errors import InputError
+
+
+def parse_inputs(pairs: Sequence[str]) -> dict[str, list[str]]:
+    """`name=value` arguments as {name: values}; one pair of double quotes around a value is dropped, as Cog does."""
+    inputs: dict[str, list[str]] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InputError(f"-i {pair}: expected name=value, as in -i seed=7.")
+        if len(value) >= 2 and value[0] == value[-1] == '"':
+            value = value[1:-1]
+        inputs.setdefault(name, []).append(value)
+    return inputs
+
+
+def read_json_inputs(text: str) -> dict[str, Any]:
+    """The value of `--json`: an object, or `@file` or `@-` (standard input) that holds one."""
+    source = text if text.startswith("@") else "--json"
+    if text == "@-":
+        text = sys.stdin.read()
+    elif source == text:
+        text = read_file("--json", text[1:], Path()).decode(errors="replace")
+    try:
+        inputs = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{source}: not JSON ({error}). Give an object, @file or @- for standard input.") from None
+    if not isinstance(inputs, dict):
+        raise InputError(f'{source}: expected an object of inputs, as in {{"prompt": "a red apple"}}.')
+    return inputs
+
+
+def cast_inputs(inputs: Mapping[str, list[str]], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts from `-i` as the JSON types of the server's OpenAPI document, which takes no text for a number."""
+    check_names(inputs, schema)
+    parts = schema["components"]["schemas"]
+    values, problems = {}, []
+    for name, texts in inputs.items():
+        try:
+            values[name] = cast_texts(name, texts, parts["Input"]["properties"][name], parts)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("\n".join(problems))
+    return values
+
+
+def check_names(inputs: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Refuse what the server would drop without a word, and what it would ask for only after loading the model."""
+    known = schema["components"]["schemas"]["Input"]
+    allowed = known.get("properties", {})
+    problems = [f"There is no input {name!r}." for name in inputs if name not in allowed]
+    problems += [f"The input {name!r} is missing." for name in known.get("required", []) if name not in inputs]
+    if problems:
+        raise InputError("\n".join([*problems, f"This model takes: {', '.join(allowed)}."]))
+
+
+def cast_texts(name: str, texts: list[str], described: Mapping[str, Any], parts: Mapping[str, Any]) -> Any:
+    """All values given for one name; a list may be one JSON list or the name repeated."""
+    described = resolve_type(described, parts)
+    if described.get("type") != "array":
+        if len(texts) > 1:
+            raise InputError(f"{name}: given {len(texts)} times, but it takes one value.")
+        return cast_text(name, texts[0], described.get("type"))
+    if len(texts) == 1 and texts[0].startswith("["):
+        return cast_text(name, texts[0], "array")
+    item_type = resolve_type(described.get("items", {}), parts).get("type")
+    return [cast_text(name, text, item_type) for text in texts]
+
+
+def resolve_type(described: Mapping[str, Any], parts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of an OpenAPI description that holds its `type`: choices stand behind a `$ref`, optionals in `anyOf`."""
+    if "$ref" in described:
+        return resolve_type(parts[described["$ref"].rsplit("/", 1)[-1]], parts)
+    options = [option for key in ("allOf", "anyOf", "oneOf") for option in described.get(key, [])]
+    found = [resolve_type(option, parts) for option in options]
+    return next((option for option in found if option.get("type", "null") != "null"), described)
+
+
+def cast_text(name: str, text: str, json_type: str | None) -> Any:
+    if text.startswith("@"):
+        return encode_file(name, text[1:], Path())
+    try:
+        match json_type:
+            case "integer":
+                return int(text)
+            case "number":
+                return parse_number(text)
+            case "boolean":
+                return {"true": True, "false": False}[text.lower()]
+            case "array" | "object":
+                return json.loads(text)
+            case _:
+                return text
+    except (ValueError, KeyError):
+        wanted = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
+        raise InputError(
+            f"{name}: {text!r} is not {wanted.get(json_type or '', 'JSON')}. Leave the input out for its default."
+        ) from None
+
+
+def parse_number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("JSON has no infinity and no NaN")
+    return int(value) if value.is_integer() else value
+
+
+def encode_files(inputs: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """JSON inputs with every `@file` text replaced by that file, as `cog predict --json` does it."""
+    return {
+        name: encode_file(name, value[1:], folder) if isinstance(value, str) and value.startswith("@") else value
+        for name, value in inputs.items()
+    }
+
+
+def encode_file(name: str, path: str, folder: Path) -> str:
+    media_type = mimetypes.guess_type(path, strict=False)[0] or "application/octet-stream"
+    return f"data:{media_type};base64,{base64.b64encode(read_file(name, path, folder)).decode()}"
+
+
+def read_file(name: str, path: str, folder: Path) -> bytes:
+    full_path = folder / Path(path).expanduser()
+    try:
+        return full_path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{name}: cannot read {str(full_path)!r} ({error.strerror}). A value that begins with @ names a file; for "
+            "a text that begins with @, put a space before it."
+        ) from None

@@ -1,0 +1,129 @@
+"""Runs a Plan on Components: encode the prompt, denoise, decode. The two flows of the house meet here and only here."""
+
+import io
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from easel.loader import Components
+from easel.plan import Plan
+
+
+@dataclass
+class Timings:
+    """Seconds spent in each phase of one request, added up over its images."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, phase: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - began
+
+    def __str__(self) -> str:
+        return ", ".join(f"{phase} {seconds:.3f} s" for phase, seconds in self.seconds.items())
+
+
+class LineWriter(io.TextIOBase):
+    """Gives every state of a progress bar a line of its own.
+
+    Replicate's clients look for the newest bar at the beginning of a line of the logs; carriage returns would hide all
+    but the first state.
+    """
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        line = text.strip("\r\n ")
+        if line:
+            self.stream.write(line + "\n")
+            self.stream.flush()
+        return len(text)
+
+
+@torch.inference_mode()
+def run_plan(plan: Plan, components: Components, timings: Timings, log: TextIO | None = None) -> Iterator[Image.Image]:
+    """Yield the plan's images in order, each (plan.width x plan.height) RGB.
+
+    Images run one after another, each with batch size 1 and a CPU generator of its own seed: image k is then, bit for
+    bit, the only image of a request for that seed. A batch would choose other kernels and round differently, and a
+    model that is bound by compute gains nothing from one. The bar on `log` (default: standard error) counts the
+    denoising steps of all images. Closing the iterator, or an exception anywhere, ends the work at once; nothing of
+    `components` is changed at any time.
+    """
+    log = log or sys.stderr
+    pipeline = components.new_pipeline()
+    pipeline.set_progress_bar_config(disable=True)
+    with timings.measure("encode_prompt"):
+        embeds = encode_prompt(pipeline, plan, components.model.max_prompt_tokens, log)
+    bar = tqdm(
+        total=plan.num_inference_steps * len(plan.seeds),
+        file=LineWriter(log),
+        mininterval=0.2,  # seconds; a fast model would fill the logs otherwise
+        ncols=80,
+        ascii=False,
+    )
+    with bar:
+        for seed in plan.seeds:
+            with timings.measure("denoise"):
+                latents = denoise(pipeline, plan, seed, embeds, bar)
+            with timings.measure("decode"):
+                image = decode(pipeline, latents)
+            yield image
+
+
+def encode_prompt(pipeline: Any, plan: Plan, max_tokens: int, log: TextIO) -> dict[str, list[torch.Tensor]]:
+    """The pipeline's arguments `prompt_embeds` and `negative_prompt_embeds`: one tensor (tokens, width) each."""
+    guided = plan.guidance_scale > 0
+    warn_of_truncation(pipeline.tokenizer, plan, max_tokens, log)
+    positive, negative = pipeline.encode_prompt(
+        plan.prompt,
+        do_classifier_free_guidance=guided,
+        negative_prompt=plan.negative_prompt,
+        max_sequence_length=max_tokens,
+    )
+    return {"prompt_embeds": positive, "negative_prompt_embeds": negative if guided else None}
+
+
+def warn_of_truncation(tokenizer: Any, plan: Plan, max_tokens: int, log: TextIO) -> None:
+    for name, text in (("prompt", plan.prompt), ("negative_prompt", plan.negative_prompt)):
+        count = len(tokenizer(text, truncation=False, verbose=False).input_ids)
+        if count > max_tokens:
+            log.write(f"warning: {name} has {count} tokens; the last {count - max_tokens} are ignored.\n")
+
+
+def denoise(pipeline: Any, plan: Plan, seed: int, embeds: dict[str, Any], bar: tqdm) -> torch.Tensor:
+    """Latents (1, channels, height / 8, width / 8) of one image, in `plan.num_inference_steps` steps."""
+
+    def step_done(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        bar.update()
+        return tensors
+
+    return pipeline(
+        **embeds,
+        width=plan.width,
+        height=plan.height,
+        num_inference_steps=plan.num_inference_steps,
+        guidance_scale=plan.guidance_scale,
+        generator=torch.Generator("cpu").manual_seed(seed),
+        callback_on_step_end=step_done,
+        output_type="latent",
+    ).images
+
+
+def decode(pipeline: Any, latents: torch.Tensor) -> Image.Image:
+    vae = pipeline.vae
+    latents = latents.to(vae.dtype) / vae.config.scaling_factor + vae.config.shift_factor
+    pixels = vae.decode(latents, return_dict=False)[0]
+    return pipeline.image_processor.postprocess(pixels, output_type="pil")[0]

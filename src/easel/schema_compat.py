@@ -1,0 +1,76 @@
+"""Which changes of the published document break a caller that worked before.
+
+The rules follow replicate/cog-safe-push (`cog_safe_push/schema.py`): an input may not go, become required, change its
+type, tighten a limit or lose a choice, and the output may not change. A new optional input, a wider limit, a new
+choice, another default or description is fine.
+"""
+
+_TIGHTER_WHEN_HIGHER = ("minimum", "minLength")
+_TIGHTER_WHEN_LOWER = ("maximum", "maxLength")
+_TYPE_KEYS = ("type", "format", "items")
+_DESCRIPTIVE = ("title", "description")
+
+
+def breaking_changes(old: dict, new: dict) -> list[str]:
+    """A sentence for each thing that callers of the OpenAPI document `old` may rely on and `new` takes away."""
+    before, after = _inputs(old), _inputs(new)
+    required_before, required_after = _required(old), _required(new)
+    changes = [f"{name}: the input is gone" for name in before if name not in after]
+    for name in after:
+        if name in required_after and name not in required_before:
+            changes.append(f"{name}: {'is now required' if name in before else 'a new input is required'}")
+    for name in before:
+        if name in after:
+            changes += [f"{name}: {change}" for change in _input_changes(before[name], after[name])]
+    if _output(old) != _output(new):
+        changes.append(f"output: was {_output(old)} and is {_output(new)}")
+    return changes
+
+
+def _input_changes(old: dict, new: dict) -> list[str]:
+    changes = []
+    if _type(old) != _type(new):
+        changes.append(f"the type was {_type(old)} and is {_type(new)}")
+    if old.get("nullable") and not new.get("nullable"):
+        changes.append("null is no longer accepted")
+    for key in _TIGHTER_WHEN_HIGHER + _TIGHTER_WHEN_LOWER:
+        was, now = old.get(key), new.get(key)
+        if now is not None and (was is None or (now > was if key in _TIGHTER_WHEN_HIGHER else now < was)):
+            changes.append(f"{key} was {'open' if was is None else was} and is {now}")
+    for key in ("pattern", "x-cog-accept"):
+        if key in new and new[key] != old.get(key):
+            changes.append(f"{key} was {old.get(key, 'open')} and is {new[key]}")
+    if "enum" in new and "enum" not in old:
+        changes.append(f"any value was allowed and now only {new['enum']}")
+    elif "enum" in new:
+        lost = [choice for choice in old["enum"] if choice not in new["enum"]]
+        changes += [f"the choice {choice!r} is gone" for choice in lost]
+    return changes
+
+
+def _schemas(document: dict) -> dict:
+    return document.get("components", {}).get("schemas", {})
+
+
+def _inputs(document: dict) -> dict[str, dict]:
+    """The inputs by name, with the enum that Cog keeps in a schema of its own put back into its input."""
+    schemas = _schemas(document)
+    inputs = {}
+    for name, published in schemas.get("Input", {}).get("properties", {}).items():
+        merged: dict = {}
+        for part in published.get("allOf", []):
+            merged |= schemas.get(part.get("$ref", "").rpartition("/")[2], {})
+        inputs[name] = merged | published
+    return inputs
+
+
+def _required(document: dict) -> list[str]:
+    return _schemas(document).get("Input", {}).get("required", [])
+
+
+def _type(published: dict) -> str:
+    return " ".join(str(published[key]) for key in _TYPE_KEYS if key in published)
+
+
+def _output(document: dict) -> dict:
+    return {key: value for key, value in _schemas(document).get("Output", {}).items() if key not in _DESCRIPTIVE}

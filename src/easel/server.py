@@ -1,0 +1,154 @@
+"""Start a Cog server as a child process, wait until it is ready, stop it. No Docker.
+
+The child is Cog's own HTTP server; under it one worker runs `predict.py`. Both live in a session of their own, so that
+Ctrl-C in the terminal reaches only the parent, which then stops them in order. The worker dies with the server.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from easel.client import ServerError, call, plain_error
+from easel.schema import install_schema
+
+DEFAULT_MODEL = "emoji"  # The one that needs no download.
+LOOPBACK = "127.0.0.1"
+SETUP_TIMEOUT_S = 3600.0  # A first start may have tens of gigabytes to fetch.
+POLL_S = 0.05
+STOP_GRACE_S = 5.0  # SIGTERM lets a request in work end: after a cancel, at most one slow denoising step.
+LOG_TAIL_LINES = 15
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server. `log` holds what it wrote, or is None where that goes to this process's stderr."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: IO[bytes] | None = None
+
+
+@contextmanager
+def run_server(
+    root: Path,
+    port: int = 0,
+    *,
+    show_log: bool = False,
+    timeout: float = SETUP_TIMEOUT_S,
+    on_wait: Callable[[float], None] = lambda seconds: None,
+) -> Iterator[Server]:
+    """A READY server for `root/predict.py` on `port` of loopback (0: a free one), stopped on every way out.
+
+    `on_wait` is called with the seconds waited so far. Raises ServerError when the model does not get ready.
+    """
+    check_root(root)
+    port = choose_port(port)
+    install_schema(root)  # Without it Cog's server checks no input.
+    with tempfile.TemporaryFile() as log:
+        output = 2 if show_log else log
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cog.server.http", "--host", LOOPBACK],
+            cwd=root,
+            env=server_environment(port),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            server = Server(f"http://{LOOPBACK}:{port}", process, None if show_log else log)
+            wait_until_ready(server, timeout, on_wait)
+            yield server
+        finally:
+            stop(process)
+
+
+def check_root(root: Path) -> None:
+    if not (root / "predict.py").is_file():
+        raise ServerError(f"There is no predict.py in {root}. Name the folder that has it with --root.")
+
+
+def choose_port(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As Cog's server does: TIME_WAIT is no obstacle.
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise ServerError(
+                f"Port {port} cannot be used ({error.strerror}). Choose another with --port; 0 takes a free one."
+            ) from None
+        return probe.getsockname()[1]
+
+
+def server_environment(port: int) -> dict[str, str]:
+    """This process's environment, under which a caller's own settings win over the defaults here."""
+    defaults = {
+        "EASEL_MODEL": DEFAULT_MODEL,
+        "HF_HUB_OFFLINE": "1",  # What the model needs is in the repository or in Easel's own store.
+        "COG_LOG_LEVEL": "warning",  # What the model prints is still shown; the server's own steps are not.
+        "LOG_FORMAT": "console",
+        "NO_COLOR": "1",
+        "COG_THROTTLE_RESPONSE_INTERVAL": "0.1",  # Seconds between log webhooks; Cog's 0.5 makes a bar jump.
+    }
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    no_proxy = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
+    fixed = {
+        "PORT": str(port),
+        "COG_PREDICT_TYPE_STUB": "predict.py:Runner",
+        "PATH": path,  # Cog starts the worker with the first `python` on it.
+        "NO_PROXY": f"{no_proxy},{LOOPBACK}" if no_proxy else LOOPBACK,  # Else log webhooks go to a proxy.
+    }
+    return {**defaults, **os.environ, **fixed}
+
+
+def wait_until_ready(server: Server, timeout: float, on_wait: Callable[[float], None]) -> None:
+    started = time.monotonic()
+    while (waited := time.monotonic() - started) < timeout:
+        on_wait(waited)
+        health = {}
+        with suppress(ServerError):  # It does not listen yet.
+            health = call("GET", f"{server.url}/health-check")[1]
+        if server.process.poll() is not None:
+            raise setup_error(server, f"The server ended with exit code {server.process.returncode} while starting.")
+        match health.get("status"):
+            case "READY":
+                return
+            case "SETUP_FAILED" | "DEFUNCT" | "UNHEALTHY" as status:
+                reason = plain_error(health.get("setup", {}).get("logs", "").strip())
+                raise setup_error(server, f"The model could not be loaded ({status}): {reason}")
+        time.sleep(POLL_S)
+    raise setup_error(server, f"The model was not ready after {timeout:.0f} s. Allow more with --setup-timeout.")
+
+
+def setup_error(server: Server, sentence: str) -> ServerError:
+    tail = read_tail(server.log) if server.log else ""
+    return ServerError(f"{sentence}\nThe server's last lines:\n{tail}" if tail else sentence)
+
+
+def read_tail(log: IO[bytes]) -> str:
+    size = os.fstat(log.fileno()).st_size
+    # pread, because the server writes at the file position that a seek here would move.
+    text = os.pread(log.fileno(), 8192, max(0, size - 8192)).decode(errors="replace")
+    return "\n".join(f"  {line}" for line in text.splitlines()[-LOG_TAIL_LINES:])
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, a grace, then SIGKILL for the server and its worker: our own child only, by its process id."""
+    try:
+        process.terminate()
+        process.wait(STOP_GRACE_S)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:  # Also when a second Ctrl-C strikes the wait.
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

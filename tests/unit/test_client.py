@@ -1,0 +1,206 @@
+"""The grammar of `-i` and `--json`, the words of an error, the files: all that needs no server."""
+
+import base64
+import json
+
+import pytest
+
+from easel import cli, client
+from easel.errors import InputError
+from easel.inputs import cast_inputs, encode_files, parse_inputs, read_json_inputs
+
+SCHEMA = {
+    "components": {
+        "schemas": {
+            "Input": {
+                "required": ["prompt"],
+                "properties": {
+                    "prompt": {"type": "string"},
+                    "steps": {"type": "integer", "nullable": True},
+                    "scale": {"anyOf": [{"type": "null"}, {"type": "number"}]},
+                    "upscale": {"type": "boolean"},
+                    "ratio": {"allOf": [{"$ref": "#/components/schemas/ratio"}], "default": "1:1"},
+                    "levels": {"allOf": [{"$ref": "#/components/schemas/levels"}]},
+                    "image": {"type": "string", "format": "uri"},
+                    "lora_scales": {"type": "array", "items": {"type": "number"}},
+                    "options": {"type": "object"},
+                },
+            },
+            "ratio": {"type": "string", "enum": ["1:1", "16:9"]},
+            "levels": {"type": "integer", "enum": [1, 2]},
+        }
+    }
+}
+
+
+def cast(*pairs: str) -> dict:
+    return cast_inputs(parse_inputs(["prompt=x", *pairs]), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("steps=7", 7),
+        ("steps=0", 0),
+        ("scale=3.5", 3.5),
+        ("scale=3", 3),
+        ("upscale=true", True),
+        ("upscale=False", False),
+        ("ratio=16:9", "16:9"),
+        ("levels=2", 2),
+        ("lora_scales=0.5", [0.5]),
+        ("lora_scales=[0.5, 1]", [0.5, 1]),
+        ('options={"a": 1}', {"a": 1}),
+        ("image=https://example.com/a.png?b=c", "https://example.com/a.png?b=c"),
+    ],
+)
+def test_a_value_gets_the_type_that_the_server_asks_for(pair, value):
+    result = cast(pair)[pair.partition("=")[0]]
+    assert result == value
+    assert type(result) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a=b", "a=b"), ('"two words"', "two words"), ('"', '"'), ("", ""), ("7", "7"), ("true", "true")],
+)
+def test_a_prompt_is_text_whatever_it_looks_like(text, value):
+    inputs = parse_inputs([f"prompt={text}"])
+    assert cast_inputs(inputs, SCHEMA) == {"prompt": value}
+
+
+def test_a_repeated_name_is_a_list():
+    assert cast("lora_scales=0.5", "lora_scales=1")["lora_scales"] == [0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("steps=ten", "steps: 'ten' is not a whole number"),
+        ("steps=", "steps: '' is not a whole number"),
+        ("steps=1.5", "steps: '1.5' is not a whole number"),
+        ("scale=nan", "scale: 'nan' is not a number"),
+        ("upscale=1", "upscale: '1' is not true or false"),
+        ("options={", "options: '{' is not JSON"),
+        ("prompt=y", "prompt: given 2 times"),
+        ("image=@nowhere.png", "image: cannot read 'nowhere.png'"),
+    ],
+)
+def test_a_value_that_cannot_be_sent_is_named(pair, words):
+    with pytest.raises(InputError, match=words):
+        cast(pair)
+
+
+def test_all_wrong_values_are_named_together():
+    with pytest.raises(InputError, match=r"steps: .*\nupscale: "):
+        cast("steps=ten", "upscale=maybe")
+
+
+def test_unknown_and_missing_inputs_are_named_with_those_that_there_are():
+    with pytest.raises(InputError) as caught:
+        cast_inputs(parse_inputs(["promt=x"]), SCHEMA)
+    assert str(caught.value).splitlines() == [
+        "There is no input 'promt'.",
+        "The input 'prompt' is missing.",
+        "This model takes: prompt, steps, scale, upscale, ratio, levels, image, lora_scales, options.",
+    ]
+
+
+@pytest.mark.parametrize("pair", ["prompt", "=x", ""])
+def test_an_input_without_name_or_value_is_refused(pair):
+    with pytest.raises(InputError, match="expected name=value"):
+        parse_inputs([pair])
+
+
+def test_a_file_becomes_a_data_url(tmp_path):
+    path = tmp_path / "photo.webp"
+    path.write_bytes(b"picture")
+    assert cast(f"image=@{path}")["image"] == "data:image/webp;base64," + base64.b64encode(b"picture").decode()
+    assert encode_files({"image": "@photo.webp", "steps": 7}, tmp_path) == {
+        "image": cast(f"image=@{path}")["image"],
+        "steps": 7,
+    }
+
+
+def test_json_inputs_come_from_the_argument_a_file_or_standard_input(tmp_path, monkeypatch):
+    text = '{"prompt": "x", "steps": 7}'
+    path = tmp_path / "request.json"
+    path.write_text(text)
+    with path.open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        read = [read_json_inputs(source) for source in (text, f"@{path}", "@-")]
+    assert read == [json.loads(text)] * 3
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", "@nowhere.json"])
+def test_json_that_is_no_object_of_inputs_is_refused(text):
+    with pytest.raises(InputError, match=r"not JSON|expected an object|cannot read"):
+        read_json_inputs(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("Prediction failed: Prediction failed: InputError: width: too large.", "width: too large."),
+        ("Prediction failed: Prediction failed: ValueError: no", "ValueError: no"),
+        (
+            "worker setup failed: worker setup failed (slot 0016-45db): Setup failed: setup failed: SystemExit: no",
+            "SystemExit: no",
+        ),
+        ("worker setup failed: Setup failed: failed to load predictor: ImportError: a: b", "ImportError: a: b"),
+    ],
+)
+def test_an_error_is_shown_without_what_the_server_puts_before_it(text, plain):
+    assert client.plain_error(text) == plain
+
+
+def test_a_lost_worker_is_explained():
+    assert "lack of memory" in client.plain_error("Worker crashed")
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://127.0.0.1:5000/predictions", True),
+        ("http://localhost:5000", True),
+        ("http://[::1]:5000", True),
+        ("http://127.0.0.1.example.com", False),
+        ("https://example.com", False),
+        ("http://10.0.0.1", False),
+    ],
+)
+def test_only_this_machine_is_loopback(url, loopback):
+    assert client.is_loopback(url) is loopback
+
+
+def test_outputs_are_named_as_cog_names_them_and_replace_older_ones(tmp_path):
+    def data_url(kind: str, content: bytes) -> str:
+        return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+    folder = tmp_path / "new" / "folder"
+    client.save_output([data_url("webp", b"old")], folder, "output")
+    saved = client.save_output([data_url("webp", b"1"), data_url("jpeg", b"2")], folder, "output")
+    single = client.save_output(data_url("png", b"3"), folder, "apple")
+    assert [*saved, single] == [str(folder / name) for name in ("output.0.webp", "output.1.jpg", "apple.png")]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "output.0.webp": b"1",
+        "output.1.jpg": b"2",
+        "apple.png": b"3",
+    }
+    assert client.save_output("https://example.com/a.png", folder, "output") == "https://example.com/a.png"
+
+
+def test_a_log_that_arrives_late_is_not_shown_twice():
+    shown: list[str] = []
+    feed = client.LogFeed(shown.append)
+    for logs in ("a\n", "a\nb\nc\n", "a\nb\n", "a\nb\nc\nd\n"):
+        feed.add(logs)
+    assert shown == ["a\n", "b\nc\n", "d\n"]
+
+
+def test_a_piped_log_shows_each_bar_as_it_began_and_as_it_ended(capsys):
+    view = cli.LogView()
+    for text in ("seed 7\n\r 0%|  | 0/4", "\r25%|# | 1/4", "\r50%|##| 2/4\r75%|##| 3/4", "\r100%|##| 4/4\n", "done"):
+        view.write(text)
+    view.close()
+    assert capsys.readouterr().err.splitlines() == ["seed 7", "0%|  | 0/4", "100%|##| 4/4", "done"]
