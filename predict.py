@@ -25,7 +25,7 @@ from easel.request import Request
 class Runner(BaseRunner):
     def setup(self) -> None:
         """Load the model's verified weights into memory, once, before the first request."""
-        model = load_model(LocalPath(__file__).parent / "weights" / os.environ.get("EASEL_MODEL", "emoji"))
+        model = load_model(LocalPath(__file__).parent / "weights" / (os.environ.get("EASEL_MODEL") or "emoji"))
         self.components = load_components(model, default_device())
         self.outputs: tempfile.TemporaryDirectory | None = None
 

@@ -24,6 +24,7 @@ from recipes.emoji import data
 
 HERE = Path(__file__).parent
 NAMES, NAMES_SEED = 200, 2026
+RESULTS = "evaluation.json"  # in data.WORK, for the model card
 
 
 class NoLog:
@@ -87,22 +88,20 @@ def main() -> None:
     if options.grid:
         prompts = (HERE / "grid.txt").read_text().splitlines()
         grid(draw(components, prompts, seed=1)).save(options.grid)
-    print(
-        json.dumps(
-            {
-                "icons": len(icons),
-                "names": NAMES,
-                "top1": float((of_names < 1).mean()),
-                "top5": float((of_names < 5).mean()),
-                "synonyms": len(synonyms),
-                "synonyms_top1": float((of_synonyms < 1).mean()),
-                "synonyms_top5": float((of_synonyms < 5).mean()),
-                "steps": components.model.num_inference_steps,
-                "guidance_scale": components.model.guidance_scale,
-                "weights": components.digest,
-            }
-        )
-    )
+    results = {
+        "icons": len(icons),
+        "names": NAMES,
+        "top1": float((of_names < 1).mean()),
+        "top5": float((of_names < 5).mean()),
+        "synonyms": len(synonyms),
+        "synonyms_top1": float((of_synonyms < 1).mean()),
+        "synonyms_top5": float((of_synonyms < 5).mean()),
+        "steps": components.model.num_inference_steps,
+        "guidance_scale": components.model.guidance_scale,
+        "weights": components.digest,
+    }
+    (data.WORK / RESULTS).write_text(json.dumps(results))
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

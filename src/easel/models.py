@@ -42,7 +42,7 @@ def load_model(folder: Path) -> Model:
         raise WeightsError(f"There is no model {folder.name!r}: {path} does not exist. Models here: {known}.")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise WeightsError(f"{path} must hold keys and values.")
@@ -64,8 +64,22 @@ def key_problems(values: dict[str, Any]) -> list[str]:
         if key not in values:
             problems.append(f"missing key {key!r}")
         elif not is_a(values[key], types[key]):
-            kind = "a mapping" if types[key] == dict[str, str] else f"of type {types[key].__name__}"
+            kind = "a mapping of text to text" if types[key] == dict[str, str] else f"of type {types[key].__name__}"
             problems.append(f"{key} must be {kind}, not {values[key]!r}")
+    return problems or value_problems(values)
+
+
+def value_problems(values: dict[str, Any]) -> list[str]:
+    """What contradicts itself although every key has its type."""
+    problems = []
+    if "text" not in values["pipelines"] or "default" not in values["dtype"]:
+        problems.append("pipelines needs the key 'text' and dtype the key 'default'")
+    if not 0 < values["min_area"] <= values["native_area"] <= values["max_area"]:
+        problems.append("min_area, native_area and max_area must be above 0 and in this order")
+    if min(values["multiple"], values["num_inference_steps"], values["max_prompt_tokens"]) < 1:
+        problems.append("multiple, num_inference_steps and max_prompt_tokens must be at least 1")
+    if not 0 <= values["guidance_scale"] < float("inf"):
+        problems.append("guidance_scale must be 0 or more")
     return problems
 
 

@@ -50,7 +50,7 @@ def plan_request(request: Request, model: Model) -> Plan:
         output_format=request.output_format,
         output_quality=int(request.output_quality),
     )
-    return replace(plan, warnings=plan_warnings(request, plan))
+    return replace(plan, warnings=plan_warnings(request, plan, model.multiple))
 
 
 def plan_size(request: Request, model: Model) -> tuple[int, int]:
@@ -59,10 +59,13 @@ def plan_size(request: Request, model: Model) -> tuple[int, int]:
     return snap(request.width, model.multiple), snap(request.height, model.multiple)
 
 
-def plan_warnings(request: Request, plan: Plan) -> tuple[str, ...]:
+def plan_warnings(request: Request, plan: Plan, multiple: int) -> tuple[str, ...]:
     warnings = []
     if request.width is not None and (request.width, request.height) != (plan.width, plan.height):
-        warnings.append(f"{request.width} x {request.height} was rounded to {plan.width} x {plan.height} pixels.")
+        asked = f"{request.width:g} x {request.height:g}"
+        warnings.append(f"{asked} was rounded to {plan.width} x {plan.height} pixels, multiples of {multiple}.")
+    if request.width is not None and request.aspect_ratio != Request.aspect_ratio:
+        warnings.append(f"aspect_ratio {request.aspect_ratio} is ignored, since width and height are given.")
     if request.negative_prompt and plan.guidance_scale == 0:
         warnings.append("negative_prompt has no effect with guidance_scale 0: raise guidance_scale to use it.")
     return tuple(warnings)

@@ -1,6 +1,7 @@
 """What a caller asked for, and every check of it. The truth; predict.py repeats it for Cog, a test holds them equal."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from easel.sizes import ASPECT_RATIOS, snap
 
 OUTPUT_FORMATS = ("webp", "jpg", "png")
 MAX_PROMPT_CHARACTERS = 5000  # two prompts of 4-byte characters and their copy fit JPEG's 64 KB of metadata
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # JSON writes 6 letters for each: too much for JPEG
 MAX_SEED = 2**32 - 1
 
 # Inclusive limits of the numbers, for every model. A model's own limits of area come on top.
@@ -55,8 +57,8 @@ def check_request(request: Request, model: Model) -> None:
         *(p for name, choices in CHOICES.items() for p in choice_problems(name, getattr(request, name), choices)),
         *(p for name, limits in LIMITS.items() for p in number_problems(name, getattr(request, name), limits)),
     ]
-    if not problems:
-        problems = size_problems(request, model)
+    if not any(number_problems(name, getattr(request, name), LIMITS[name]) for name in ("width", "height")):
+        problems += size_problems(request, model)
     if problems:
         raise InputError(" ".join(problems))
 
@@ -68,8 +70,8 @@ def text_problems(name: str, value: Any) -> list[str]:
         return ["prompt is empty: say what the picture should show."]
     if len(value) > MAX_PROMPT_CHARACTERS:
         return [f"{name} has {len(value)} characters; at most {MAX_PROMPT_CHARACTERS} are accepted: shorten it."]
-    if "\0" in value:
-        return [f"{name} contains a NUL character at position {value.index(chr(0))}: remove it."]
+    if found := CONTROL_CHARACTERS.search(value):
+        return [f"{name} contains the control character {ord(found[0]):#04x} at position {found.start()}: remove it."]
     try:
         value.encode()
     except UnicodeEncodeError as error:

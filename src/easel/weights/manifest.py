@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from easel.errors import WeightsError
 
 LOCK_NAME = "weights.lock"
-UNLOCKED = {LOCK_NAME, "model.yaml", "README.md"}  # hand-written or about the weights, not weights
+UNLOCKED = {LOCK_NAME, LOCK_NAME + ".tmp", "model.yaml", "README.md"}  # hand-written or about the weights, not weights
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Manifest:
         return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
 
 
-def parse_manifest(text: str, name: str = LOCK_NAME) -> Manifest:
+def parse_manifest(text: str | bytes, name: str = LOCK_NAME) -> Manifest:
     """Raises WeightsError for anything that is not a lock file, or names a path outside the model's folder."""
     try:
         files = tuple(LockedFile(**entry) for entry in json.loads(text)["files"])
@@ -52,7 +52,7 @@ def entry_problem(file: LockedFile) -> str | None:
     if not isinstance(file.path, str) or not isinstance(file.digest, str) or type(file.size) is not int:
         return f"{file} has a value of the wrong type"
     path = PurePosixPath(file.path)
-    if path.is_absolute() or ".." in path.parts or path == PurePosixPath(".") or "\\" in file.path:
+    if path.is_absolute() or ".." in path.parts or path == PurePosixPath(".") or re.search(r"[\\\x00-\x1f]", file.path):
         return f"path {file.path!r} leaves the model's folder"
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", file.digest):
         return f"digest {file.digest!r} of {file.path} is not sha256: and 64 hex digits"
@@ -63,18 +63,26 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / LOCK_NAME
     if not path.is_file():
         raise WeightsError(f"{path} is missing: the model's files cannot be proven. Restore it from the repository.")
-    return parse_manifest(path.read_text(encoding="utf-8"), str(path))
+    return parse_manifest(path.read_bytes(), str(path))
 
 
 def verify_files(manifest: Manifest, folder: Path) -> None:
-    """Presence first, then size, then digest of every file; all problems in one WeightsError."""
+    """Presence first, then size, then digest of every file, and none beside them; all problems in one WeightsError."""
     problems = [problem for file in manifest.files if (problem := file_problem(file, folder))]
+    listed = {file.path for file in manifest.files}
+    # A loader picks files by name: one that is not listed could be read instead of one that is.
+    problems += [f"{path} is not listed" for path in relative_paths(folder) if path not in listed]
     if problems:
         raise WeightsError(
-            f"{len(problems)} of {len(manifest.files)} files in {folder} are not the ones in {LOCK_NAME}: "
-            + "; ".join(problems)
-            + ". Restore them from the repository."
+            f"The files in {folder} are not the {len(manifest.files)} of {LOCK_NAME}: {'; '.join(problems)}. "
+            "Restore them from the repository."
         )
+
+
+def relative_paths(folder: Path) -> list[str]:
+    """All files of a model's folder that a lock lists, in order."""
+    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in paths if path not in UNLOCKED)
 
 
 def file_problem(file: LockedFile, folder: Path) -> str | None:
@@ -95,9 +103,11 @@ def digest_of(path: Path) -> str:
 
 def lock_folder(folder: Path) -> Manifest:
     """Write `folder/weights.lock` from the files that are there now."""
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and str(p.relative_to(folder)) not in UNLOCKED)
+    paths = relative_paths(folder)
+    if not paths:
+        raise WeightsError(f"There is no file to lock in {folder}.")
     manifest = Manifest(
-        tuple(LockedFile(p.relative_to(folder).as_posix(), p.stat().st_size, digest_of(p)) for p in paths)
+        tuple(LockedFile(path, (folder / path).stat().st_size, digest_of(folder / path)) for path in paths)
     )
     text = json.dumps({"files": [asdict(file) for file in manifest.files]}, indent=1) + "\n"
     temporary = folder / (LOCK_NAME + ".tmp")

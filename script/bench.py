@@ -1,0 +1,120 @@
+"""Measure the emoji model on this machine: a table for people, then one JSON line.
+
+    script/bench [request] [start] [--rounds N]
+
+request   one request over HTTP against the bare diffusers pipeline with the same weights, steps and size, by turns
+start     from process start to READY against `python -c "import torch"`, by turns
+
+Ratios are what counts: both sides are measured side by side in one run, and medians are taken. Absolute times differ
+from machine to machine.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from easel.client import predict
+from easel.models import load_model
+from easel.server import run_server
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MODEL = load_model(REPOSITORY / "weights" / "emoji")
+PROMPT = "a red apple"
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def median_of_turns(rounds: int, **sides: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of each side; the sides take turns, after one round to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in tqdm(range(rounds + 1), desc=" / ".join(sides), leave=False):
+        for name, work in sides.items():
+            times[name].append(seconds(work))
+    return {name: statistics.median(values[1:]) for name, values in times.items()}
+
+
+def bench_request(rounds: int) -> dict[str, float]:
+    import torch
+    from diffusers import ZImagePipeline
+
+    pipeline = ZImagePipeline.from_pretrained(MODEL.folder, dtype=torch.float32, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def bare() -> None:
+        pipeline(
+            PROMPT,
+            height=128,
+            width=128,
+            num_inference_steps=MODEL.num_inference_steps,
+            guidance_scale=MODEL.guidance_scale,
+            max_sequence_length=MODEL.max_prompt_tokens,
+            generator=torch.Generator("cpu").manual_seed(1),
+        )
+
+    with run_server(REPOSITORY, timeout=120) as server:
+
+        def over_http() -> None:
+            predict(server.url, {"prompt": PROMPT, "seed": 1}, lambda text: None)
+
+        times = median_of_turns(rounds, bare=bare, http=over_http)
+    return {
+        "request_bare_s": times["bare"],
+        "request_http_s": times["http"],
+        "request_overhead_s": times["http"] - times["bare"],
+        "request_overhead_allowed_s": 0.1 * times["bare"] + 0.02,
+    }
+
+
+def bench_start(rounds: int) -> dict[str, float]:
+    def to_ready() -> None:
+        with run_server(REPOSITORY, timeout=120):
+            ready.append(time.perf_counter())
+
+    ready: list[float] = []
+    python = [sys.executable, "-c"]
+    times: dict[str, list[float]] = {"torch": [], "easel": [], "ready": []}
+    for _ in tqdm(range(rounds + 1), desc="import torch / imports of the runner / READY", leave=False):
+        times["torch"].append(seconds(lambda: subprocess.run([*python, "import torch"], check=True)))
+        times["easel"].append(seconds(lambda: subprocess.run([*python, "import predict"], check=True, cwd=REPOSITORY)))
+        began = time.perf_counter()
+        to_ready()
+        times["ready"].append(ready[-1] - began)
+    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
+    return {
+        "start_import_torch_s": medians["torch"],
+        "start_import_runner_s": medians["easel"],
+        "start_ready_s": medians["ready"],
+        "start_ratio": medians["ready"] / medians["torch"],
+        "start_ratio_allowed": 3.0,
+    }
+
+
+BENCHES = {"request": bench_request, "start": bench_start}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", choices=[*BENCHES, []], help="default: all")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each (%(default)s)")
+    options = parser.parse_args()
+    results: dict[str, float] = {}
+    for name in options.what or BENCHES:
+        results |= BENCHES[name](options.rounds)
+    for name, value in results.items():
+        print(f"{name:<28} {value:8.3f}")
+    print(json.dumps({"bench": "emoji", **{name: round(value, 4) for name, value in results.items()}}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""The inputs stand in `predict.py`, in `openapi.json` and in `request.py`; all three say the same."""
+
+import ast
+import json
+import math
+from dataclasses import MISSING, fields
+from pathlib import Path
+from types import NoneType
+from typing import get_args, get_type_hints
+
+import pytest
+
+from easel.errors import InputError
+from easel.models import Model
+from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, OPTIONAL, Request, check_request
+from easel.schema import read_runner
+from easel.schema_inputs import NO_DEFAULT
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNNER = {item.name: item for item in read_runner(ROOT / "predict.py").inputs}
+SCHEMAS = json.loads((ROOT / "openapi.json").read_text(encoding="utf-8"))["components"]["schemas"]
+PUBLISHED = SCHEMAS["Input"]["properties"]
+REQUEST = {field.name: field for field in fields(Request)}
+TYPES = get_type_hints(Request)
+TEXTS = ("prompt", "negative_prompt")
+JSON_TYPES = {"string": str, "integer": int, "number": float}
+ANY_SIZE = Model(  # whose own limits of area never strike
+    name="any-size",
+    title="Any size",
+    license="Apache-2.0",
+    source="nowhere",
+    pipelines={"text": "ZImagePipeline"},
+    dtype={"default": "float32"},
+    num_inference_steps=8,
+    guidance_scale=0.0,
+    native_area=1024**2,
+    min_area=64**2,
+    max_area=2048**2,
+    multiple=16,
+    max_prompt_tokens=512,
+    folder=Path("weights/any-size"),
+)
+
+
+def published(name):
+    """One input of `openapi.json`, with what stands behind its reference."""
+    described = dict(PUBLISHED[name])
+    for reference in described.pop("allOf", []):
+        described |= {k: v for k, v in SCHEMAS[reference["$ref"].rsplit("/", 1)[-1]].items() if k in ("type", "enum")}
+    return described
+
+
+def schema_accepts(name, value):
+    """JSON Schema's answer, for the keywords that our inputs use; a test below keeps this list whole."""
+    described = published(name)
+    if value is None:
+        return described.get("nullable", False)
+    kind = described["type"]
+    if isinstance(value, bool) or not isinstance(value, str if kind == "string" else int | float):
+        return False
+    if kind == "integer" and value % 1 != 0:
+        return False
+    if "enum" in described and value not in described["enum"]:
+        return False
+    size = len(value) if kind == "string" else value
+    low, high = ("minLength", "maxLength") if kind == "string" else ("minimum", "maximum")
+    return described.get(low, -math.inf) <= size <= described.get(high, math.inf)
+
+
+def check_accepts(name, value):
+    both_sides = {"width": 1024, "height": 1024} if name in ("width", "height") and value is not None else {}
+    try:
+        check_request(Request(**{"prompt": "a red apple", **both_sides, name: value}), ANY_SIZE)
+    except InputError:
+        return False
+    return True
+
+
+def beyond(name, limit, direction):
+    """The nearest value outside of a limit; for a fractional number also the nearest whole one."""
+    near = [math.nextafter(limit, limit + direction)] if name in FRACTIONAL else []
+    return [*near, limit + direction]
+
+
+def edges():
+    for name, (low, high) in LIMITS.items():
+        yield from ((name, limit, True) for limit in (low, high, float(low), float(high)))
+        yield from ((name, value, False) for value in (*beyond(name, low, -1), *beyond(name, high, 1)))
+    for name in TEXTS:
+        for letter in ("x", "\N{RED APPLE}"):  # length is counted in characters, not in bytes
+            yield name, letter * MAX_PROMPT_CHARACTERS, True
+            yield name, letter * (MAX_PROMPT_CHARACTERS + 1), False
+    yield from [("prompt", "x", True), ("prompt", "", False), ("negative_prompt", "", True)]
+    for name, choices in CHOICES.items():
+        yield from ((name, choice, True) for choice in choices)
+        yield from ((name, choice, False) for choice in ("", choices[0] + " ", choices[0].upper() + "0"))
+    for name in REQUEST:
+        yield name, None, name in OPTIONAL
+        yield name, True, False
+        yield name, 7 if TYPES[name] is str else "7", False
+    yield from ((name, LIMITS[name][0] + 0.5, name in FRACTIONAL) for name in LIMITS)
+
+
+def test_names_and_order_are_the_same():
+    assert list(REQUEST) == list(RUNNER) == list(PUBLISHED)
+    assert [described["x-order"] for described in PUBLISHED.values()] == list(range(len(REQUEST)))
+
+
+@pytest.mark.parametrize("name", REQUEST)
+def test_default_is_the_same(name):
+    default = REQUEST[name].default
+    if default is MISSING:
+        assert RUNNER[name].default is NO_DEFAULT
+        assert "default" not in PUBLISHED[name]
+    else:
+        for other in (RUNNER[name].default, PUBLISHED[name]["default"]):
+            assert (other, type(other)) == (default, type(default))
+
+
+def test_required_inputs_are_the_same():
+    required = [name for name, field in REQUEST.items() if field.default is MISSING]
+    assert required == [name for name, item in RUNNER.items() if item.required] == SCHEMAS["Input"]["required"]
+
+
+@pytest.mark.parametrize("name", REQUEST)
+def test_type_is_the_same(name):
+    kinds = set(get_args(TYPES[name]) or [TYPES[name]]) - {NoneType}
+    assert {RUNNER[name].type.name} == {kind.__name__ for kind in kinds}
+    assert not RUNNER[name].type.many
+    assert {JSON_TYPES[published(name)["type"]]} == kinds
+    assert (float in kinds) == (name in FRACTIONAL)
+
+
+@pytest.mark.parametrize("name", REQUEST)
+def test_optionality_is_the_same(name):
+    optional = name in OPTIONAL
+    assert (NoneType in get_args(TYPES[name])) == optional
+    assert RUNNER[name].type.optional == optional
+    assert published(name).get("nullable", False) == optional
+    assert (REQUEST[name].default is None) == optional
+
+
+@pytest.mark.parametrize("name", REQUEST)
+def test_limits_are_the_same(name):
+    limits = LIMITS.get(name, (None, None))
+    assert (RUNNER[name].ge, RUNNER[name].le) == limits
+    assert (published(name).get("minimum"), published(name).get("maximum")) == limits
+
+
+@pytest.mark.parametrize("name", REQUEST)
+def test_lengths_are_the_same(name):
+    lengths = {"prompt": (1, MAX_PROMPT_CHARACTERS), "negative_prompt": (None, MAX_PROMPT_CHARACTERS)}
+    expected = lengths.get(name, (None, None))
+    assert (RUNNER[name].min_length, RUNNER[name].max_length) == expected
+    assert (published(name).get("minLength"), published(name).get("maxLength")) == expected
+
+
+@pytest.mark.parametrize("name", REQUEST)
+def test_choices_are_the_same(name):
+    choices = CHOICES.get(name)
+    assert RUNNER[name].choices == choices
+    assert published(name).get("enum") == (list(choices) if choices else None)
+
+
+def test_every_input_has_a_check():
+    assert {*TEXTS, *CHOICES, *LIMITS} == set(REQUEST)
+    assert set(OPTIONAL) <= set(LIMITS)
+
+
+def test_schema_says_nothing_that_this_test_does_not_read():
+    read = {"type", "enum", "nullable", "default", "minimum", "maximum", "minLength", "maxLength"}
+    assert {key for name in PUBLISHED for key in published(name)} - read == {"title", "description", "x-order"}
+
+
+@pytest.mark.parametrize(("name", "value", "accepted"), list(edges()), ids=lambda part: ascii(part)[:24])
+def test_schema_and_check_agree_at_every_edge(name, value, accepted):
+    assert (schema_accepts(name, value), check_accepts(name, value)) == (accepted, accepted)
+
+
+def test_runner_hands_every_input_on_under_its_own_name():
+    tree = ast.parse((ROOT / "predict.py").read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Request"]
+    handed_on = [{keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords} for call in calls]
+    assert handed_on == [{name: name for name in REQUEST}]

@@ -1,0 +1,185 @@
+"""DESIGN rules 1 and 5: who may import what, and that importing does nothing else."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SRC = ROOT / "src"
+HEAVY = {"torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "cog", "coglet"}
+WITH_TORCH = {"easel.adapters", "easel.loader", "easel.pipeline", "easel.safety"}  # all others start in milliseconds
+RUNNERS = {"predict.py", "train.py"}
+CALLS_THAT_ONLY_MAKE_A_VALUE = {
+    "Input",
+    "MappingProxyType",
+    "Path",
+    "Path(__file__).resolve",
+    "field",
+    "frozenset",
+    "object",
+    "re.compile",
+}
+
+
+def module_name(path):
+    return ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
+
+
+FILES = {module_name(path): path for path in sorted(SRC.rglob("*.py"))}
+LIGHT = sorted(FILES.keys() - WITH_TORCH)
+
+
+def imports(path):
+    """Every module that a file names in an import, on whatever line, with the packages around it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: name the module in full"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names | {name.rpartition(".")[0] for name in names if name in FILES}
+
+
+def reached_from(module):
+    """All modules that a module of Easel imports, directly or through other modules of Easel."""
+    seen, waiting = set(), {module}
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        if name in FILES:
+            waiting |= imports(FILES[name]) - seen
+    return seen
+
+
+def packages(names):
+    return {name.partition(".")[0] for name in names}
+
+
+def is_name(target):
+    return isinstance(target, ast.Name) or all(isinstance(part, ast.Name) for part in target.elts)
+
+
+def statements_that_work(body):
+    """The statements that do more at import than to name modules, values, functions and classes."""
+    for node in body:
+        match node:
+            case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
+                continue
+            case ast.ClassDef():
+                yield from statements_that_work(node.body)
+                continue
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                values = [*node.args.defaults, *(value for value in node.args.kw_defaults if value)]
+            case ast.Assign(targets=[ast.Name() | ast.Tuple() as target], value=value) if is_name(target):
+                values = [value]
+            case ast.AnnAssign(target=ast.Name(), value=value):
+                values = [value] if value else []
+            case ast.If(test=test) if ast.unparse(test) in ("__name__ == '__main__'", "TYPE_CHECKING"):
+                continue
+            case _:
+                yield ast.unparse(node)
+                continue
+        calls = [part for value in values for part in ast.walk(value) if isinstance(part, ast.Call)]
+        if {ast.unparse(call.func) for call in calls} - CALLS_THAT_ONLY_MAKE_A_VALUE:
+            yield ast.unparse(node)
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_module_reaches_no_torch_and_no_cog(module):
+    assert packages(reached_from(module)) & HEAVY == set()
+
+
+def test_what_the_design_calls_light_is_among_the_modules_read():
+    light = "errors sizes request plan models weights.manifest schema inputs client console server cli images"
+    assert {f"easel.{name}" for name in light.split()} <= set(LIGHT)
+
+
+def test_imports_are_followed_through_easels_own_modules():
+    assert {"torch", "diffusers"} <= packages(reached_from("easel.pipeline"))
+    assert "easel.errors" in reached_from("easel.plan")
+
+
+def test_only_the_runner_and_the_trainer_import_cog():
+    files = [*ROOT.glob("*.py"), *SRC.rglob("*.py"), *(ROOT / "recipes").rglob("*.py")]
+    importers = {str(path.relative_to(ROOT)) for path in files if packages(imports(path)) & {"cog", "coglet"}}
+    assert importers == {name for name in RUNNERS if (ROOT / name).is_file()}
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_nothing_in_src_imports_the_runner_or_the_trainer(module):
+    assert packages(imports(FILES[module])).isdisjoint(name.removesuffix(".py") for name in RUNNERS)
+
+
+def test_importing_all_light_modules_loads_no_torch_and_changes_nothing():
+    program = f"""
+import json, os, sys, threading
+before = dict(os.environ)
+import {", ".join(LIGHT)}
+print(json.dumps([sorted(sys.modules), dict(os.environ) == before, threading.active_count()]))
+"""
+    path = os.pathsep.join([str(SRC), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}, timeout=60
+    )
+    modules, same_environment, threads = json.loads(done.stdout)  # and nothing else was printed
+    assert set(LIGHT) <= set(modules)
+    assert packages(modules) & HEAVY == set()
+    assert same_environment
+    assert threads == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("path", [*FILES.values(), *ROOT.glob("*.py")], ids=lambda path: str(path.relative_to(ROOT)))
+def test_file_does_no_work_at_import(path):
+    assert list(statements_that_work(ast.parse(path.read_text(encoding="utf-8")).body)) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "os.environ['HF_HUB_OFFLINE'] = '1'",
+        "os.environ.setdefault('HF_HUB_OFFLINE', '1')",
+        "logging.getLogger('diffusers').setLevel(40)",
+        "torch.backends.cudnn.benchmark = True",
+        "MODEL = load_model(Path('weights/emoji'))",
+        "TOKEN: str = os.environ.get('TOKEN')",
+        "NAMES = [path.name for path in Path('weights').iterdir()]",
+        "class Settings:\n    home = os.getcwd()",
+        "def run(token=os.environ.get('TOKEN')):\n    pass",
+        "def run(*, token=os.environ.get('TOKEN')):\n    pass",
+        "try:\n    import torch\nexcept ImportError:\n    torch = None",
+        "if sys.platform == 'linux':\n    import resource",
+        "for name in ('a', 'b'):\n    pass",
+        "LOW, os.environ['HIGH'] = '1', '2'",
+        "LOW = os.environ['HIGH'] = '1'",
+        "print()",
+        "del os.environ['HOME']",
+    ],
+)
+def test_work_at_import_is_noticed(statement):
+    assert list(statements_that_work(ast.parse(statement).body))
+
+
+def test_values_functions_and_classes_are_not_work():
+    text = """
+"text"
+import os
+LOW, HIGH = 0, 2**32 - 1
+PATTERN: re.Pattern = re.compile("a")
+ROOT = Path(__file__).resolve().parents[2]
+class Value:
+    name: str
+    sizes: dict = field(default_factory=dict)
+    def load(self, low=1, *, high=2):
+        return os.environ["HOME"]
+if __name__ == "__main__":
+    main()
+"""
+    assert list(statements_that_work(ast.parse(text).body)) == []

@@ -1,0 +1,221 @@
+"""Every check of a request: what is accepted, and that a refusal is a sentence that helps."""
+
+import math
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+
+from easel.errors import InputError
+from easel.models import Model
+from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, OPTIONAL, Request, check_request
+
+MODEL = Model(
+    name="tiny",
+    title="Tiny",
+    license="Apache-2.0",
+    source="nowhere",
+    pipelines={"text": "ZImagePipeline"},
+    dtype={"default": "float32"},
+    num_inference_steps=8,
+    guidance_scale=0.0,
+    native_area=128**2,
+    min_area=64**2,
+    max_area=192**2,
+    multiple=16,
+    max_prompt_tokens=64,
+    folder=Path("weights/tiny"),
+)
+WHOLE = sorted(LIMITS.keys() - set(FRACTIONAL))
+APPLE = "\N{RED APPLE}"  # 4 bytes in UTF-8, half a surrogate pair if it is cut in UTF-16
+
+
+def request(**changes):
+    return Request(**{"prompt": "a red apple", **changes})
+
+
+def sized(name, value):
+    """A value for one input; a side gets another one, so that nothing but the value can be wrong."""
+    other = {"width": "height", "height": "width"}.get(name)
+    return {name: value, other: 128} if other else {name: value}
+
+
+def refusal(**changes):
+    with pytest.raises(InputError) as caught:
+        check_request(request(**changes), MODEL)
+    return str(caught.value)
+
+
+def test_a_prompt_is_enough():
+    check_request(Request("a red apple"), MODEL)
+
+
+def test_a_request_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        request().seed = 1
+
+
+def test_nothing_is_checked_before_it_is_known_for_which_model():
+    assert request(width="wide", seed=-1) == Request("a red apple", width="wide", seed=-1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prompt": "x"},
+        {"prompt": "x" * MAX_PROMPT_CHARACTERS, "negative_prompt": APPLE * MAX_PROMPT_CHARACTERS},
+        {"prompt": f"{APPLE} ein Apfel, größer als 像素\n\ttwo lines"},
+        {"negative_prompt": ""},
+        {"negative_prompt": "  "},
+        {"width": 128, "height": 128, "aspect_ratio": "16:9"},
+        {"num_outputs": 4, "seed": 2**32 - 1},
+        {"guidance_scale": 0.1},
+        {"guidance_scale": 3},
+        *({name: None} for name in OPTIONAL),
+        *({name: choice} for name, choices in CHOICES.items() for choice in choices),
+    ],
+    ids=lambda changes: str(changes)[:40],
+)
+def test_good_request_is_accepted(changes):
+    check_request(request(**changes), MODEL)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_whole_number_may_come_as_a_float(name):
+    """Cog's server hands JSON's 3.0 on as a float."""
+    good = 128.0 if name in ("width", "height") else 3.0
+    check_request(request(**sized(name, good)), MODEL)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("value", [3.5, -0.5, math.inf, -math.inf, math.nan])
+def test_number_that_is_not_whole_is_refused(name, value):
+    low, high = LIMITS[name]
+    assert refusal(**sized(name, value)) == f"{name} must be a whole number from {low} to {high}, not {value!r}."
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 20.001, -0.001])
+def test_guidance_scale_beyond_its_limits_is_refused(value):
+    assert refusal(guidance_scale=value) == f"guidance_scale is {value}; it must be from 0 to 20."
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("value", [True, False, "3", "", [3], {}, 3 + 0j], ids=repr)
+def test_what_is_no_number_is_refused(name, value):
+    kind = "a number" if name in FRACTIONAL else "a whole number"
+    low, high = LIMITS[name]
+    assert refusal(**sized(name, value)) == f"{name} must be {kind} from {low} to {high}, not {value!r}."
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_number_beyond_its_limits_is_refused(name):
+    low, high = LIMITS[name]
+    for value in (low - 1, high + 1, float(high + 1), -(10**30), 10**30):
+        assert refusal(**sized(name, value)) == f"{name} is {value}; it must be from {low} to {high}."
+
+
+@pytest.mark.parametrize("name", sorted({field.name for field in fields(Request)} - set(OPTIONAL)))
+def test_nothing_is_refused_for_an_input_that_must_be_given(name):
+    message = refusal(**{name: None})
+    assert message.startswith(f"{name} ")
+    assert "None" in message
+
+
+@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("value", ["", "PNG", "1:2", " 1:1", "jpeg", 1, ["1:1"]], ids=repr)
+def test_value_that_is_no_choice_is_refused_with_the_choices(name, value):
+    assert refusal(**{name: value}) == f"{name} is {value!r}; it must be one of {', '.join(CHOICES[name])}."
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "\n\t ", "\u3000\u00a0"], ids=ascii)
+def test_empty_prompt_is_refused(prompt):
+    assert refusal(prompt=prompt) == "prompt is empty: say what the picture should show."
+
+
+@pytest.mark.parametrize("name", ["prompt", "negative_prompt"])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (7, " must be text, not 7."),
+        (b"apple", " must be text, not b'apple'."),
+        (["apple"], " must be text, not ['apple']."),
+        ("x" * 5001, " has 5001 characters; at most 5000 are accepted: shorten it."),
+        (APPLE * 5001, " has 5001 characters; at most 5000 are accepted: shorten it."),
+        ("an\0apple", " contains the control character 0x00 at position 2: remove it."),
+        ("an\x1bapple", " contains the control character 0x1b at position 2: remove it."),
+        ("an\ud83capple", " contains half a surrogate pair at position 2: send valid Unicode."),
+        ("apple\udf4e", " contains half a surrogate pair at position 5: send valid Unicode."),
+    ],
+    ids=lambda value: ascii(value)[:20],
+)
+def test_text_that_cannot_be_used_is_refused(name, value, words):
+    assert refusal(**{name: value}) == name + words
+
+
+def test_refusal_of_half_a_surrogate_can_be_printed():
+    for changes in ({"prompt": "\ud83c"}, {"aspect_ratio": "\ud83c"}, {"seed": "\ud83c"}):
+        refusal(**changes).encode()
+
+
+@pytest.mark.parametrize(("given", "missing"), [("width", "height"), ("height", "width")])
+def test_one_side_without_the_other_is_refused(given, missing):
+    message = refusal(**{given: 128})
+    assert message == f"{given} is given without {missing}: give both, or neither and an aspect_ratio."
+
+
+@pytest.mark.parametrize("size", [(64, 64), (192, 192), (128, 256), (71, 64), (199, 192), (192.0, 199.0)])
+def test_area_within_the_models_limits_after_rounding_is_accepted(size):
+    width, height = size
+    for pair in ((width, height), (height, width)):
+        check_request(request(width=pair[0], height=pair[1]), MODEL)
+
+
+def test_area_is_refused_only_where_the_rounded_size_is_outside():
+    """200 x 184 has fewer pixels than 192 x 192, but is made as 208 x 192."""
+    assert MODEL.max_area > 200 * 184
+    assert "208 x 192" in refusal(width=200, height=184)
+    assert MODEL.max_area < 199 * 199
+    check_request(request(width=199, height=199), MODEL)
+
+
+def test_area_below_the_models_limit_is_refused_with_what_is_allowed():
+    small = Model(**{**vars(MODEL), "min_area": 80 * 80})
+    check_request(request(width=72, height=72), small)
+    with pytest.raises(InputError) as caught:
+        check_request(request(width=71, height=79), small)
+    message = str(caught.value)
+    assert "64 x 80 = 5120 pixels (rounded to multiples of 16)" in message
+    assert "tiny makes 6400 to 36864 pixels, 80 x 80 to 192 x 192 when square." in message
+
+
+@pytest.mark.parametrize("size", [(208, 192), (192, 208), (64, 592), (2048, 2048)])
+def test_area_above_the_models_limit_is_refused_with_what_is_allowed(size):
+    width, height = size
+    message = refusal(width=width, height=height)
+    assert f"width x height is {width} x {height} = {width * height} pixels" in message
+    assert "tiny makes 4096 to 36864 pixels, 64 x 64 to 192 x 192 when square." in message
+
+
+def test_a_wrong_size_is_named_together_with_other_problems():
+    for changes in ({"width": 128}, {"width": 2048, "height": 2048}):
+        message = refusal(**changes, num_outputs=9)
+        assert "num_outputs is 9" in message
+        assert message.endswith(refusal(**changes))
+
+
+def test_all_problems_are_named_in_one_message():
+    message = refusal(
+        prompt=" ",
+        negative_prompt="\0",
+        aspect_ratio="2:1",
+        width=63,
+        height=2049,
+        num_outputs=5,
+        num_inference_steps=0,
+        guidance_scale=21,
+        seed=-1,
+        output_format="gif",
+        output_quality=101,
+    )
+    assert [message.count(f"{field.name} ") for field in fields(Request)] == [2] + [1] * (len(fields(Request)) - 1)
+    assert message.endswith(".")
