@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import traceback
+from contextlib import closing
 from pathlib import Path as LocalPath
 
 from cog import BaseRunner, Input, Path
@@ -16,7 +17,7 @@ from cog import BaseRunner, Input, Path
 from easel.errors import EaselError
 from easel.images import image_metadata, save_image
 from easel.loader import default_device, load_components
-from easel.models import load_model
+from easel.models import DEFAULT_MODEL, load_model
 from easel.pipeline import Timings, run_plan
 from easel.plan import Plan, plan_request
 from easel.request import Request
@@ -25,7 +26,7 @@ from easel.request import Request
 class Runner(BaseRunner):
     def setup(self) -> None:
         """Load the model's verified weights into memory, once, before the first request."""
-        model = load_model(LocalPath(__file__).parent / "weights" / (os.environ.get("EASEL_MODEL") or "emoji"))
+        model = load_model(LocalPath(__file__).parent / "weights" / (os.environ.get("EASEL_MODEL") or DEFAULT_MODEL))
         self.components = load_components(model, default_device())
         self.outputs: tempfile.TemporaryDirectory | None = None
 
@@ -34,7 +35,7 @@ class Runner(BaseRunner):
         prompt: str = Input(
             min_length=1,
             max_length=5000,
-            description="What the picture should show, in English. Words beyond the model's token limit are ignored and named in the logs.",
+            description="What the picture should show, in English. What exceeds the model's token limit is ignored, and the logs say how much.",
         ),
         negative_prompt: str = Input(
             default="",
@@ -130,17 +131,25 @@ class Runner(BaseRunner):
         return files
 
     def make_files(self, plan: Plan, timings: Timings) -> list[Path]:
-        """The plan's images as files, in a folder of this request alone; the one before it goes (Cog has sent it)."""
+        """The plan's images as files, in a folder of this request alone.
+
+        The folder before it goes (Cog has sent its files), and this one too when the run ends early.
+        """
         if self.outputs:
             self.outputs.cleanup()
         self.outputs = tempfile.TemporaryDirectory(prefix="easel-")
         files = []
-        for k, image in enumerate(run_plan(plan, self.components, timings)):
-            path = LocalPath(self.outputs.name) / f"{plan.model}-{plan.seeds[k]}.{plan.output_format}"
-            metadata = image_metadata(plan, k, self.components.digest)
-            with timings.measure("encode_file"):
-                save_image(image, path, plan.output_quality, metadata)
-            files.append(Path(path))
+        try:
+            with closing(run_plan(plan, self.components, timings)) as images:
+                for k, image in enumerate(images):
+                    path = LocalPath(self.outputs.name) / f"{plan.model}-{plan.seeds[k]}.{plan.output_format}"
+                    metadata = image_metadata(plan, k, self.components.digest)
+                    with timings.measure("encode_file"):
+                        save_image(image, path, plan.output_quality, metadata)
+                    files.append(Path(path))
+        except BaseException:
+            self.outputs.cleanup()
+            raise
         return files
 
     @staticmethod

@@ -20,12 +20,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from easel.client import predict
+from easel.client import call
 from easel.models import load_model
 from easel.server import run_server
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-MODEL = load_model(REPOSITORY / "weights" / "emoji")
 PROMPT = "a red apple"
 
 
@@ -48,7 +47,8 @@ def bench_request(rounds: int) -> dict[str, float]:
     import torch
     from diffusers import ZImagePipeline
 
-    pipeline = ZImagePipeline.from_pretrained(MODEL.folder, dtype=torch.float32, local_files_only=True)
+    model = load_model(REPOSITORY / "weights" / "emoji")
+    pipeline = ZImagePipeline.from_pretrained(model.folder, dtype=torch.float32, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
 
     def bare() -> None:
@@ -56,16 +56,18 @@ def bench_request(rounds: int) -> dict[str, float]:
             PROMPT,
             height=128,
             width=128,
-            num_inference_steps=MODEL.num_inference_steps,
-            guidance_scale=MODEL.guidance_scale,
-            max_sequence_length=MODEL.max_prompt_tokens,
+            num_inference_steps=model.num_inference_steps,
+            guidance_scale=model.guidance_scale,
+            max_sequence_length=model.max_prompt_tokens,
             generator=torch.Generator("cpu").manual_seed(1),
         )
 
     with run_server(REPOSITORY, timeout=120) as server:
 
         def over_http() -> None:
-            predict(server.url, {"prompt": PROMPT, "seed": 1}, lambda text: None)
+            status, answer = call("POST", f"{server.url}/predictions", {"input": {"prompt": PROMPT, "seed": 1}}, 60)
+            if (status, answer["status"]) != (200, "succeeded"):
+                raise SystemExit(f"The request failed: {answer}")
 
         times = median_of_turns(rounds, bare=bare, http=over_http)
     return {
@@ -105,9 +107,11 @@ BENCHES = {"request": bench_request, "start": bench_start}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=[*BENCHES, []], help="default: all")
+    parser.add_argument("what", nargs="*", metavar="request|start", help="default: both")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each (%(default)s)")
     options = parser.parse_args()
+    if unknown := set(options.what) - set(BENCHES):
+        parser.error(f"there is no bench {', '.join(sorted(unknown))}; choose from {', '.join(BENCHES)}")
     results: dict[str, float] = {}
     for name in options.what or BENCHES:
         results |= BENCHES[name](options.rounds)

@@ -1,5 +1,6 @@
 """Training by the clock, with checkpoints: shared by the VAE and the transformer."""
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,25 +12,27 @@ from tqdm import tqdm
 
 WARMUP_STEPS = 50
 CHECKPOINT_SECONDS = 300
-LONGEST_STEP = 60.0  # seconds; compiling, or a machine that slept, is not training
+LONGEST_STEP = 20.0  # seconds; compiling, or a machine that slept, is not training
 
 
 class Clock:
     """Yields the share of the full learning rate, step by step, until the seconds are used up.
 
-    Keeps `state`: step, seconds (all sittings together), losses, and `due`, whether a checkpoint should be written.
+    Ctrl-C ends it after the step in hand, so that the caller can save. Keeps `state`: step, seconds (all sittings
+    together), losses, and `due`, whether a checkpoint should be written.
     The rate warms up over WARMUP_STEPS and falls linearly to zero from `decay_from` (0 to 1) of the time on.
     """
 
     def __init__(self, state: dict[str, Any], seconds: float, decay_from: float):
-        self.state, self.total, self.decay_from = state, seconds, decay_from
+        self.state, self.total, self.decay_from, self.stopped = state, seconds, decay_from, False
 
     def __iter__(self) -> Iterator[float]:
         state = self.state
         bar = tqdm(total=round(self.total), initial=round(state["seconds"]), unit="s", desc="training", mininterval=10)
         saved_at = time.monotonic()
-        with bar:
-            while state["seconds"] < self.total:
+        before = signal.signal(signal.SIGINT, self.stop)
+        try:
+            while state["seconds"] < self.total and not self.stopped:
                 began = time.monotonic()
                 done = state["seconds"] / self.total
                 factor = min(1.0, (state["step"] + 1) / WARMUP_STEPS, max(0.0, (1 - done) / (1 - self.decay_from)))
@@ -41,6 +44,12 @@ class Clock:
                 state["seconds"] += min(time.monotonic() - began, LONGEST_STEP)
                 bar.update(round(state["seconds"]) - bar.n)
                 bar.set_postfix(step=state["step"], loss=f"{np.mean(state['losses'][-50:]):.4f}", rate=f"{factor:.2f}")
+        finally:
+            bar.close()
+            signal.signal(signal.SIGINT, before)
+
+    def stop(self, *_: object) -> None:
+        self.stopped = True
 
 
 def load_checkpoint(path: Path, parts: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ further words for each name come from `emojibase-data` (MIT). Both archives are 
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import tarfile
 from collections import Counter
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+
+from easel.sizes import ASPECT_RATIOS, size_for
 
 WORK = Path(".cache/emoji")  # everything the recipe makes on the way; outside git, safe to delete
 
@@ -34,8 +37,8 @@ CATEGORIES = [
 ]
 
 SQUARE = (128, 128)  # width, height in pixels
-# The other aspect ratios of predict.py at the same area and multiple of 16, wide and tall.
-OTHER_SIZES = [(176, 96), (192, 80), (160, 112), (144, 112), (96, 176), (80, 192), (112, 160), (112, 144)]
+# The sizes of predict.py's other aspect ratios, wide and tall.
+OTHER_SIZES = sorted({size_for(ratio, SQUARE[0] * SQUARE[1], 16) for ratio in ASPECT_RATIOS} - {SQUARE})
 
 # Root mean square distance of two 16 x 16 average-pooled icons (0 to 255) below which they are the same picture for
 # a model of this size: some moons, mailboxes, speakers and smileys. The first in Unicode's order stays.
@@ -58,6 +61,8 @@ class Icon:
 def fetch(package: str, folder: Path) -> Path:
     """Download one npm archive, checked against its pinned SHA-256."""
     folder.mkdir(parents=True, exist_ok=True)
+    if not shutil.which("npm"):
+        raise SystemExit("The icons come from the npm registry: install Node.js with npm, then run this again.")
     path = folder / (package.removeprefix("@").replace("/", "-").replace("@", "-") + ".tgz")
     if not path.exists():
         done = subprocess.run(
@@ -147,15 +152,22 @@ def keep_distinct(icons: list[Icon], images: np.ndarray) -> list[int]:
     return kept
 
 
+def digest_of(icons: list[Icon]) -> str:
+    """Stands for the pictures of these icons in the names of files made from them."""
+    return hashlib.sha256("".join(icon.name + icon.svg for icon in icons).encode()).hexdigest()[:12]
+
+
 def load_dataset(folder: Path = WORK) -> tuple[list[Icon], np.ndarray]:
     """The distinct icons and their square pictures (N, 128, 128, 3) uint8; drawn once, then read from `folder`."""
     icons = read_icons(folder)
-    path = folder / "square.npy"
+    path = folder / f"square-{digest_of(icons)}.npy"
     if path.exists():
         images = np.load(path)
     else:
         images = np.stack([render(icon.svg, SQUARE) for icon in tqdm(icons, desc="drawing")])
-        np.save(path, images)
+        with path.with_suffix(".tmp").open("wb") as stream:
+            np.save(stream, images)
+        path.with_suffix(".tmp").replace(path)
     kept = keep_distinct(icons, images)
     return [icons[i] for i in kept], images[kept]
 

@@ -7,6 +7,7 @@ pixels, should be the icon that was asked for. The last line is JSON.
 """
 
 import argparse
+import io
 import json
 from pathlib import Path
 
@@ -27,20 +28,12 @@ NAMES, NAMES_SEED = 200, 2026
 RESULTS = "evaluation.json"  # in data.WORK, for the model card
 
 
-class NoLog:
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        pass
-
-
 def draw(components: Components, prompts: list[str], seed: int = 0) -> np.ndarray:
     """One square picture of each prompt, (N, 128, 128, 3) uint8; picture i has the seed `seed + i`."""
     pictures = []
     for i, prompt in enumerate(tqdm(prompts, desc="drawing", mininterval=5)):
         plan = plan_request(Request(prompt, seed=seed + i), components.model)
-        pictures += [np.asarray(image) for image in run_plan(plan, components, Timings(), NoLog())]
+        pictures += [np.asarray(image) for image in run_plan(plan, components, Timings(), io.StringIO())]
     return np.stack(pictures)
 
 
@@ -59,9 +52,13 @@ def read_synonyms(icons: list[data.Icon]) -> dict[str, str]:
     synonyms = yaml.safe_load((HERE / "synonyms.yaml").read_text())
     captions = {text.lower() for icon in icons for text in (*icon.captions, *icon.tags)}
     names = {icon.name for icon in icons}
-    wrong = [p for p, name in synonyms.items() if p.lower() in captions or name not in names]
+    wrong = [
+        prompt
+        for prompt, name in synonyms.items()
+        if prompt.lower() in captions or name not in names or set(name.split()) & set(prompt.split())
+    ]
     if wrong:
-        raise SystemExit(f"synonyms.yaml: these are captions, or mean an icon that is not trained on: {wrong}")
+        raise SystemExit(f"synonyms.yaml: these are captions, name the icon, or mean one not trained on: {wrong}")
     return synonyms
 
 

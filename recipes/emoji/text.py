@@ -11,7 +11,6 @@ import torch
 from transformers import AutoTokenizer, BertModel
 
 PASS_THROUGH = "{{ messages[0]['content'] }}"
-MAX_TOKENS = 64  # of a prompt; also `max_prompt_tokens` in model.yaml
 CAPTION_TOKENS = 32  # ZImageTransformer2DModel pads every caption to a multiple of this (SEQ_MULTI_OF)
 
 

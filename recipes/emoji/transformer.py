@@ -11,6 +11,7 @@ Conventions of ZImagePipeline: the network sees `1 - sigma` as time, and its out
 
 import argparse
 import copy
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ BATCH = 64
 OTHER_SIZE_SHARE = 0.12  # of the batches, on wider and taller canvases
 OTHER_SIZE_ICONS = 320  # icons drawn on each of those canvases
 EMPTY_SHARE, TAG_SHARE = 0.06, 0.10  # of the captions: none at all (for guidance); another word for the icon
-SIGMA_MEAN, SIGMA_STD = 0.6, 1.2  # sigma = sigmoid(normal(mean, std)): what a picture shows is decided at high noise
+SIGMA_MEAN, SIGMA_STD = 1.1, 1.2  # sigma = sigmoid(normal(mean, std)): what a picture shows is decided at high noise
 EMA = 0.997
 MATRIX_RATE, OTHER_RATE = 2e-3, 8e-4  # Muon for the blocks' matrices, AdamW for the rest
 DECAY_FROM = 0.45  # of the time; then the rate falls linearly to zero
@@ -152,7 +153,8 @@ def encode_images(vae, images: np.ndarray) -> torch.Tensor:
 
 def load_latents(icons, images, vae_folder: Path) -> dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]]:
     """Per canvas size: icon indices (N,) and latents (N, 8, H/8, W/8); made once, then read from disk."""
-    path = data.WORK / "latents.pt"
+    vae_digest = hashlib.sha256((vae_folder / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()[:12]
+    path = data.WORK / f"latents-{data.digest_of(icons)}-{vae_digest}.pt"
     if path.exists():
         return torch.load(path)
     vae = AutoencoderKL.from_pretrained(vae_folder, torch_dtype=torch.float32)
@@ -162,7 +164,8 @@ def load_latents(icons, images, vae_folder: Path) -> dict[tuple[int, int], tuple
         chosen = np.sort(draw.choice(len(icons), min(OTHER_SIZE_ICONS, len(icons)), replace=False))
         pictures = np.stack([data.render(icons[i].svg, size) for i in chosen])
         latents[size] = (torch.from_numpy(chosen), encode_images(vae, pictures))
-    torch.save(latents, path)
+    torch.save(latents, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
     return latents
 
 
@@ -173,7 +176,7 @@ class Captions:
         texts = list(dict.fromkeys(["", *(t for icon in icons for t in (*icon.captions, *icon.tags))]))
         index = {t: i for i, t in enumerate(texts)}
         self.embeddings, self.lengths = text.embed(texts, folder)
-        self.names = [[index[t] for t in (icon.name, icon.name, *icon.captions)] for icon in icons]
+        self.names = [[index[t] for t in (*[icon.name] * 3, *icon.captions)] for icon in icons]
         self.tags = [[index[t] for t in icon.tags] for icon in icons]
 
     def draw(self, icon: int, random: np.random.Generator) -> int:
@@ -229,7 +232,11 @@ def optimizers(model) -> dict[str, torch.optim.Optimizer]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, required=True, help="training time, all sittings together")
-    parser.add_argument("--start", type=Path, help="transformer folder to begin from (default: from nothing)")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="folder to begin from without a checkpoint (default: nothing)",
+    )
     parser.add_argument("--weights", type=Path, default=Path("weights/emoji"), help="folder with vae and text encoder")
     options = parser.parse_args()
 

@@ -89,7 +89,8 @@ def main() -> None:
     state = load_checkpoint(checkpoint, {"model": vae, "optimizer": optimizer})
     random = np.random.default_rng(state["step"])
     torch.manual_seed(state["step"])
-    for factor in Clock(state, options.minutes * 60, decay_from=0.2):
+    clock = Clock(state, options.minutes * 60, decay_from=0.2)
+    for factor in clock:
         for group in optimizer.param_groups:
             group["lr"] = RATE * factor
         pixels = draw_crops(pictures, random)
@@ -106,6 +107,8 @@ def main() -> None:
         if state["due"]:
             save_checkpoint(checkpoint, {"model": vae, "optimizer": optimizer}, state)
     save_checkpoint(checkpoint, {"model": vae, "optimizer": optimizer}, state)
+    if clock.stopped:
+        return  # an unfinished VAE is no part of the model
 
     vae.eval()
     if not options.decoder_only:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,9 @@ from easel import client
 from easel.console import LogView, print_result, say
 from easel.errors import EaselError, InputError
 from easel.inputs import cast_inputs, check_names, encode_files, parse_inputs, read_json_inputs
+from easel.models import DEFAULT_MODEL
 from easel.schema import check_schema, openapi, write_schema
-from easel.server import DEFAULT_MODEL, SETUP_TIMEOUT_S, Server, check_root, run_server
+from easel.server import SETUP_TIMEOUT_S, Server, check_root, run_server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT_PORT = 5000  # Cog's own, inside a container too.
@@ -31,7 +33,8 @@ FAILED, REFUSED, INTERRUPTED = 1, 2, 128 + signal.SIGINT
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     for signum in SIGNALS:  # Ctrl-C too, since a shell starts its background jobs with that one ignored.
-        signal.signal(signum, interrupt)
+        if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # `nohup` wants to be left alone.
+            signal.signal(signum, interrupt)
     try:
         return args.run(args)
     except KeyboardInterrupt:
@@ -79,6 +82,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
     schema = commands.add_parser("schema", parents=[common], help="write openapi.json from predict.py")
     schema.add_argument("--check", action="store_true", help="only say what is wrong with it")
+    schema.add_argument("--base", default="HEAD", metavar="REV", help="whose callers --check protects (%(default)s)")
     schema.set_defaults(run=run_schema)
 
     samples = commands.add_parser(
@@ -138,7 +142,7 @@ def run_schema(args: argparse.Namespace) -> int:
     if not args.check:
         say("openapi.json written." if write_schema(args.root) else "openapi.json is up to date.")
         return 0
-    problems = check_schema(args.root)
+    problems = check_schema(args.root, args.base)
     for problem in problems:
         say(problem)
     return FAILED if problems else 0
@@ -148,7 +152,7 @@ def run_samples(args: argparse.Namespace) -> int:
     folder = args.root / "samples"
     requests = sorted((folder / "requests").glob("*.json"))
     if not requests:
-        raise client.ServerError(f"There is no request in {folder / 'requests'}: put the inputs of one in NAME.json.")
+        raise InputError(f"There is no request in {folder / 'requests'}: put the inputs of one in NAME.json.")
     schema = find_schema(args)
     with open_server(args) as url:
         for path in requests:
@@ -169,6 +173,8 @@ def check_folder(folder: Path) -> None:
     if folder.suffix in client.EXTENSIONS.values() or (folder.exists() and not folder.is_dir()):
         raise InputError(f"-o {folder}: give a folder. The files in it are called output.0.webp, output.1.webp, ...")
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir():
+        raise InputError(f"-o {folder}: {existing} is a file. Choose a folder with -o.")
     if not os.access(existing, os.W_OK):
         raise InputError(f"-o {folder}: no permission to write in {existing}. Choose another folder with -o.")
 
@@ -192,14 +198,21 @@ def open_server(args: argparse.Namespace) -> Iterator[str]:
 
 
 def clean_url(url: str) -> str:
-    return (url if "://" in url else f"http://{url}").rstrip("/")
+    url = (url if "://" in url else f"http://{url}").rstrip("/")
+    try:
+        valid = bool(urllib.parse.urlsplit(url).hostname)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise argparse.ArgumentTypeError(f"{url} is not a URL; write it as http://127.0.0.1:5000")
+    return url
 
 
 @contextmanager
 def start_server(args: argparse.Namespace, port: int = 0, show_log: bool = False) -> Iterator[Server]:
     """A server of our own, with one line that shows the wait: a live one on a terminal that no log shares."""
     started = time.monotonic()
-    loading = f"Loading {os.environ.get('EASEL_MODEL', DEFAULT_MODEL)} ..."
+    loading = f"Loading {os.environ.get('EASEL_MODEL') or DEFAULT_MODEL} ..."
     live = sys.stderr.isatty() and not show_log
     ready = False
 

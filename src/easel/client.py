@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from easel.errors import EaselError
+from easel.errors import EaselError, InputError
 
 # Right after a reply with file outputs the server may still hold its only slot, hence the short first ones.
 # 3 s in all, then a caller whose server works for another one is told so.
@@ -93,7 +93,7 @@ def predict(server: str, inputs: Mapping[str, Any], show: Callable[[str], None])
     """
     with receive_logs(show) as feed:
         body: dict[str, Any] = {"input": dict(inputs)}
-        if is_loopback(server):  # Another machine cannot reach us. Nor can a container, but there it does no harm.
+        if is_loopback(server):  # Another machine could not reach us.
             body |= {"webhook": feed.url, "webhook_events_filter": ["logs", "completed"]}
         status, answer = send(server, body)
         if status != 200:
@@ -176,7 +176,7 @@ def receive_logs(show: Callable[[str], None]) -> Iterator[LogFeed]:
     def serve() -> None:
         # Else the kernel may give a signal to this thread, and the main one goes on waiting for the answer.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        server.serve_forever(poll_interval=0.05)
+        server.serve_forever(poll_interval=0.01)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
         feed.url = f"http://127.0.0.1:{server.server_port}/"
@@ -204,6 +204,11 @@ def save_output(output: Any, folder: Path, stem: str) -> Any:
     path = folder / f"{stem}{extension}"
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(base64.b64decode(data))
-    unfinished.replace(path)  # Only a whole file ever has the final name.
+    try:
+        unfinished.write_bytes(base64.b64decode(data))
+        unfinished.replace(path)  # Only a whole file ever has the final name.
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}). Choose another folder with -o.") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
     return str(path)

@@ -1,43 +1,53 @@
 """What the command writes: results to standard output, everything meant for reading to standard error."""
 
+import re
 import sys
 import time
 
+BAR = re.compile(r"\s*(\d+)%\s*\|")  # how a state of a tqdm bar begins
 PIPED_BAR_S = 2.0
 
 
 class LogView:
-    """Shows a log with progress bars that redraw themselves by carriage returns.
+    """Shows a log with progress bars, each state of which ends in a line break or a carriage return.
 
-    A terminal does that by itself. Elsewhere (a pipe, a CI log) each line is shown once, as it ended; a bar that is
-    still growing is shown as it stands, at most every 2 s.
+    On a terminal a bar stays on one line. Elsewhere (a pipe, a CI log) it is shown at most every 2 s and when complete.
     """
 
     def __init__(self) -> None:
         self._line = ""
-        self._bar_shown = -PIPED_BAR_S
+        self._bar_open = False
+        self._bar_shown = -PIPED_BAR_S  # when, in seconds of the clock
+        self._percent = ""
 
     def write(self, text: str) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(text)
-            sys.stderr.flush()
-            self._line = text.rpartition("\n")[2]
-            return
-        *finished, self._line = (self._line + text).split("\n")
+        *finished, self._line = (self._line + text).replace("\r", "\n").split("\n")
         for line in finished:
             self._show(line)
-        if "\r" in self._line and time.monotonic() - self._bar_shown > PIPED_BAR_S:
-            self._bar_shown = time.monotonic()
-            self._show(self._line)
 
     def close(self) -> None:
-        """End a line that the log left open."""
-        if self._line:
-            say("" if sys.stderr.isatty() else self._line.rpartition("\r")[2])
+        """Show what the log left without an end."""
+        self._show(self._line)
+        if self._bar_open:
+            say("")
 
     def _show(self, line: str) -> None:
-        if state := line.rpartition("\r")[2].strip():
-            say(state)
+        bar = BAR.match(line)
+        if bar and sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{line}")
+            sys.stderr.flush()
+            self._bar_open = True
+        elif bar:
+            ended = bar[1] == "100" != self._percent
+            if ended or (bar[1] != "100" and time.monotonic() - self._bar_shown > PIPED_BAR_S):
+                self._bar_shown = time.monotonic()
+                say(line.strip())
+            self._percent = bar[1]
+        elif line.strip():
+            if self._bar_open:
+                say("")
+                self._bar_open = False
+            say(line)
 
 
 def say(text: str) -> None:

@@ -31,7 +31,7 @@ def read_json_inputs(text: str) -> dict[str, Any]:
     if text == "@-":
         text = sys.stdin.read()
     elif source == text:
-        text = read_file("--json", text[1:], Path()).decode(errors="replace")
+        text = read_file("--json", text[1:], Path())
     try:
         inputs = json.loads(text)
     except ValueError as error:

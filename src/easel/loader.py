@@ -1,11 +1,14 @@
 """Verified files -> Components on a device. The only place that turns a model's folder into modules."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import diffusers
 import torch
 
+from easel.errors import WeightsError
 from easel.models import Model
 from easel.weights.manifest import read_manifest, verify_files
 
@@ -21,13 +24,14 @@ class Components:
     model: Model
     digest: str
     pipeline_class: type
-    modules: dict[str, Any]
+    modules: Mapping[str, Any]
     scheduler_class: type
-    scheduler_config: dict[str, Any]
+    scheduler_config: Mapping[str, Any]
 
     def new_pipeline(self) -> Any:
         """A pipeline for one request: shared modules, own scheduler."""
-        return self.pipeline_class(**self.modules, scheduler=self.scheduler_class.from_config(self.scheduler_config))
+        scheduler = self.scheduler_class.from_config(dict(self.scheduler_config))
+        return self.pipeline_class(**self.modules, scheduler=scheduler)
 
 
 def default_device() -> str:
@@ -38,12 +42,25 @@ def load_components(model: Model, device: str) -> Components:
     """Verify the model's files against its lock, then load them. Raises WeightsError before anything is loaded."""
     manifest = read_manifest(model.folder)
     verify_files(manifest, model.folder)
-    pipeline_class = getattr(diffusers, model.pipelines["text"])
-    dtype = {name: getattr(torch, kind) for name, kind in model.dtype.items()}
+    pipeline_class = named(diffusers, model.pipelines["text"], model)
+    dtype = {name: named(torch, kind, model) for name, kind in model.dtype.items()}
     pipeline = pipeline_class.from_pretrained(model.folder, dtype=dtype, local_files_only=True).to(device)
     modules = dict(pipeline.components)
     scheduler = modules.pop("scheduler")
     for module in modules.values():
         if isinstance(module, torch.nn.Module):
             module.eval().requires_grad_(False)
-    return Components(model, manifest.digest, pipeline_class, modules, type(scheduler), dict(scheduler.config))
+    return Components(
+        model,
+        manifest.digest,
+        pipeline_class,
+        MappingProxyType(modules),
+        type(scheduler),
+        MappingProxyType(dict(scheduler.config)),
+    )
+
+
+def named(library: Any, name: str, model: Model) -> Any:
+    if not hasattr(library, name):
+        raise WeightsError(f"{model.folder / 'model.yaml'}: {library.__name__} has no {name!r}.")
+    return getattr(library, name)

@@ -9,6 +9,8 @@ import yaml
 
 from easel.errors import WeightsError
 
+DEFAULT_MODEL = "emoji"  # The one that needs no download.
+
 
 @dataclass(frozen=True)
 class Model:

@@ -86,7 +86,9 @@ def run_plan(plan: Plan, components: Components, timings: Timings, log: TextIO |
 def encode_prompt(pipeline: Any, plan: Plan, max_tokens: int, log: TextIO) -> dict[str, list[torch.Tensor]]:
     """The pipeline's arguments `prompt_embeds` and `negative_prompt_embeds`: one tensor (tokens, width) each."""
     guided = plan.guidance_scale > 0
-    warn_of_truncation(pipeline.tokenizer, plan, max_tokens, log)
+    warn_of_truncation(pipeline.tokenizer, "prompt", plan.prompt, max_tokens, log)
+    if guided:
+        warn_of_truncation(pipeline.tokenizer, "negative_prompt", plan.negative_prompt, max_tokens, log)
     positive, negative = pipeline.encode_prompt(
         plan.prompt,
         do_classifier_free_guidance=guided,
@@ -96,11 +98,14 @@ def encode_prompt(pipeline: Any, plan: Plan, max_tokens: int, log: TextIO) -> di
     return {"prompt_embeds": positive, "negative_prompt_embeds": negative if guided else None}
 
 
-def warn_of_truncation(tokenizer: Any, plan: Plan, max_tokens: int, log: TextIO) -> None:
-    for name, text in (("prompt", plan.prompt), ("negative_prompt", plan.negative_prompt)):
-        count = len(tokenizer(text, truncation=False, verbose=False).input_ids)
-        if count > max_tokens:
-            log.write(f"warning: {name} has {count} tokens; the last {count - max_tokens} are ignored.\n")
+def warn_of_truncation(tokenizer: Any, name: str, text: str, max_tokens: int, log: TextIO) -> None:
+    """The tokens counted are those of the whole chat message, as the pipeline makes it of a prompt."""
+    message = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=True
+    )
+    count = len(tokenizer(message, truncation=False, verbose=False).input_ids)
+    if count > max_tokens:
+        log.write(f"warning: {name} has {count} tokens; the last {count - max_tokens} are ignored.\n")
 
 
 def denoise(pipeline: Any, plan: Plan, seed: int, embeds: dict[str, Any], bar: tqdm) -> torch.Tensor:

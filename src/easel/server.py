@@ -1,7 +1,7 @@
 """Start a Cog server as a child process, wait until it is ready, stop it. No Docker.
 
 The child is Cog's own HTTP server; under it one worker runs `predict.py`. Both live in a session of their own, so that
-Ctrl-C in the terminal reaches only the parent, which then stops them in order. The worker dies with the server.
+Ctrl-C in the terminal reaches only the parent, which then stops them in order.
 """
 
 import os
@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import IO
 
 from easel.client import ServerError, call, plain_error
+from easel.errors import InputError
+from easel.models import DEFAULT_MODEL
 from easel.schema import install_schema
 
-DEFAULT_MODEL = "emoji"  # The one that needs no download.
 LOOPBACK = "127.0.0.1"
 SETUP_TIMEOUT_S = 3600.0  # A first start may have tens of gigabytes to fetch.
 POLL_S = 0.05
@@ -52,7 +53,10 @@ def run_server(
     """
     check_root(root)
     port = choose_port(port)
-    install_schema(root)  # Without it Cog's server checks no input.
+    try:
+        install_schema(root)  # Without it Cog's server checks no input.
+    except OSError as error:
+        raise ServerError(f"{root / '.cog'} cannot be written ({error.strerror}), and the server reads it.") from None
     with tempfile.TemporaryFile() as log:
         output = 2 if show_log else log
         process = subprocess.Popen(
@@ -74,7 +78,7 @@ def run_server(
 
 def check_root(root: Path) -> None:
     if not (root / "predict.py").is_file():
-        raise ServerError(f"There is no predict.py in {root}. Name the folder that has it with --root.")
+        raise InputError(f"There is no predict.py in {root}. Name the folder that has it with --root.")
 
 
 def choose_port(port: int) -> int:
@@ -148,7 +152,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_GRACE_S)
     except subprocess.TimeoutExpired:
         pass
-    finally:  # Also when a second Ctrl-C strikes the wait.
-        if process.poll() is None:
+    finally:  # Also when a second Ctrl-C strikes the wait, and for a worker that is busy when its server is gone.
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()

@@ -80,9 +80,10 @@ def verify_files(manifest: Manifest, folder: Path) -> None:
 
 
 def relative_paths(folder: Path) -> list[str]:
-    """All files of a model's folder that a lock lists, in order."""
-    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in paths if path not in UNLOCKED)
+    """All files of a model's folder that a lock lists, in order; hidden ones (.DS_Store) are no part of a model."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    visible = (path for path in paths if not any(part.startswith(".") for part in path.parts))
+    return sorted(path.as_posix() for path in visible if path.as_posix() not in UNLOCKED)
 
 
 def file_problem(file: LockedFile, folder: Path) -> str | None:
