@@ -1,4 +1,4 @@
-"""Write the model card, `README.md` of the weights folder, from the checkpoint and the last evaluation.
+"""Write the model card, `README.md` of the weights folder, from the last export and the last evaluation.
 
 python -m recipes.emoji.card
 """
@@ -6,11 +6,9 @@ python -m recipes.emoji.card
 import json
 from pathlib import Path
 
-import torch
-
 from recipes.emoji import data
 from recipes.emoji.evaluate import RESULTS
-from recipes.emoji.transformer import CHECKPOINT
+from recipes.emoji.export import EXPORTED
 
 HERE = Path(__file__).parent
 
@@ -22,7 +20,7 @@ def write_card(results: dict, state: dict) -> str:
 
 
 def main() -> None:
-    state = torch.load(data.WORK / CHECKPOINT)["state"]
+    state = json.loads((data.WORK / EXPORTED).read_text())
     results = json.loads((data.WORK / RESULTS).read_text())
     Path("weights/emoji/README.md").write_text(write_card(results, state))
 

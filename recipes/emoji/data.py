@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import yaml
 from tqdm import tqdm
 
 from easel.sizes import ASPECT_RATIOS, size_for
@@ -44,10 +45,11 @@ OTHER_SIZES = sorted({size_for(ratio, SQUARE[0] * SQUARE[1], 16) for ratio in AS
 # a model of this size: some moons, mailboxes, speakers and smileys. The first in Unicode's order stays.
 NEAR_DUPLICATE = 20.0
 CLOCK_FACE = re.compile("oclock$|thirty$")  # 24 icons that differ in two thin lines
-LEFT_OUT = Path(__file__).parent / "left_out.txt"  # names, and why
 
 TEMPLATES = ["{}", "{}", "{}", "a {}", "a {}", "{} emoji", "an emoji of a {}", "a picture of a {}"]
-TAG_OWNERS = 2  # a tag shared by more names than this says too little
+TAG_OWNERS = 2  # a tag shared by more names than this says too little by itself
+PHRASES = 24  # of an icon: several of its tags, shared ones too, put together
+PHRASE_TEMPLATES = ["{} {} {}", "{} {}", "a {} with {}", "{} and {} {}", "a {} {}"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Icon:
     svg: str
     captions: tuple[str, ...]  # texts made of the name
     tags: tuple[str, ...]  # other words for it
+    phrases: tuple[str, ...]  # "reptile with shell"
 
 
 def fetch(package: str, folder: Path) -> Path:
@@ -84,12 +87,7 @@ def read_member(archive: Path, member: str) -> dict:
 
 
 def words(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
-
-
-def read_left_out() -> set[str]:
-    lines = [line for line in LEFT_OUT.read_text().splitlines() if not line.startswith("#")]
-    return {name.strip() for line in lines for name in line.split(",")}
+    return {"piata": "pinata"}.get(name, re.sub(r"[^a-z0-9]+", " ", name.lower()).strip())
 
 
 def read_icons(folder: Path = WORK) -> list[Icon]:
@@ -98,21 +96,38 @@ def read_icons(folder: Path = WORK) -> list[Icon]:
     bodies = read_member(icon_archive, "icons.json")["icons"]
     categories = read_member(icon_archive, "metadata.json")["categories"]
     names = [name for category in CATEGORIES for name in categories[category]]
-    left_out = read_left_out()
-    names = [n for n in names if n in bodies and not CLOCK_FACE.search(n) and words(n) not in left_out]
+    names = [name for name in names if name in bodies and not CLOCK_FACE.search(name)]
     entries = {words(entry["label"]): entry for entry in read_member(word_archive, "en/data.json")}
     names.sort(key=lambda name: entries.get(words(name), {}).get("order", len(entries)))
     tags_of = {text: entry.get("tags", []) for text, entry in entries.items()}
     owners = Counter(tag for name in names for tag in set(tags_of.get(words(name), [])))
     taken = {words(name) for name in names}
-    icons = []
+    icons, held_out = [], set(read_synonyms())
     for name in names:
         text = words(name)
         tags = [t for t in tags_of.get(text, []) if len(t) > 2 and owners[t] <= TAG_OWNERS and words(t) not in taken]
         svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">{bodies[name]["body"]}</svg>'
         captions = tuple(dict.fromkeys(template.format(text) for template in TEMPLATES))
-        icons.append(Icon(text, svg, captions, tuple(tags)))
+        phrases = make_phrases(text, tags_of.get(text, []))
+        icons.append(
+            Icon(text, svg, *(tuple(t for t in texts if t not in held_out) for texts in (captions, tags, phrases)))
+        )
     return icons
+
+
+def make_phrases(name: str, tags: list[str]) -> list[str]:
+    """Up to PHRASES different texts of two or three tags each; the same at every run."""
+    random = np.random.default_rng(list(name.encode()))
+    phrases = set()
+    for _ in range(PHRASES if len(tags) > 2 else 0):
+        template = PHRASE_TEMPLATES[random.integers(len(PHRASE_TEMPLATES))]
+        phrases.add(template.format(*random.choice(tags, template.count("{}"), replace=False)))
+    return sorted(phrases)
+
+
+def read_synonyms() -> dict[str, str]:
+    """The prompts that no caption may equal, for the evaluation -> the name that each means."""
+    return yaml.safe_load((Path(__file__).parent / "synonyms.yaml").read_text())
 
 
 def render(svg: str, size: tuple[int, int]) -> np.ndarray:

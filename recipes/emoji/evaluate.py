@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 from tqdm import tqdm
 
@@ -47,10 +46,10 @@ def ranks(pictures: np.ndarray, icons: np.ndarray, wanted: list[int]) -> np.ndar
     return np.array(out)
 
 
-def read_synonyms(icons: list[data.Icon]) -> dict[str, str]:
+def check_synonyms(icons: list[data.Icon]) -> dict[str, str]:
     """Prompt -> name meant. Raises SystemExit if one is a caption after all, or means no trained icon."""
-    synonyms = yaml.safe_load((HERE / "synonyms.yaml").read_text())
-    captions = {text.lower() for icon in icons for text in (*icon.captions, *icon.tags)}
+    synonyms = data.read_synonyms()
+    captions = {text.lower() for icon in icons for text in (*icon.captions, *icon.tags, *icon.phrases)}
     names = {icon.name for icon in icons}
     wrong = [
         prompt
@@ -77,7 +76,7 @@ def main() -> None:
     components = load_components(load_model(options.weights), default_device())
     chosen = np.random.default_rng(NAMES_SEED).choice(len(icons), NAMES, replace=False).tolist()
     of_names = ranks(draw(components, [icons[i].name for i in chosen]), images, chosen)
-    synonyms = read_synonyms(icons)
+    synonyms = check_synonyms(icons)
     index = {icon.name: i for i, icon in enumerate(icons)}
     of_synonyms = ranks(draw(components, list(synonyms)), images, [index[name] for name in synonyms.values()])
     missed = [f"{prompt} ({rank})" for prompt, rank in zip(synonyms, of_synonyms, strict=True) if rank >= 5]

@@ -4,6 +4,7 @@ python -m recipes.emoji.export [--weights weights/emoji] [--to FOLDER]
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from diffusers import ZImageTransformer2DModel
 from easel.weights.manifest import lock_folder
 from recipes.emoji import data
 from recipes.emoji.transformer import CHECKPOINT, CONFIG
+
+EXPORTED = "export.json"  # in data.WORK: how far the training of the exported weights was, for the model card
 
 
 def main() -> None:
@@ -29,6 +32,7 @@ def main() -> None:
     model.to(torch.bfloat16).save_pretrained(folder / "transformer")
     state = saved["state"]
     print(f"step {state['step']}, {state['seconds'] / 3600:.2f} hours, loss {sum(state['losses'][-200:]) / 200:.4f}")
+    (data.WORK / EXPORTED).write_text(json.dumps({"step": state["step"], "seconds": state["seconds"]}))
     print(lock_folder(folder).digest)
 
 

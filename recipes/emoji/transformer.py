@@ -40,8 +40,12 @@ CONFIG = {
 BATCH = 64
 OTHER_SIZE_SHARE = 0.12  # of the batches, on wider and taller canvases
 OTHER_SIZE_ICONS = 320  # icons drawn on each of those canvases
-EMPTY_SHARE, TAG_SHARE = 0.06, 0.10  # of the captions: none at all (for guidance); another word for the icon
-SIGMA_MEAN, SIGMA_STD = 1.1, 1.2  # sigma = sigmoid(normal(mean, std)): what a picture shows is decided at high noise
+# Which text stands for an icon: its name, one or several of its tags, a word of like meaning, or none (for guidance).
+CAPTION_SHARES = {"name": 0.4, "tag": 0.1, "phrase": 0.15, "word": 0.3, "empty": 0.05}
+TEXT_NOISE = 0.2  # standard deviation, in those of the embeddings
+# sigma = sigmoid(normal(mean, SIGMA_STD)); the mean falls over the training: what a picture shows is decided at high
+# noise, and learning that first took a fraction of the steps; its details come at low noise.
+SIGMA_MEANS, SIGMA_STD = (1.1, 0.7), 1.2
 EMA = 0.997
 MATRIX_RATE, OTHER_RATE = 2e-3, 8e-4  # Muon for the blocks' matrices, AdamW for the rest
 DECAY_FROM = 0.45  # of the time; then the rate falls linearly to zero
@@ -153,11 +157,11 @@ def encode_images(vae, images: np.ndarray) -> torch.Tensor:
 
 def load_latents(icons, images, vae_folder: Path) -> dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]]:
     """Per canvas size: icon indices (N,) and latents (N, 8, H/8, W/8); made once, then read from disk."""
-    vae_digest = hashlib.sha256((vae_folder / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()[:12]
-    path = data.WORK / f"latents-{data.digest_of(icons)}-{vae_digest}.pt"
+    vae = AutoencoderKL.from_pretrained(vae_folder, dtype=torch.float32)
+    encoder = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in vae.encoder.state_dict().values()))
+    path = data.WORK / f"latents-{data.digest_of(icons)}-{encoder.hexdigest()[:12]}.pt"
     if path.exists():
         return torch.load(path)
-    vae = AutoencoderKL.from_pretrained(vae_folder, torch_dtype=torch.float32)
     latents = {data.SQUARE: (torch.arange(len(icons)), encode_images(vae, images))}
     draw = np.random.default_rng(0)
     for size in data.OTHER_SIZES:
@@ -173,19 +177,28 @@ class Captions:
     """Embeddings of every caption, and the draw of one for an icon."""
 
     def __init__(self, icons: list[data.Icon], folder: Path):
-        texts = list(dict.fromkeys(["", *(t for icon in icons for t in (*icon.captions, *icon.tags))]))
+        words = text.nearest_words(icons, folder)
+        kinds = {
+            "name": [(*[icon.name] * 3, *icon.captions) for icon in icons],
+            "tag": [icon.tags for icon in icons],
+            "phrase": [icon.phrases for icon in icons],
+            "word": [[template.format(word) for word in ws for template in ("{}", "a {}")] for ws in words],
+        }
+        texts = list(dict.fromkeys(["", *(t for lists in kinds.values() for ts in lists for t in ts)]))
         index = {t: i for i, t in enumerate(texts)}
+        self.kinds = {kind: [[index[t] for t in ts] for ts in lists] for kind, lists in kinds.items()}
         self.embeddings, self.lengths = text.embed(texts, folder)
-        self.names = [[index[t] for t in (*[icon.name] * 3, *icon.captions)] for icon in icons]
-        self.tags = [[index[t] for t in icon.tags] for icon in icons]
 
     def draw(self, icon: int, random: np.random.Generator) -> int:
-        share = random.random()
-        if share < EMPTY_SHARE:
+        kind = random.choice(list(CAPTION_SHARES), p=list(CAPTION_SHARES.values()))
+        if kind == "empty":
             return 0
-        if share < EMPTY_SHARE + TAG_SHARE and self.tags[icon]:
-            return random.choice(self.tags[icon])
-        return random.choice(self.names[icon])
+        return random.choice(self.kinds[kind][icon] or self.kinds["name"][icon])
+
+    def noisy(self, texts: list[int]) -> torch.Tensor:
+        """Embeddings (N, CAPTION_TOKENS, 384) with some noise: what is near a caption should mean the same."""
+        embeddings = self.embeddings[texts].float()
+        return embeddings + TEXT_NOISE * embeddings.std() * torch.randn_like(embeddings)
 
 
 class Batches:
@@ -207,11 +220,13 @@ class Batches:
             queue.extend(self.random.permutation(len(icons)).tolist())
         rows = [queue.pop(0) for _ in range(BATCH)]
         texts = [self.captions.draw(int(icons[row]), self.random) for row in rows]
-        return latents[rows], self.captions.embeddings[texts].float(), self.captions.lengths[texts]
+        return latents[rows], self.captions.noisy(texts), self.captions.lengths[texts]
 
 
-def loss_of(model, latents, captions, lengths) -> torch.Tensor:
-    sigma = torch.sigmoid(SIGMA_MEAN + SIGMA_STD * torch.randn(len(latents)))
+def loss_of(model, done: float, latents, captions, lengths) -> torch.Tensor:
+    """The flow matching loss of one batch, with `done` (0 to 1) of the training over."""
+    mean = SIGMA_MEANS[0] + done * (SIGMA_MEANS[1] - SIGMA_MEANS[0])
+    sigma = torch.sigmoid(mean + SIGMA_STD * torch.randn(len(latents)))
     noise = torch.randn_like(latents)
     mix = sigma.view(-1, 1, 1, 1)
     noisy = (1 - mix) * latents + mix * noise
@@ -261,7 +276,7 @@ def main() -> None:
         for name, rate in (("muon", MATRIX_RATE), ("adamw", OTHER_RATE)):
             for group in steppers[name].param_groups:
                 group["lr"] = rate * factor
-        loss = loss_of(model, *batches.next())
+        loss = loss_of(model, state["seconds"] / (options.minutes * 60), *batches.next())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in steppers.values():

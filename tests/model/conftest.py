@@ -1,0 +1,31 @@
+"""The emoji model, loaded once: the tests below run the same code and weights that a user runs."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from easel.loader import Components, load_components
+from easel.models import load_model
+from easel.pipeline import Timings, run_plan
+from easel.plan import plan_request
+from easel.request import Request
+
+EMOJI = Path(__file__).resolve().parents[2] / "weights" / "emoji"
+
+
+@pytest.fixture(scope="session")
+def components() -> Components:
+    return load_components(load_model(EMOJI), "cpu")
+
+
+@pytest.fixture
+def pixels(components: Components) -> Callable[..., list[bytes]]:
+    """Runs a request, given as its inputs, and returns the raw pixels of its images."""
+
+    def run(prompt: str, **inputs: object) -> list[bytes]:
+        plan = plan_request(Request(prompt, **inputs), components.model)
+        return [image.tobytes() for image in run_plan(plan, components, Timings(), io.StringIO())]
+
+    return run

@@ -1,0 +1,302 @@
+"""The emoji model behind Cog's real server, over HTTP: what a caller sends and what comes back."""
+
+import base64
+import io
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import ExifTags, Image
+
+import easel
+from easel import client
+from easel.client import call, predict, read_state, send
+from easel.models import load_model
+from easel.server import Server, run_server
+from easel.weights.manifest import read_manifest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODEL = load_model(REPOSITORY / "weights" / "emoji")
+SAMPLES = sorted((REPOSITORY / "samples" / "requests").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("of-the-server")
+
+
+@pytest.fixture(scope="module")
+def server(temporary_folder: Path) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(temporary_folder))
+        with run_server(REPOSITORY, timeout=120) as server:
+            yield server
+
+
+def ask(server: Server, **inputs: object) -> dict:
+    """One prediction by `easel.client`, as script/predict makes it."""
+    return predict(server.url, inputs, lambda text: None)
+
+
+def images(answer: dict) -> list[Image.Image]:
+    assert answer["status"] == "succeeded", answer
+    return [Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) for url in answer["output"]]
+
+
+def pixels(answer: dict) -> list[bytes]:
+    return [image.convert("RGB").tobytes() for image in images(answer)]
+
+
+def wait_until_busy(server: Server) -> None:
+    deadline = time.monotonic() + 10
+    while read_state(server.url) != "BUSY":
+        assert time.monotonic() < deadline, "the request never started"
+        time.sleep(0.02)
+
+
+def worker(server: Server) -> psutil.Process:
+    (process,) = psutil.Process(server.process.pid).children(recursive=True)
+    return process
+
+
+def test_health_says_ready(server):
+    assert read_state(server.url) == "READY"
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_every_sample_request_makes_its_pictures(server, path):
+    inputs = json.loads(path.read_text())
+    answer = ask(server, **inputs)
+    made = images(answer)
+    assert len(made) == inputs.get("num_outputs", 1)
+    wanted = {"jpg": "JPEG", "png": "PNG"}.get(inputs.get("output_format"), "WEBP")
+    assert {image.format for image in made} == {wanted}
+    assert ask(server, **inputs)["output"] == answer["output"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "size"),
+    [
+        ({}, (128, 128)),
+        ({"aspect_ratio": "21:9"}, (192, 80)),
+        ({"aspect_ratio": "21:9", "width": 96, "height": 112}, (96, 112)),
+        ({"width": 70, "height": 100}, (64, 96)),
+    ],
+)
+def test_the_picture_has_the_size_asked_for(server, inputs, size):
+    assert images(ask(server, prompt="a dog", num_inference_steps=1, **inputs))[0].size == size
+
+
+def test_the_answer_has_seeds_count_and_timings_as_metrics_and_says_them_in_the_log(server):
+    answer = ask(server, prompt="a dog", num_outputs=2, seed=41, width=70, height=64)
+    metrics = answer["metrics"]
+    assert metrics["seeds"] == [41, 42]
+    assert metrics["image_count"] == 2
+    assert set(metrics["timings"]) == {"encode_prompt", "denoise", "decode", "encode_file"}
+    assert "seed: 41, 42\n" in answer["logs"]
+    assert "warning: 70 x 64 was rounded to 64 x 64 pixels, multiples of 16.\n" in answer["logs"]
+    assert "\ntimings: encode_prompt " in answer["logs"]
+    assert "100%|" in answer["logs"]
+
+
+def test_a_random_seed_can_be_read_from_the_answer_and_repeats_the_picture(server):
+    first = ask(server, prompt="a dog", output_format="png")
+    assert pixels(ask(server, prompt="a dog", output_format="png", seed=first["metrics"]["seeds"][0])) == pixels(first)
+
+
+def metadata(image: Image.Image) -> dict[str, str]:
+    if image.format == "PNG":
+        return dict(image.text)
+    comment = image.getexif().get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
+    return {key: str(value) for key, value in json.loads(comment[8:].decode("utf-16-be")).items()}
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_the_committed_pictures_of_a_sample_were_made_with_these_weights(path):
+    inputs = json.loads(path.read_text())
+    files = sorted((REPOSITORY / "samples" / "outputs").glob(f"{path.stem}.*"))
+    assert len(files) == inputs.get("num_outputs", 1)
+    for file in files:
+        with Image.open(file) as image:
+            found = metadata(image)
+        assert found["prompt"] == inputs["prompt"]
+        assert found["weights"] == read_manifest(MODEL.folder).digest, "run script/samples"
+
+
+@pytest.mark.parametrize("output_format", ["png", "jpg", "webp"])
+def test_every_file_says_how_it_was_made(server, output_format):
+    image = images(ask(server, prompt="ein roter Apfel 🍎", seed=6, output_format=output_format))[0]
+    found = metadata(image)
+    assert found == {
+        "prompt": "ein roter Apfel 🍎",
+        "negative_prompt": "",
+        "seed": "6",
+        "num_inference_steps": str(MODEL.num_inference_steps),
+        "guidance_scale": str(float(MODEL.guidance_scale)),
+        "width": "128",
+        "height": "128",
+        "model": "emoji",
+        "weights": read_manifest(MODEL.folder).digest,
+        "easel": easel.__version__,
+    }
+
+
+# By the schema, before the runner sees them: 422, one sentence for each input that is wrong.
+REFUSED = [
+    ({}, "prompt", "Field required"),
+    ({"prompt": ""}, "prompt", "shorter than 1 character"),
+    ({"prompt": "x" * 5001}, "prompt", "longer than 5000 characters"),
+    ({"prompt": 7}, "prompt", 'not of type "string"'),
+    ({"prompt": None}, "prompt", "null"),
+    ({"negative_prompt": "x" * 5001}, "negative_prompt", "longer than 5000 characters"),
+    ({"aspect_ratio": "2:1"}, "aspect_ratio", 'is not one of ["1:1"'),
+    ({"width": 63, "height": 64}, "width", "less than the minimum of 64"),
+    ({"width": 64, "height": 2049}, "height", "greater than the maximum of 2048"),
+    ({"width": "64", "height": 64}, "width", 'not of type "integer"'),
+    ({"width": 64.5, "height": 64}, "width", 'not of type "integer"'),
+    ({"width": None}, "width", "null"),
+    ({"num_outputs": 0}, "num_outputs", "less than the minimum of 1"),
+    ({"num_outputs": 5}, "num_outputs", "greater than the maximum of 4"),
+    ({"num_outputs": True}, "num_outputs", 'not of type "integer"'),
+    ({"num_inference_steps": 0}, "num_inference_steps", "less than the minimum of 1"),
+    ({"num_inference_steps": 51}, "num_inference_steps", "greater than the maximum of 50"),
+    ({"guidance_scale": -0.1}, "guidance_scale", "less than the minimum of 0"),
+    ({"guidance_scale": 20.1}, "guidance_scale", "greater than the maximum of 20"),
+    ({"guidance_scale": "2"}, "guidance_scale", 'not of type "number"'),
+    ({"seed": -1}, "seed", "less than the minimum of 0"),
+    ({"seed": 2**32}, "seed", "greater than the maximum of 4294967295"),
+    ({"output_format": "gif"}, "output_format", 'is not one of ["webp","jpg","png"]'),
+    ({"output_quality": 101}, "output_quality", "greater than the maximum of 100"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "name", "sentence"), REFUSED, ids=lambda value: str(value)[:40])
+def test_what_the_schema_forbids_is_refused_with_422_and_a_sentence(server, inputs, name, sentence):
+    status, answer = send(server.url, {"input": {"prompt": "x", **inputs} if inputs else {}})
+    assert status == 422
+    (problem,) = answer["detail"]
+    assert problem["loc"] == ["body", "input", name]
+    assert sentence in problem["msg"]
+
+
+# By the runner, since no schema can say them: the run fails with one sentence that names all that is wrong.
+FAILED = [
+    ({"prompt": "   "}, "prompt is empty: say what the picture should show."),
+    ({"prompt": "a\0b"}, "prompt contains the control character 0x00 at position 1: remove it."),
+    ({"width": 128}, "width is given without height: give both, or neither and an aspect_ratio."),
+    ({"height": 128}, "height is given without width: give both, or neither and an aspect_ratio."),
+    (
+        {"width": 2048, "height": 2048},
+        "width x height is 2048 x 2048 = 4194304 pixels (rounded to multiples of 16); emoji makes 4096 to 36864 "
+        "pixels, 64 x 64 to 192 x 192 when square.",
+    ),
+    (
+        {"prompt": " ", "negative_prompt": "\0"},
+        "prompt is empty: say what the picture should show. negative_prompt contains the control character "
+        "0x00 at position 0: remove it.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("inputs", "sentence"), FAILED, ids=lambda value: str(value)[:40])
+def test_what_only_the_model_can_judge_fails_with_a_sentence(server, inputs, sentence):
+    status, answer = send(server.url, {"input": {"prompt": "x", **inputs}})
+    assert (status, answer["status"]) == (200, "failed")
+    assert answer["error"].endswith(f"InputError: {sentence}")
+
+
+def test_an_unknown_input_is_dropped_by_cogs_server(server):
+    """Not what we want, but Cog's: the README says so, and script/predict refuses it."""
+    status, answer = send(server.url, {"input": {"prompt": "a dog", "sed": 1}})
+    assert (status, answer["status"]) == (200, "succeeded")
+
+
+def test_a_refusal_loses_nothing(server):
+    before = pixels(ask(server, prompt="a dog", seed=1))
+    for inputs in [{"width": 9999}, {"width": 128}, {"prompt": "\0"}]:
+        send(server.url, {"input": {"prompt": "x", **inputs}})
+    assert pixels(ask(server, prompt="a dog", seed=1)) == before
+
+
+def test_whole_numbers_may_be_written_with_a_point(server):
+    inputs = {"prompt": "a dog", "num_inference_steps": 2, "guidance_scale": 1}
+    assert pixels(ask(server, **inputs, seed=3, width=64, height=64)) == pixels(
+        ask(server, **inputs, seed=3.0, width=64.0, height=64.0)
+    )
+
+
+def test_a_canceled_request_ends_early_and_the_next_one_is_as_on_a_fresh_server(server):
+    before = pixels(ask(server, prompt="a red apple", seed=5))
+    answers = []
+
+    def send() -> None:
+        inputs = {"prompt": "a dog", "num_inference_steps": 50, "num_outputs": 4, "guidance_scale": 5}
+        answers.append(call("PUT", f"{server.url}/predictions/long-one", {"input": inputs}, timeout=60))
+
+    caller = threading.Thread(target=send)
+    caller.start()
+    wait_until_busy(server)
+    assert call("POST", f"{server.url}/predictions/long-one/cancel")[0] == 200
+    caller.join(30)
+    ((status, answer),) = answers
+    assert (status, answer["status"]) == (200, "canceled")
+    assert answer["metrics"]["predict_time"] < 5  # 400 passes would take longer on any machine that runs this
+    assert pixels(ask(server, prompt="a red apple", seed=5)) == before
+
+
+def test_two_callers_at_once_both_get_their_own_picture(server, monkeypatch):
+    monkeypatch.setattr(client, "BUSY_DELAYS_S", (0.1,) * 100)
+    alone = {seed: pixels(ask(server, prompt="robot", seed=seed)) for seed in (1, 2)}
+    answers: dict[int, dict] = {}
+    callers = [
+        threading.Thread(target=lambda seed=seed: answers.update({seed: ask(server, prompt="robot", seed=seed)}))
+        for seed in (1, 2)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(30)
+    assert {seed: pixels(answer) for seed, answer in answers.items()} == alone
+
+
+def test_twenty_requests_in_a_row_keep_memory_flat(server):
+    process = worker(server)
+
+    def resident_after(count: int) -> int:
+        for seed in range(count):
+            ask(server, prompt="a dog", seed=seed, aspect_ratio=("1:1", "16:9", "9:21")[seed % 3], output_format="png")
+        return process.memory_info().rss
+
+    resident_after(6)  # each size twice, until the allocator has what it needs
+    first, second = resident_after(10), resident_after(10)
+    assert second - first < 4 * 2**20  # a leak of one picture's latents and activations would be more
+
+
+def test_only_the_files_of_the_last_request_remain_until_the_next(server, temporary_folder):
+    ask(server, prompt="a dog", seed=1, num_outputs=2)
+    ask(server, prompt="a dog", seed=8, output_format="png")
+    assert [path.name for path in temporary_folder.rglob("*") if path.is_file()] == ["emoji-8.png"]
+
+
+def test_a_killed_worker_gives_its_caller_a_failure_and_the_server_says_that_it_is_gone():
+    with run_server(REPOSITORY, timeout=120) as server:
+        answers = []
+
+        def send() -> None:
+            inputs = {"prompt": "a dog", "num_inference_steps": 50, "num_outputs": 4}
+            answers.append(call("POST", f"{server.url}/predictions", {"input": inputs}, timeout=60))
+
+        caller = threading.Thread(target=send)
+        caller.start()
+        wait_until_busy(server)
+        worker(server).send_signal(signal.SIGKILL)
+        caller.join(30)
+        ((status, answer),) = answers
+        assert (status, answer["status"], answer["error"]) == (200, "failed", "Worker crashed")
+        assert read_state(server.url) == "UNHEALTHY"
+        assert call("POST", f"{server.url}/predictions", {"input": {"prompt": "a dog"}})[0] == 409
