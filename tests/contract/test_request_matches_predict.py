@@ -3,7 +3,7 @@
 import ast
 import json
 import math
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from types import NoneType
 from typing import get_args, get_type_hints
@@ -11,10 +11,10 @@ from typing import get_args, get_type_hints
 import pytest
 
 from easel.errors import InputError
-from easel.models import Model
 from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, OPTIONAL, Request, check_request
 from easel.schema import read_runner
 from easel.schema_inputs import NO_DEFAULT
+from tests.tiny import MODEL
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = {item.name: item for item in read_runner(ROOT / "predict.py").inputs}
@@ -24,22 +24,7 @@ REQUEST = {field.name: field for field in fields(Request)}
 TYPES = get_type_hints(Request)
 TEXTS = ("prompt", "negative_prompt")
 JSON_TYPES = {"string": str, "integer": int, "number": float}
-ANY_SIZE = Model(  # whose own limits of area never strike
-    name="any-size",
-    title="Any size",
-    license="Apache-2.0",
-    source="nowhere",
-    pipelines={"text": "ZImagePipeline"},
-    dtype={"default": "float32"},
-    num_inference_steps=8,
-    guidance_scale=0.0,
-    native_area=1024**2,
-    min_area=64**2,
-    max_area=2048**2,
-    multiple=16,
-    max_prompt_tokens=512,
-    folder=Path("weights/any-size"),
-)
+ANY_SIZE = replace(MODEL, max_area=2048**2)  # its own limits of area never strike
 
 
 def published(name):

@@ -7,12 +7,33 @@ from recipes.emoji import data
 from recipes.emoji.card import write_card
 from recipes.emoji.clock import Clock, load_checkpoint, save_checkpoint
 from recipes.emoji.evaluate import ranks
+from recipes.emoji.forward import check_forward, use_real_rotation
 from recipes.emoji.muon import Muon, orthogonalize
-from recipes.emoji.transformer import check_forward
+from recipes.emoji.text import CAPTION_TOKENS
+from recipes.emoji.transformer import loss_of, new_model, optimizers
 
 
 def test_the_batched_forward_of_training_equals_the_models_own(components):
     check_forward(components.modules["transformer"])
+
+
+def test_a_new_model_starts_where_it_knows_nothing_and_learns():
+    torch.manual_seed(0)
+    model = new_model()
+    use_real_rotation(model)
+    steppers = optimizers(model)
+    latents, captions = torch.randn(4, 8, 16, 16), torch.randn(4, CAPTION_TOKENS, 384)
+    losses = []
+    for _ in range(12):
+        torch.manual_seed(1)  # the same noise each time, which can be learned by heart
+        loss = loss_of(model, 0.0, latents, captions, torch.tensor([3, 5, 8, 32]))
+        loss.backward()
+        for optimizer in steppers.values():
+            optimizer.step()
+            optimizer.zero_grad()
+        losses.append(loss.item())
+    assert 1.8 < losses[0] < 2.2  # the variance of data minus noise
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_muons_update_has_singular_values_near_one():

@@ -5,31 +5,13 @@ import random
 from dataclasses import FrozenInstanceError, asdict, replace
 from functools import reduce
 from operator import and_, or_
-from pathlib import Path
 
 import pytest
 
 from easel.errors import InputError
-from easel.models import Model
 from easel.plan import Plan, plan_request
 from easel.request import Request
-
-MODEL = Model(
-    name="tiny",
-    title="Tiny",
-    license="Apache-2.0",
-    source="nowhere",
-    pipelines={"text": "ZImagePipeline"},
-    dtype={"default": "float32"},
-    num_inference_steps=8,
-    guidance_scale=3.5,
-    native_area=128**2,
-    min_area=64**2,
-    max_area=192**2,
-    multiple=16,
-    max_prompt_tokens=64,
-    folder=Path("weights/tiny"),
-)
+from tests.tiny import MODEL
 
 
 def plan_for(model=MODEL, **inputs):

@@ -2,30 +2,14 @@
 
 import math
 from dataclasses import FrozenInstanceError, fields
-from pathlib import Path
 
 import pytest
 
 from easel.errors import InputError
 from easel.models import Model
 from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, OPTIONAL, Request, check_request
+from tests.tiny import MODEL
 
-MODEL = Model(
-    name="tiny",
-    title="Tiny",
-    license="Apache-2.0",
-    source="nowhere",
-    pipelines={"text": "ZImagePipeline"},
-    dtype={"default": "float32"},
-    num_inference_steps=8,
-    guidance_scale=0.0,
-    native_area=128**2,
-    min_area=64**2,
-    max_area=192**2,
-    multiple=16,
-    max_prompt_tokens=64,
-    folder=Path("weights/tiny"),
-)
 WHOLE = sorted(LIMITS.keys() - set(FRACTIONAL))
 APPLE = "\N{RED APPLE}"  # 4 bytes in UTF-8, half a surrogate pair if it is cut in UTF-16
 
