@@ -37,7 +37,7 @@ CONFIG = {
     "axes_lens": [128, 64, 64],
 }
 # sigma = sigmoid(normal(mean, SIGMA_STD)); the mean falls over the training: what a picture shows is decided at high
-# noise, and learning that first took a fraction of the steps; its details come at low noise.
+# noise, its details at low noise.
 SIGMA_MEANS, SIGMA_STD = (1.1, 0.7), 1.2
 EMA = 0.997
 MATRIX_RATE, OTHER_RATE = 2e-3, 8e-4  # Muon for the blocks' matrices, AdamW for the rest
