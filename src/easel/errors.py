@@ -11,3 +11,19 @@ class InputError(EaselError):
 
 class WeightsError(EaselError):
     """The files of a model are missing, incomplete or not the ones that its lock file names."""
+
+
+class FetchError(EaselError):
+    """A file that the request names cannot be had from where it is said to be."""
+
+
+class AdapterError(EaselError):
+    """A LoRA file cannot be honoured: another format or base model, damaged, or only partly understood."""
+
+
+class SafetyError(EaselError):
+    """No picture of the request may leave."""
+
+
+class ResourceError(EaselError):
+    """This machine lacks what the request needs: memory, or room for its files."""
