@@ -6,29 +6,24 @@ truth; `tests/contract` holds the two equal.
 """
 
 import os
-import sys
-import tempfile
 import traceback
-from contextlib import closing
 from pathlib import Path as LocalPath
 
-from cog import BaseRunner, Input, Path
+from cog import BaseRunner, Input, Path, Secret
 
+from easel.engine import Engine
 from easel.errors import EaselError
-from easel.images import image_metadata, save_image
 from easel.loader import default_device, load_components
 from easel.models import DEFAULT_MODEL, load_model
-from easel.pipeline import Timings, run_plan
-from easel.plan import Plan, plan_request
 from easel.request import Request
+from easel.weights.adapter_files import AdapterFiles, Endpoints
 
 
 class Runner(BaseRunner):
     def setup(self) -> None:
         """Load the model's verified weights into memory, once, before the first request."""
         model = load_model(LocalPath(__file__).parent / "weights" / (os.environ.get("EASEL_MODEL") or DEFAULT_MODEL))
-        self.components = load_components(model, default_device())
-        self.outputs: tempfile.TemporaryDirectory | None = None
+        self.engine = Engine(load_components(model, default_device()), adapter_files())
 
     def run(
         self,
@@ -42,10 +37,37 @@ class Runner(BaseRunner):
             max_length=5000,
             description="What the picture should not show. It has an effect only when guidance_scale is above 0.",
         ),
+        image: Path | None = Input(
+            default=None,
+            description="Picture to begin from: JPEG, PNG, WebP, GIF (first frame), AVIF or HEIC, at most 30 MB and 50 megapixels. It is turned as its EXIF says, transparency becomes white, and it is cut around its centre to the picture's aspect ratio and resized (Lanczos).",
+        ),
+        mask: Path | None = Input(
+            default=None,
+            description="Where to repaint the image: white (grey of 128 and more) is repainted, black stays as it is, up to a soft edge of 8 pixels around the white. Needs image, and has its aspect ratio.",
+        ),
+        prompt_strength: float = Input(
+            default=0.8,
+            ge=0,
+            le=1,
+            description="How far the picture may go from the image: 1 ignores its content, 0 keeps it. Of n steps, n x prompt_strength are run, rounded up. Without an image it has no effect.",
+        ),
         aspect_ratio: str = Input(
             default="1:1",
-            choices=["1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21"],
-            description="Width to height of the picture, at the model's native area (emoji: 128 x 128 pixels, z-image-turbo: 1024 x 1024). Ignored when width and height are given.",
+            choices=[
+                "1:1",
+                "16:9",
+                "21:9",
+                "3:2",
+                "2:3",
+                "4:5",
+                "5:4",
+                "3:4",
+                "4:3",
+                "9:16",
+                "9:21",
+                "match_input_image",
+            ],
+            description="Width to height of the picture, at the model's native area (emoji: 128 x 128 pixels, z-image-turbo: 1024 x 1024). match_input_image takes the image's, at most 21:9. Ignored when width and height are given.",
         ),
         width: int | None = Input(
             default=None,
@@ -83,6 +105,14 @@ class Runner(BaseRunner):
             le=4294967295,
             description="Same seed and inputs, same picture, bit for bit on one device. 0 is a seed like any other. Empty: random; the seed used is in the logs, the metrics and the file.",
         ),
+        lora_weights: list[str] | None = Input(
+            default=None,
+            description="Up to 4 LoRAs for this model, as safetensors: owner/name or owner/name/version (Replicate), huggingface.co/owner/name[/file.safetensors], civitai.com/models/ID, an https:// address of a .safetensors, .tar or .zip file, or a data: URL. Each must fit the model in full; it holds for this request only.",
+        ),
+        lora_scales: list[float] | None = Input(
+            default=None,
+            description="How strongly each LoRA works, from -2 to 2; 0 is off. One number serves all. Empty: 1 for each.",
+        ),
         output_format: str = Input(
             default="webp",
             choices=["webp", "jpg", "png"],
@@ -94,11 +124,26 @@ class Runner(BaseRunner):
             le=100,
             description="Quality of webp and jpg files, 100 is best. png ignores it.",
         ),
+        disable_safety_checker: bool = Input(
+            default=False,
+            description="Let every picture out without a look at it. Otherwise one that is held to be unsafe is left out, and the logs and the metric safety.blocked say which. The emoji model has no checker: all that it has ever seen are 950 icons.",
+        ),
+        hf_token: Secret | None = Input(
+            default=None,
+            description="Token for private LoRAs on Hugging Face. It goes to Hugging Face alone, and into no log.",
+        ),
+        civitai_token: Secret | None = Input(
+            default=None,
+            description="Token for LoRAs on Civitai that need one. It goes to Civitai alone, and into no log.",
+        ),
     ) -> list[Path]:
         """Make `num_outputs` pictures of `prompt`."""
         request = Request(
             prompt=prompt,
             negative_prompt=negative_prompt,
+            image=image,
+            mask=mask,
+            prompt_strength=prompt_strength,
             aspect_ratio=aspect_ratio,
             width=width,
             height=height,
@@ -106,54 +151,33 @@ class Runner(BaseRunner):
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             seed=seed,
+            lora_weights=lora_weights,
+            lora_scales=lora_scales,
             output_format=output_format,
             output_quality=output_quality,
+            disable_safety_checker=disable_safety_checker,
+            hf_token=reveal(hf_token),
+            civitai_token=reveal(civitai_token),
         )
         try:
-            return self.answer(request)
+            return [Path(file) for file in self.engine.answer(request, self.record_metric)]
         except EaselError:
             raise  # a sentence for the caller
         except Exception:
             traceback.print_exc()  # Cog keeps only the message
             raise
 
-    def answer(self, request: Request) -> list[Path]:
-        """Plan, run, save, and say what was done."""
-        plan = plan_request(request, self.components.model)
-        self.log(f"seed: {', '.join(map(str, plan.seeds))}", *(f"warning: {text}" for text in plan.warnings))
-        timings = Timings()
-        files = self.make_files(plan, timings)
-        self.log(f"timings: {timings}")
-        self.record_metric("seeds", list(plan.seeds))
-        self.record_metric("image_count", len(files))
-        for phase, seconds in timings.seconds.items():
-            self.record_metric(f"timings.{phase}", round(seconds, 4))
-        return files
 
-    def make_files(self, plan: Plan, timings: Timings) -> list[Path]:
-        """The plan's images as files, in a folder of this request alone.
+def reveal(secret: Secret | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
-        The folder before it goes (Cog has sent its files), and this one too when the run ends early.
-        """
-        if self.outputs:
-            self.outputs.cleanup()
-        self.outputs = tempfile.TemporaryDirectory(prefix="easel-")
-        files = []
-        try:
-            with closing(run_plan(plan, self.components, timings)) as images:
-                for k, image in enumerate(images):
-                    path = LocalPath(self.outputs.name) / f"{plan.model}-{plan.seeds[k]}.{plan.output_format}"
-                    metadata = image_metadata(plan, k, self.components.digest)
-                    with timings.measure("encode_file"):
-                        save_image(image, path, plan.output_quality, metadata)
-                    files.append(Path(path))
-        except BaseException:
-            self.outputs.cleanup()
-            raise
-        return files
 
-    @staticmethod
-    def log(*lines: str) -> None:
-        """Lines for the prediction's logs, which Cog takes from standard error."""
-        sys.stderr.write("".join(line + "\n" for line in lines))
-        sys.stderr.flush()
+def adapter_files() -> AdapterFiles:
+    """Where LoRAs come from and are kept, as the environment says it."""
+    cache = os.environ.get("EASEL_CACHE_DIR") or LocalPath.home() / ".cache" / "easel"
+    return AdapterFiles(
+        LocalPath(cache) / "adapters",
+        allow_files=os.environ.get("EASEL_ALLOW_FILES") == "1",
+        allow_loopback=os.environ.get("EASEL_ALLOW_LOOPBACK") == "1",
+        endpoints=Endpoints(**({"hf": os.environ["HF_ENDPOINT"]} if os.environ.get("HF_ENDPOINT") else {})),
+    )

@@ -9,7 +9,7 @@ MODEL = Model(
     title="Tiny",
     license="Apache-2.0",
     source="nowhere",
-    pipelines={"text": "ZImagePipeline"},
+    pipelines={"text": "ZImagePipeline", "image": "ZImageImg2ImgPipeline", "inpaint": "ZImageInpaintPipeline"},
     dtype={"default": "float32"},
     num_inference_steps=8,
     guidance_scale=3.5,
@@ -18,5 +18,6 @@ MODEL = Model(
     max_area=192**2,
     multiple=16,
     max_prompt_tokens=64,
+    safety_checker=None,
     folder=Path("weights/tiny"),
 )

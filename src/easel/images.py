@@ -1,6 +1,7 @@
 """Images to files: format, quality, and metadata that ordinary image readers show."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import ExifTags, Image
@@ -13,8 +14,13 @@ PILLOW_FORMATS = {"webp": "WEBP", "jpg": "JPEG", "png": "PNG"}
 USER_COMMENT_ENCODING = b"UNICODE\0"  # EXIF 2.32, table 9: UTF-16 text follows
 
 
-def image_metadata(plan: Plan, k: int, weights_digest: str) -> dict[str, str | int | float]:
-    """What image k of a plan was made from, by the API's names."""
+Metadata = dict[str, str | int | float | list[str] | list[float]]
+MAX_LABEL = 200  # characters: four LoRAs beside the longest prompts still fit JPEG's 64 KB of metadata
+
+
+def image_metadata(plan: Plan, k: int, weights_digest: str, loras: Sequence[str] = ()) -> Metadata:
+    """What image k of a plan was made from, by the API's names. `loras` are the names that may be shown of them."""
+    scales = [lora.scale for lora in plan.loras]
     return {
         "prompt": plan.prompt,
         "negative_prompt": plan.negative_prompt,
@@ -26,10 +32,12 @@ def image_metadata(plan: Plan, k: int, weights_digest: str) -> dict[str, str | i
         "model": plan.model,
         "weights": weights_digest,
         "easel": __version__,
+        **({"prompt_strength": plan.prompt_strength} if plan.image else {}),
+        **({"lora_weights": [name[:MAX_LABEL] for name in loras], "lora_scales": scales} if loras else {}),
     }
 
 
-def save_image(image: Image.Image, path: Path, quality: int, metadata: dict[str, str | int | float]) -> None:
+def save_image(image: Image.Image, path: Path, quality: int, metadata: Metadata) -> None:
     """Write an RGB image; the format is the path's suffix (webp, jpg, png), quality 0 to 100 (png is lossless).
 
     PNG carries one text entry per key; JPEG and WebP carry EXIF: the prompt as ImageDescription, "easel <version>" as
@@ -47,7 +55,7 @@ def save_image(image: Image.Image, path: Path, quality: int, metadata: dict[str,
     image.save(path, kind, quality=quality, exif=exif(metadata), **extra)
 
 
-def exif(metadata: dict[str, str | int | float]) -> bytes:
+def exif(metadata: Metadata) -> bytes:
     tags = Image.Exif()
     # As bytes, because Pillow would write "?" for all but ASCII; readers take UTF-8 here.
     tags[ExifTags.Base.ImageDescription] = str(metadata["prompt"]).encode()

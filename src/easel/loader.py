@@ -8,8 +8,10 @@ from typing import Any
 import diffusers
 import torch
 
+from easel.adapters import Transformer
 from easel.errors import WeightsError
 from easel.models import Model
+from easel.safety import SafetyChecker, load_safety_checker
 from easel.weights.manifest import read_manifest, verify_files
 
 
@@ -18,20 +20,24 @@ class Components:
     """What every request shares and none may change: the modules by diffusers' names, without the scheduler.
 
     A scheduler keeps state, so each request gets its own, made from `scheduler_class` and `scheduler_config`.
-    `digest` is the proof of the weights ("sha256:..."), `pipeline_class` the diffusers class for text to image.
+    `digest` is the proof of the weights ("sha256:..."), `pipeline_classes` the diffusers class for each kind of request
+    (text, image, inpaint). `transformer` is the one in `modules` with the way back from any LoRA. `safety_checker` is
+    None for a model that needs none.
     """
 
     model: Model
     digest: str
-    pipeline_class: type
+    pipeline_classes: Mapping[str, type]
     modules: Mapping[str, Any]
     scheduler_class: type
     scheduler_config: Mapping[str, Any]
+    transformer: Transformer
+    safety_checker: SafetyChecker | None
 
-    def new_pipeline(self) -> Any:
-        """A pipeline for one request: shared modules, own scheduler."""
+    def new_pipeline(self, kind: str) -> Any:
+        """A pipeline for one request of this kind: shared modules, own scheduler."""
         scheduler = self.scheduler_class.from_config(dict(self.scheduler_config))
-        return self.pipeline_class(**self.modules, scheduler=scheduler)
+        return self.pipeline_classes[kind](**self.modules, scheduler=scheduler)
 
 
 def default_device() -> str:
@@ -42,9 +48,9 @@ def load_components(model: Model, device: str) -> Components:
     """Verify the model's files against its lock, then load them. Raises WeightsError before anything is loaded."""
     manifest = read_manifest(model.folder)
     verify_files(manifest, model.folder)
-    pipeline_class = named(diffusers, model.pipelines["text"], model)
+    classes = {kind: named(diffusers, name, model) for kind, name in model.pipelines.items()}
     dtype = {name: named(torch, kind, model) for name, kind in model.dtype.items()}
-    pipeline = pipeline_class.from_pretrained(model.folder, dtype=dtype, local_files_only=True).to(device)
+    pipeline = classes["text"].from_pretrained(model.folder, dtype=dtype, local_files_only=True).to(device)
     modules = dict(pipeline.components)
     scheduler = modules.pop("scheduler")
     for module in modules.values():
@@ -53,10 +59,12 @@ def load_components(model: Model, device: str) -> Components:
     return Components(
         model,
         manifest.digest,
-        pipeline_class,
+        MappingProxyType(classes),
         MappingProxyType(modules),
         type(scheduler),
         MappingProxyType(dict(scheduler.config)),
+        Transformer(modules["transformer"]),
+        load_safety_checker(model, device),
     )
 
 

@@ -10,6 +10,7 @@ import yaml
 from easel.errors import WeightsError
 
 DEFAULT_MODEL = "emoji"  # The one that needs no download.
+KINDS = ("text", "image", "inpaint")  # of requests: by the prompt alone, from an image, inside a mask on an image
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,9 @@ class Model:
     """One text-to-image model.
 
     Sizes are in pixels, areas in square pixels, both of the picture. `pipelines` names the diffusers class for each
-    kind of request, `dtype` the number type of each component (or of `default`).
+    kind of request (`text`, and `image` and `inpaint` where the model has them), `dtype` the number type of each
+    component (or of `default`). `safety_checker` is None, or names the `folder` of an image classifier of transformers
+    inside the model's folder and the `blocked_label` among its labels.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Model:
     max_area: int
     multiple: int
     max_prompt_tokens: int
+    safety_checker: dict[str, str] | None
     folder: Path
 
 
@@ -66,8 +70,7 @@ def key_problems(values: dict[str, Any]) -> list[str]:
         if key not in values:
             problems.append(f"missing key {key!r}")
         elif not is_a(values[key], types[key]):
-            kind = "a mapping of text to text" if types[key] == dict[str, str] else f"of type {types[key].__name__}"
-            problems.append(f"{key} must be {kind}, not {values[key]!r}")
+            problems.append(f"{key} must be {described(types[key])}, not {values[key]!r}")
     return problems or value_problems(values)
 
 
@@ -76,6 +79,10 @@ def value_problems(values: dict[str, Any]) -> list[str]:
     problems = []
     if "text" not in values["pipelines"] or "default" not in values["dtype"]:
         problems.append("pipelines needs the key 'text' and dtype the key 'default'")
+    problems += [f"pipelines has the unknown key {kind!r}" for kind in values["pipelines"] if kind not in KINDS]
+    checker = values["safety_checker"]
+    if checker is not None and set(checker) != {"folder", "blocked_label"}:
+        problems.append("safety_checker must be null or have the keys 'folder' and 'blocked_label'")
     if not 0 < values["min_area"] <= values["native_area"] <= values["max_area"]:
         problems.append("min_area, native_area and max_area must be above 0 and in this order")
     if min(values["multiple"], values["num_inference_steps"], values["max_prompt_tokens"]) < 1:
@@ -85,7 +92,15 @@ def value_problems(values: dict[str, Any]) -> list[str]:
     return problems
 
 
+def described(kind: Any) -> str:
+    if kind == dict[str, str] | None:
+        return "null or a mapping of text to text"
+    return "a mapping of text to text" if kind == dict[str, str] else f"of type {kind.__name__}"
+
+
 def is_a(value: Any, kind: Any) -> bool:
+    if kind == dict[str, str] | None:
+        return value is None or is_a(value, dict[str, str])
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind == dict[str, str]:

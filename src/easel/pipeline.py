@@ -3,7 +3,7 @@
 import io
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -12,7 +12,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from easel.adapters import Adapter
+from easel.input_images import fit_image, read_image, read_mask
 from easel.loader import Components
+from easel.masks import keep_outside, widen
 from easel.plan import Plan
 
 
@@ -52,35 +55,65 @@ class LineWriter(io.TextIOBase):
         return len(text)
 
 
+@dataclass(frozen=True)
+class Source:
+    """What an image or inpainting begins from: RGB at the plan's size, and the mask (L, 0 or 255) or None."""
+
+    image: Image.Image
+    mask: Image.Image | None
+
+
+def read_source(plan: Plan) -> Source | None:
+    """The request's image and mask, cut to the plan's size. Raises InputError."""
+    if plan.image is None:
+        return None
+    image = read_image("image", plan.image)
+    mask = read_mask("mask", plan.mask, image.size) if plan.mask else None
+    return Source(*(one and fit_image(one, plan.width, plan.height) for one in (image, mask)))
+
+
 @torch.inference_mode()
-def run_plan(plan: Plan, components: Components, timings: Timings, log: TextIO | None = None) -> Iterator[Image.Image]:
+def run_plan(
+    plan: Plan,
+    components: Components,
+    timings: Timings,
+    source: Source | None = None,
+    adapters: Sequence[tuple[Adapter, float]] = (),
+    log: TextIO | None = None,
+) -> Iterator[Image.Image]:
     """Yield the plan's images in order, each (plan.width x plan.height) RGB.
 
     Images run one after another, each with batch size 1 and a CPU generator of its own seed: image k is then, bit for
     bit, the only image of a request for that seed. A batch would choose other kernels and round differently, and a
     model that is bound by compute gains nothing from one. The bar on `log` (default: standard error) counts the
-    denoising steps of all images. Closing the iterator, or an exception anywhere, ends the work at once; nothing of
-    `components` is changed at any time.
+    denoising steps of all images. The LoRAs in `adapters` hold at their scales until the iterator ends. Closing it, or
+    an exception anywhere, ends the work at once; of `components` nothing is changed then.
     """
     log = log or sys.stderr
-    pipeline = components.new_pipeline()
+    if source and not plan.passes:
+        yield from (source.image for _ in plan.seeds)
+        return
+    pipeline = components.new_pipeline(plan.kind)
     pipeline.set_progress_bar_config(disable=True)
-    with timings.measure("encode_prompt"):
-        embeds = encode_prompt(pipeline, plan, components.model.max_prompt_tokens, log)
-    bar = tqdm(
-        total=plan.num_inference_steps * len(plan.seeds),
-        file=LineWriter(log),
-        mininterval=0.2,  # seconds; a fast model would fill the logs otherwise
-        ncols=80,
-        ascii=False,
-    )
-    with bar:
-        for seed in plan.seeds:
-            with timings.measure("denoise"):
-                latents = denoise(pipeline, plan, seed, embeds, bar)
-            with timings.measure("decode"):
-                image = decode(pipeline, latents)
-            yield image
+    with components.transformer.adapted(adapters):
+        with timings.measure("encode_prompt"):
+            embeds = encode_prompt(pipeline, plan, components.model.max_prompt_tokens, log)
+        bar = tqdm(
+            total=plan.passes * len(plan.seeds),
+            file=LineWriter(log),
+            mininterval=0.2,  # seconds; a fast model would fill the logs otherwise
+            ncols=80,
+            ascii=False,
+        )
+        with bar:
+            for seed in plan.seeds:
+                with timings.measure("denoise"):
+                    latents = denoise(pipeline, plan, seed, embeds, source, bar)
+                with timings.measure("decode"):
+                    image = decode(pipeline, latents)
+                    if source and source.mask:
+                        image = keep_outside(image, source.image, source.mask)
+                yield image
 
 
 def encode_prompt(pipeline: Any, plan: Plan, max_tokens: int, log: TextIO) -> dict[str, list[torch.Tensor]]:
@@ -108,15 +141,21 @@ def warn_of_truncation(tokenizer: Any, name: str, text: str, max_tokens: int, lo
         log.write(f"warning: {name} has {count} tokens; the last {count - max_tokens} are ignored.\n")
 
 
-def denoise(pipeline: Any, plan: Plan, seed: int, embeds: dict[str, Any], bar: tqdm) -> torch.Tensor:
-    """Latents (1, channels, height / 8, width / 8) of one image, in `plan.num_inference_steps` steps."""
+def denoise(
+    pipeline: Any, plan: Plan, seed: int, embeds: dict[str, Any], source: Source | None, bar: tqdm
+) -> torch.Tensor:
+    """Latents (1, channels, height / 8, width / 8) of one image, in `plan.passes` steps."""
 
     def step_done(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         bar.update()
         return tensors
 
+    begin = {"image": source.image, "strength": plan.prompt_strength} if source else {}
+    if source and source.mask:
+        begin["mask_image"] = widen(source.mask)
     return pipeline(
         **embeds,
+        **begin,
         width=plan.width,
         height=plan.height,
         num_inference_steps=plan.num_inference_steps,

@@ -3,15 +3,28 @@
 import json
 import secrets
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
+from easel.input_images import image_size
 from easel.models import Model
 from easel.request import MAX_SEED, Request, check_request
-from easel.sizes import size_for, snap
+from easel.sizes import MATCH_INPUT_IMAGE, ratio_of, size_for, snap
+
+
+@dataclass(frozen=True)
+class Lora:
+    """One LoRA of a request: the reference as it was given (it may hold a secret of the caller's) and its scale."""
+
+    reference: str
+    scale: float
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes are in pixels; `seeds` has one entry per image; `warnings` say what could not be honoured as asked."""
+    """Sizes are in pixels; `seeds` has one entry per image; `warnings` say what could not be honoured as asked.
+
+    `kind` is text, image or inpaint, and with it which of `image` and `mask` are there.
+    """
 
     model: str
     prompt: str
@@ -23,10 +36,25 @@ class Plan:
     guidance_scale: float
     output_format: str
     output_quality: int
+    kind: str = "text"
+    image: Path | None = None
+    mask: Path | None = None
+    prompt_strength: float = 1.0
+    loras: tuple[Lora, ...] = ()
+    check_safety: bool = True
     warnings: tuple[str, ...] = ()
 
+    @property
+    def passes(self) -> int:
+        """Denoising steps that are left for one image: all of them, or ceil(steps x prompt_strength) on an image.
+
+        The arithmetic is that of `get_timesteps` in diffusers' ZImageImg2ImgPipeline, roundings included.
+        """
+        steps = self.num_inference_steps
+        return steps if self.kind == "text" else steps - int(max(steps - min(steps * self.prompt_strength, steps), 0))
+
     def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(asdict(self), ensure_ascii=False, default=str)
 
 
 def plan_request(request: Request, model: Model) -> Plan:
@@ -49,14 +77,31 @@ def plan_request(request: Request, model: Model) -> Plan:
         guidance_scale=float(model.guidance_scale if guidance is None else guidance),
         output_format=request.output_format,
         output_quality=int(request.output_quality),
+        kind=request.kind,
+        image=request.image,
+        mask=request.mask,
+        prompt_strength=1.0 if request.image is None else float(request.prompt_strength),
+        loras=plan_loras(request),
+        check_safety=not request.disable_safety_checker,
     )
     return replace(plan, warnings=plan_warnings(request, plan, model.multiple))
 
 
 def plan_size(request: Request, model: Model) -> tuple[int, int]:
+    of_image = image_size("image", request.image) if request.image else None  # refuses what cannot be read
     if request.width is None or request.height is None:
-        return size_for(request.aspect_ratio, model.native_area, model.multiple)
+        match = of_image and request.aspect_ratio == MATCH_INPUT_IMAGE
+        aspect_ratio = ratio_of(*of_image) if match else request.aspect_ratio
+        return size_for(aspect_ratio, model.native_area, model.multiple)
     return snap(request.width, model.multiple), snap(request.height, model.multiple)
+
+
+def plan_loras(request: Request) -> tuple[Lora, ...]:
+    """One scale serves all, none means 1."""
+    references = request.lora_weights or []
+    scales = request.lora_scales or [1.0]
+    scales = scales * len(references) if len(scales) == 1 else scales
+    return tuple(Lora(reference, float(scale)) for reference, scale in zip(references, scales, strict=True))
 
 
 def plan_warnings(request: Request, plan: Plan, multiple: int) -> tuple[str, ...]:
@@ -68,4 +113,8 @@ def plan_warnings(request: Request, plan: Plan, multiple: int) -> tuple[str, ...
         warnings.append(f"aspect_ratio {request.aspect_ratio} is ignored, since width and height are given.")
     if request.negative_prompt and plan.guidance_scale == 0:
         warnings.append("negative_prompt has no effect with guidance_scale 0: raise guidance_scale to use it.")
+    if request.image is None and request.prompt_strength != Request.prompt_strength:
+        warnings.append("prompt_strength has no effect without an image.")
+    if plan.passes == 0:
+        warnings.append("prompt_strength 0 leaves nothing to do: the image comes back, only resized.")
     return tuple(warnings)

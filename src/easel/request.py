@@ -2,12 +2,13 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from easel.errors import InputError
 from easel.models import Model
-from easel.sizes import ASPECT_RATIOS, snap
+from easel.sizes import ASPECT_RATIOS, MATCH_INPUT_IMAGE, snap
 
 OUTPUT_FORMATS = ("webp", "jpg", "png")
 MAX_PROMPT_CHARACTERS = 5000  # two prompts of 4-byte characters and their copy fit JPEG's 64 KB of metadata
@@ -23,21 +24,32 @@ LIMITS = {
     "guidance_scale": (0, 20),
     "seed": (0, MAX_SEED),
     "output_quality": (0, 100),
+    "prompt_strength": (0, 1),
 }
-CHOICES = {"aspect_ratio": ASPECT_RATIOS, "output_format": OUTPUT_FORMATS}
-FRACTIONAL = ("guidance_scale",)  # the others are whole; 3.0 is as good as 3, since JSON does not tell them apart
+CHOICES = {"aspect_ratio": (*ASPECT_RATIOS, MATCH_INPUT_IMAGE), "output_format": OUTPUT_FORMATS}
+FRACTIONAL = (
+    "guidance_scale",
+    "prompt_strength",
+)  # others are whole; 3.0 is as good as 3: JSON does not tell them apart
 OPTIONAL = ("width", "height", "num_inference_steps", "guidance_scale", "seed")  # None: not given
+MAX_LORAS = 4
+LORA_SCALES = (-2, 2)
+MAX_TOKEN_CHARACTERS = 1000
 
 
 @dataclass(frozen=True)
 class Request:
     """The inputs of one run, by Replicate's names. None means "not given": the model or chance decides.
 
-    Nothing is checked here: `check_request` does that for a model.
+    `image` and `mask` are files; `lora_weights` are references as `weights.sources` reads them. The tokens are shown by
+    no repr. Nothing is checked here: `check_request` does that for a model.
     """
 
     prompt: str
     negative_prompt: str = ""
+    image: Path | None = None
+    mask: Path | None = None
+    prompt_strength: float = 0.8
     aspect_ratio: str = "1:1"
     width: int | None = None
     height: int | None = None
@@ -45,8 +57,18 @@ class Request:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     seed: int | None = None
+    lora_weights: list[str] | None = None
+    lora_scales: list[float] | None = None
     output_format: str = "webp"
     output_quality: int = 80
+    disable_safety_checker: bool = False
+    hf_token: str | None = field(default=None, repr=False)
+    civitai_token: str | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> str:
+        """Which of the model's pipelines it needs: text, image or inpaint."""
+        return "text" if self.image is None else "image" if self.mask is None else "inpaint"
 
 
 def check_request(request: Request, model: Model) -> None:
@@ -56,7 +78,12 @@ def check_request(request: Request, model: Model) -> None:
         *text_problems("negative_prompt", request.negative_prompt),
         *(p for name, choices in CHOICES.items() for p in choice_problems(name, getattr(request, name), choices)),
         *(p for name, limits in LIMITS.items() for p in number_problems(name, getattr(request, name), limits)),
+        *image_problems(request, model),
+        *lora_problems(request),
+        *(p for name in ("hf_token", "civitai_token") for p in token_problems(name, getattr(request, name))),
     ]
+    if not isinstance(request.disable_safety_checker, bool):
+        problems.append(f"disable_safety_checker must be true or false, not {request.disable_safety_checker!r}.")
     if not any(number_problems(name, getattr(request, name), LIMITS[name]) for name in ("width", "height")):
         problems += size_problems(request, model)
     if problems:
@@ -91,6 +118,55 @@ def number_problems(name: str, value: Any, limits: tuple[int, int]) -> list[str]
     if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value != value // 1):
         return [f"{name} must be a {'whole ' if whole else ''}number from {low} to {high}, not {value!r}."]
     return [] if low <= value <= high else [f"{name} is {value}; it must be from {low} to {high}."]
+
+
+def image_problems(request: Request, model: Model) -> list[str]:
+    problems = []
+    for name in ("image", "mask"):
+        value = getattr(request, name)
+        if value is not None and not isinstance(value, Path):  # Cog makes a file of what it takes for a URL.
+            problems.append(f"{name} must be a file as a data: URL or an https:// address, not {str(value)[:80]!r}.")
+    if request.mask is not None and request.image is None:
+        problems.append("mask is given without image: give the image that it belongs to.")
+    elif request.kind not in model.pipelines:
+        problems.append(f"{model.name} cannot work on an image: it makes pictures from the prompt alone.")
+    if request.aspect_ratio == MATCH_INPUT_IMAGE and request.image is None:
+        problems.append(
+            f"aspect_ratio is {MATCH_INPUT_IMAGE}, but there is no image: give one, or a ratio such as 1:1."
+        )
+    return problems
+
+
+def lora_problems(request: Request) -> list[str]:
+    weights, scales = request.lora_weights, request.lora_scales
+    if weights is not None and not (isinstance(weights, list) and all(isinstance(x, str) for x in weights)):
+        return [f"lora_weights must be a list of texts, not {str(weights)[:80]!r}."]
+    if scales is not None and not isinstance(scales, list):
+        return [f"lora_scales must be a list of numbers, not {str(scales)[:80]!r}."]
+    problems = []
+    count = len(weights or [])
+    if count > MAX_LORAS:
+        problems.append(f"lora_weights names {count} LoRAs; at most {MAX_LORAS} are accepted.")
+    for k, scale in enumerate(scales or []):
+        low, high = LORA_SCALES
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not low <= scale <= high:
+            problems.append(f"lora_scales[{k}] is {str(scale)[:80]}; it must be a number from {low} to {high}.")
+    if scales and not count:
+        problems.append("lora_scales is given without lora_weights: name the LoRAs that they are for.")
+    elif scales and len(scales) not in (1, count):
+        problems.append(
+            f"lora_scales has {len(scales)} numbers for {count} LoRAs: give one for each, or a single one for all."
+        )
+    return problems
+
+
+def token_problems(name: str, value: Any) -> list[str]:
+    """The token itself appears in no message."""
+    if value is None:
+        return []
+    if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]*", value) or len(value) > MAX_TOKEN_CHARACTERS:
+        return [f"{name} must be text of at most {MAX_TOKEN_CHARACTERS} ASCII characters without spaces."]
+    return []
 
 
 def size_problems(request: Request, model: Model) -> list[str]:

@@ -1,0 +1,125 @@
+"""The names of the tensors in a LoRA file: which layer of the transformer each belongs to, in every known spelling.
+
+diffusers' own converter is not used: it drops keys without a word, knows kohya's names only for some layers, and folds
+alpha into the weights, which rounds differently from peft. Here a name is looked up among the layers that there are.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from easel.errors import AdapterError
+
+# What trainers put before the name of a layer: diffusers, ComfyUI and ai-toolkit, peft, kohya and musubi.
+PREFIX = re.compile(r"^(base_model\.model\.|model\.)?(transformer\.|diffusion_model\.|lora_unet_|lora_transformer_)?")
+PART = re.compile(
+    r"\.(?:(?P<down>lora_A(?:\.\w+)?\.weight|lora_down\.weight|lora\.down\.weight)"
+    r"|(?P<up>lora_B(?:\.\w+)?\.weight|lora_up\.weight|lora\.up\.weight)"
+    r"|(?P<alpha>alpha))$"
+)
+OTHER_METHODS = {
+    "LoKr": re.compile(r"\.lokr_"),
+    "LoHa": re.compile(r"\.hada_"),
+    "DoRA": re.compile(r"\.(dora_scale|lora_magnitude_vector)\b"),
+    "OFT": re.compile(r"\.(oft_|oft_blocks)"),
+    "a LoRA with convolution cores (Tucker)": re.compile(r"\.lora_mid\b"),
+    "a full weight difference": re.compile(r"\.diff(_b)?$"),
+}
+# Blocks that name their model. A LoRA of none of these and not of this model is still refused, only with less to say.
+OTHER_MODELS = {
+    "FLUX": re.compile(r"(double|single)_blocks|single_transformer_blocks"),
+    "Stable Diffusion or SDXL": re.compile(r"(down|up|input|output|mid|middle)_blocks?[._]"),
+    "Stable Diffusion 3": re.compile(r"joint_(transformer_)?blocks"),
+    "Qwen-Image or another model with transformer_blocks": re.compile(r"transformer_blocks"),
+    "a Wan video model": re.compile(r"blocks[._]\d+[._](self_attn|cross_attn)"),
+}
+SHOWN_KEYS = 5
+
+
+@dataclass(frozen=True)
+class Place:
+    """One layer of the transformer, and which of `shares` equal parts of the file's up matrix is for it."""
+
+    layer: str
+    share: int = 0
+    shares: int = 1
+
+
+def sort_keys(keys: Iterable[str], layers: Iterable[str]) -> dict[str, dict[str, str]]:
+    """{name in the file: {"down" | "up" | "alpha": key}} of a LoRA for a transformer with these linear layers.
+
+    Raises AdapterError when one key is of another method or fits no layer, when half of a pair is missing, or when two
+    names mean the same layer.
+    """
+    keys = sorted(keys)
+    for method, pattern in OTHER_METHODS.items():
+        if found := [key for key in keys if pattern.search(key)]:
+            raise AdapterError(f"it is {method}, not a plain LoRA, and cannot be honoured ({shown(found)}).")
+    places = places_of(layers)
+    sorted_keys: dict[str, dict[str, str]] = {}
+    unmatched = []
+    for key in keys:
+        part = PART.search(key)
+        name = part and PREFIX.sub("", key[: part.start()], count=1)
+        if not part or name not in places:
+            unmatched.append(key)
+        elif part.lastgroup in sorted_keys.setdefault(name, {}):
+            raise AdapterError(f"it has two tensors for one place: {shown([sorted_keys[name][part.lastgroup], key])}.")
+        else:
+            sorted_keys[name][part.lastgroup] = key
+    if unmatched or not keys:
+        raise AdapterError(unmatched_sentence(unmatched, len(keys)))
+    check_pairs(sorted_keys, places)
+    return sorted_keys
+
+
+def check_pairs(sorted_keys: Mapping[str, Mapping[str, str]], places: Mapping[str, tuple[Place, ...]]) -> None:
+    halves = [key for parts in sorted_keys.values() if not {"down", "up"} <= set(parts) for key in parts.values()]
+    if halves:
+        raise AdapterError(f"half of a pair is missing beside {shown(halves)}: the file is incomplete.")
+    names_of: dict[str, list[str]] = {}
+    for name in sorted_keys:
+        for place in places[name]:
+            names_of.setdefault(place.layer, []).append(name)
+    for layer, names in names_of.items():
+        if len(names) > 1:
+            raise AdapterError(f"{' and '.join(names)} both mean the layer {layer}: it cannot be told which to take.")
+
+
+def unmatched_sentence(unmatched: list[str], count: int) -> str:
+    if not count:
+        return "it holds no tensors."
+    models = [name for name, pattern in OTHER_MODELS.items() if any(pattern.search(key) for key in unmatched)]
+    guess = f" The names look like {models[0]}." if models else ""
+    if any("text_encoder" in key or key.startswith("lora_te") for key in unmatched):
+        guess += " Parts for a text encoder are not used by this model."
+    if len(unmatched) == count:
+        return f"it is for another base model: none of its {count} keys fits ({shown(unmatched)}).{guess}"
+    return (
+        f"{len(unmatched)} of its {count} keys fit no layer of this model ({shown(unmatched)}), and a LoRA that is "
+        f"applied in part makes wrong pictures without a word.{guess}"
+    )
+
+
+def places_of(layers: Iterable[str]) -> dict[str, tuple[Place, ...]]:
+    """Every spelling of a layer's name: diffusers' own, the original checkpoint's, and kohya's with underscores.
+
+    The original names are those that diffusers' `convert_z_image_transformer_checkpoint_to_diffusers` renames.
+    """
+    places: dict[str, tuple[Place, ...]] = {}
+    for layer in layers:
+        places[layer] = (Place(layer),)
+        if layer.endswith("attention.to_out.0"):
+            stem = layer.removesuffix("to_out.0")
+            places[f"{stem}out"] = places[f"{stem}to_out"] = (Place(layer),)
+        if layer.endswith("attention.to_q"):
+            stem = layer.removesuffix("to_q")
+            places[f"{stem}qkv"] = tuple(Place(f"{stem}to_{one}", share, 3) for share, one in enumerate("qkv"))
+        if original := re.fullmatch(r"all_(x_embedder|final_layer)\.[\d-]+(.*)", layer):
+            places.setdefault(original[1] + original[2], (Place(layer),))
+    return {**{name.replace(".", "_"): place for name, place in places.items()}, **places}
+
+
+def shown(keys: list[str]) -> str:
+    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
+    return ", ".join(key[:120] for key in keys[:SHOWN_KEYS]) + more

@@ -1,0 +1,233 @@
+"""LoRA: read a file, check every tensor of it, apply it for one request, always restore.
+
+Nothing of the base model is changed: for the length of a request, peft's layers stand around its linear layers, and
+afterwards the linear layers stand there again. What is kept between requests are tensors of LoRAs, nothing else.
+"""
+
+import json
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.tuners.lora import Linear
+from safetensors import SafetensorError, safe_open
+
+from easel.adapter_keys import places_of, shown, sort_keys
+from easel.errors import AdapterError
+from easel.weights.adapter_files import AdapterFile
+
+MAX_RANK = 256
+# A rank-16 LoRA of Z-Image-Turbo has about 40 million numbers, 80 MB: 2 GiB hold some twenty of them.
+MEMORY_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The change of one linear layer: `up @ down * scaling`, with down (rank, inputs) and up (outputs, rank)."""
+
+    down: torch.Tensor
+    up: torch.Tensor
+    scaling: float
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA that was checked against the base model, its tensors on the model's device and in its dtype."""
+
+    label: str
+    pairs: Mapping[str, Pair]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its tensors. A matrix that three layers share counts once for each."""
+        return sum(tensor.nbytes for pair in self.pairs.values() for tensor in (pair.down, pair.up))
+
+    @property
+    def rank(self) -> int:
+        return max(pair.down.shape[0] for pair in self.pairs.values())
+
+
+class Transformer:
+    """The base model's transformer and the linear layers that it has when no LoRA is applied."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.module = module
+        self.linears = MappingProxyType(
+            {name: layer for name, layer in module.named_modules() if isinstance(layer, torch.nn.Linear)}
+        )
+        self._slots = []
+        for name in self.linears:
+            parent, _, child = name.rpartition(".")
+            self._slots.append((module.get_submodule(parent), child))
+
+    def restore(self) -> None:
+        for (parent, child), layer in zip(self._slots, self.linears.values(), strict=True):
+            setattr(parent, child, layer)
+
+    @contextmanager
+    def adapted(self, adapters: Sequence[tuple[Adapter, float]]) -> Iterator[None]:
+        """The transformer with these LoRAs at these scales, for the length of the context.
+
+        Begins with a restore too: a second cancellation can strike inside the `finally` of the request before.
+        """
+        self.restore()
+        try:
+            for name, layer in adapted_layers(self.linears, adapters).items():
+                self.module.set_submodule(name, layer)
+            yield
+        finally:
+            self.restore()
+
+
+def adapted_layers(
+    linears: Mapping[str, torch.nn.Linear], adapters: Sequence[tuple[Adapter, float]]
+) -> dict[str, Linear]:
+    """peft's layer for every linear layer that one of the LoRAs changes. A scale of 0 changes nothing."""
+    layers: dict[str, Linear] = {}
+    for k, (adapter, scale) in enumerate(adapters):
+        for name, pair in adapter.pairs.items() if scale else ():
+            rank = pair.down.shape[0]
+            config = LoraConfig(r=rank, init_lora_weights=False, inference_mode=True)
+            with torch.device("meta"):  # neither memory nor random numbers for what is replaced below
+                if name in layers:
+                    layers[name].update_layer(str(k), rank, lora_alpha=rank, config=config)
+                else:
+                    layers[name] = Linear(linears[name], str(k), config=config, r=rank, lora_alpha=rank)
+            layer = layers[name]
+            layer.lora_A[str(k)].weight = torch.nn.Parameter(pair.down, requires_grad=False)
+            layer.lora_B[str(k)].weight = torch.nn.Parameter(pair.up, requires_grad=False)
+            layer.scaling[str(k)] = pair.scaling * scale
+    for layer in layers.values():
+        layer.set_adapter(list(layer.lora_A), inference_mode=True)
+        layer.eval()
+    return layers
+
+
+class AdapterMemory:
+    """LoRAs used lately, by the digest of their files; what was not used for longest goes first."""
+
+    def __init__(self, budget: int = MEMORY_BYTES) -> None:
+        self.budget = budget
+        self._kept: OrderedDict[tuple[str, str], Adapter] = OrderedDict()
+
+    def load(self, file: AdapterFile, transformer: Transformer) -> tuple[Adapter, bool]:
+        """The LoRA, and whether it was in memory. Raises AdapterError."""
+        key = (file.digest, json.dumps(file.config, sort_keys=True))
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key], True
+        try:
+            adapter = load_adapter(file, transformer)
+        except AdapterError as error:
+            raise AdapterError(f"lora_weights: {file.label} cannot be used: {error}") from None
+        self._kept[key] = adapter
+        while self.size > self.budget:
+            self._kept.popitem(last=False)
+        return adapter, False
+
+    @property
+    def size(self) -> int:
+        return sum(adapter.size for adapter in self._kept.values())
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+
+def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
+    """Read and check a LoRA. Raises AdapterError with a phrase that goes on after the file's name."""
+    weight = next(iter(transformer.linears.values())).weight
+    try:
+        with safe_open(file.path, framework="pt") as tensors:
+            keys = list(tensors.keys())
+            settings = Settings(tensors.metadata() or {}, file.config)
+            pairs: dict[str, Pair] = {}
+            places = places_of(transformer.linears)
+            for name, parts in sort_keys(keys, transformer.linears).items():
+                down, up = tensors.get_tensor(parts["down"]), tensors.get_tensor(parts["up"])
+                alpha = tensors.get_tensor(parts["alpha"]) if "alpha" in parts else None
+                shares = places[name]
+                check_numbers(parts, down, up, alpha)
+                if down.ndim != 2 or up.ndim != 2 or up.shape[0] % len(shares):
+                    raise AdapterError(shape_sentence(parts, down, up, transformer.linears[shares[0].layer]))
+                for place in shares:
+                    part = up.chunk(place.shares)[place.share]
+                    check_shapes(parts, down, part, transformer.linears[place.layer])
+                    scaling = settings.scaling(place.layer, down.shape[0], None if alpha is None else float(alpha))
+                    pairs[place.layer] = Pair(
+                        *(tensor.to(weight.device, weight.dtype, copy=True) for tensor in (down, part)), scaling
+                    )
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise AdapterError(f"it is no whole safetensors file ({error}).") from None
+    check_finite(pairs)
+    return Adapter(file.label, MappingProxyType(pairs))
+
+
+def check_numbers(parts: Mapping[str, str], *tensors: torch.Tensor | None) -> None:
+    for tensor in tensors:
+        if tensor is not None and not tensor.is_floating_point():
+            raise AdapterError(f"{parts['down']} and what belongs to it hold {tensor.dtype}, not fractional numbers.")
+
+
+def check_shapes(parts: Mapping[str, str], down: torch.Tensor, up: torch.Tensor, layer: torch.nn.Linear) -> None:
+    rank = down.shape[0]
+    if down.shape[1] != layer.in_features or tuple(up.shape) != (layer.out_features, rank) or not rank:
+        raise AdapterError(shape_sentence(parts, down, up, layer))
+    if rank > MAX_RANK:
+        raise AdapterError(f"{parts['down']} has rank {rank}; at most {MAX_RANK} is accepted.")
+
+
+def shape_sentence(parts: Mapping[str, str], down: torch.Tensor, up: torch.Tensor, layer: torch.nn.Linear) -> str:
+    return (
+        f"{parts['down']} and {parts['up']} have the shapes {tuple(down.shape)} and {tuple(up.shape)}; this model's "
+        f"layer takes (rank, {layer.in_features}) and ({layer.out_features}, rank). It is for another base model, or "
+        "damaged."
+    )
+
+
+def check_finite(pairs: Mapping[str, Pair]) -> None:
+    """After the change to the model's dtype, in which a large number may have become infinite."""
+    bad = [
+        name
+        for name, pair in pairs.items()
+        if not (math.isfinite(pair.scaling) and pair.down.isfinite().all() and pair.up.isfinite().all())
+    ]
+    if bad:
+        raise AdapterError(f"it has NaN or infinite numbers for {shown(bad)}.")
+
+
+class Settings:
+    """What a file says about its scaling apart from the tensors: peft's adapter_config.json or diffusers' metadata."""
+
+    def __init__(self, metadata: Mapping[str, str], config: Mapping[str, Any] | None) -> None:
+        self.values: Mapping[str, Any] = config or {}
+        if not config and "lora_adapter_metadata" in metadata:
+            written = json.loads(metadata["lora_adapter_metadata"])
+            self.values = {
+                key.removeprefix("transformer."): value for key, value in dict(written).items() if "." in str(key)
+            }
+        method = self.values.get("peft_type", "LORA")
+        if method != "LORA" or self.values.get("use_dora"):
+            raise AdapterError(f"it is {'DoRA' if method == 'LORA' else method}, not a plain LoRA.")
+
+    def scaling(self, layer: str, rank: int, alpha: float | None) -> float:
+        """alpha / rank, or alpha / sqrt(rank) for rsLoRA; without an alpha anywhere, 1."""
+        if alpha is None:
+            alpha = self.values.get("lora_alpha")
+            for name, value in dict(self.values.get("alpha_pattern") or {}).items():
+                if not re.fullmatch(r"\^?[\w.-]+", name):  # peft reads it as a pattern; none but names are in use
+                    raise AdapterError(f"its alpha_pattern has {name[:80]!r}, which is not the name of a layer.")
+                name = name.removeprefix("^")
+                if layer == name or layer.endswith(f".{name}"):
+                    alpha = value
+        if alpha is None:
+            return 1.0
+        if isinstance(alpha, bool) or not isinstance(alpha, int | float):
+            raise AdapterError(f"lora_alpha is {alpha!r}, not a number.")
+        return alpha / (math.sqrt(rank) if self.values.get("use_rslora") else rank)

@@ -1,0 +1,138 @@
+"""One request after another on a loaded model: what `predict.py` does, without Cog.
+
+All that lives longer than a request is here: the components, LoRAs used lately, files fetched before.
+"""
+
+import gc
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from easel.adapters import Adapter, AdapterMemory
+from easel.errors import ResourceError, SafetyError
+from easel.images import image_metadata, save_image
+from easel.loader import Components
+from easel.outputs import Outputs
+from easel.pipeline import Source, Timings, read_source, run_plan
+from easel.plan import Plan, plan_request
+from easel.request import Request
+from easel.weights.adapter_files import AdapterFiles, Tokens
+
+Record = Callable[[str, Any], None]
+
+
+class Engine:
+    """Answers requests with files. A failed or cancelled one leaves nothing behind for the next."""
+
+    def __init__(self, components: Components, adapter_files: AdapterFiles) -> None:
+        self.components = components
+        self.adapter_files = adapter_files
+        self.adapters = AdapterMemory()
+        self.outputs = Outputs()
+        self._fits: tuple[int, int] | None = None  # the largest size that has been made
+
+    def answer(self, request: Request, record: Record) -> list[Path]:
+        """Plan, run, save, and say what was done: in lines on standard error, and as metrics through `record`.
+
+        The files stay until the next request. Raises EaselError with a sentence for the caller.
+        """
+        self.outputs.clear()
+        plan = plan_request(request, self.components.model)
+        log(f"seed: {', '.join(map(str, plan.seeds))}", *(f"warning: {text}" for text in plan.warnings))
+        timings = Timings()
+        with self.explain_lack_of_memory(plan):
+            source = read_source(plan)
+            adapters = self.load_adapters(plan, Tokens(request.hf_token, request.civitai_token), timings)
+            files, blocked = self.make_files(plan, timings, source, adapters)
+        log(f"timings: {timings}")
+        record("seeds", list(plan.seeds))
+        record("image_count", len(files))
+        record("safety.blocked", blocked)
+        for phase, seconds in timings.seconds.items():
+            record(f"timings.{phase}", round(seconds, 4))
+        if not files:
+            raise SafetyError(
+                f"The safety checker blocks {'the picture' if len(blocked) == 1 else 'all pictures'} of this request. "
+                "Try another prompt or seed; disable_safety_checker turns the checker off."
+            )
+        return files
+
+    def load_adapters(self, plan: Plan, tokens: Tokens, timings: Timings) -> list[tuple[Adapter, float]]:
+        adapters = []
+        for lora in plan.loras:
+            with timings.measure("load_lora"):
+                file = self.adapter_files.get(lora.reference, tokens, log)
+                adapter, known = self.adapters.load(file, self.components.transformer)
+            adapters.append((adapter, lora.scale))
+            log(
+                f"lora: {adapter.label}, scale {lora.scale:g}, {len(adapter.pairs)} layers of rank {adapter.rank}, "
+                f"{adapter.size / 1e6:.1f} MB{', still in memory' if known else ''}"
+            )
+        return adapters
+
+    def make_files(
+        self, plan: Plan, timings: Timings, source: Source | None, adapters: Sequence[tuple[Adapter, float]]
+    ) -> tuple[list[Path], list[int]]:
+        """The plan's images as files, and the numbers of those that the safety checker holds back."""
+        checker = self.components.safety_checker if plan.check_safety else None
+        labels = [adapter.label for adapter, _ in adapters]
+        files, blocked = [], []
+        images = run_plan(plan, self.components, timings, source, adapters)
+        with self.outputs.new_folder() as folder, closing(images):
+            for k, image in enumerate(images):
+                if checker:
+                    with timings.measure("check_safety"):
+                        unsafe = checker.blocks(image)
+                    if unsafe:
+                        blocked.append(k)
+                        log(f"warning: picture {k} (seed {plan.seeds[k]}) is left out: the safety checker blocks it.")
+                        continue
+                path = folder / f"{plan.model}-{plan.seeds[k]}.{plan.output_format}"
+                with timings.measure("encode_file"):
+                    metadata = image_metadata(plan, k, self.components.digest, labels)
+                    save_image(image, path, plan.output_quality, metadata)
+                files.append(path)
+        return files, blocked
+
+    @contextmanager
+    def explain_lack_of_memory(self, plan: Plan) -> Iterator[None]:
+        """A sentence instead of the allocator's words, and what is only kept for speed is let go."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not is_lack_of_memory(error):
+                raise
+            size = plan.width, plan.height
+        else:
+            self._fits = max(self._fits or (0, 0), (plan.width, plan.height), key=lambda one: one[0] * one[1])
+            return
+        # Outside of `except`, where the traceback would keep the request's tensors alive.
+        self.adapters.clear()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise ResourceError(lack_of_memory(size, self._fits, self.components))
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """torch raises OutOfMemoryError on a GPU, and for a CPU a plain RuntimeError that only its text tells apart."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def lack_of_memory(size: tuple[int, int], fits: tuple[int, int] | None, components: Components) -> str:
+    smallest = int(components.model.min_area**0.5)
+    known = f"{fits[0]} x {fits[1]} has fitted since the start" if fits else f"the smallest is {smallest} x {smallest}"
+    return (
+        f"Out of memory at {size[0]} x {size[1]} pixels. Ask for fewer: {known}. Fewer or smaller LoRAs help as well. "
+        "The model is still loaded and takes the next request."
+    )
+
+
+def log(*lines: str) -> None:
+    """Lines for the prediction's logs, which Cog takes from standard error."""
+    sys.stderr.write("".join(line + "\n" for line in lines))
+    sys.stderr.flush()

@@ -1,0 +1,44 @@
+"""Which images may leave: an image classifier looks at each."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+
+from easel.errors import WeightsError
+from easel.models import Model
+
+
+@dataclass(frozen=True)
+class SafetyChecker:
+    """An image is blocked when `blocked_label` is the most probable of the classifier's labels."""
+
+    processor: Any
+    classifier: Any
+    blocked_label: str
+
+    @torch.inference_mode()
+    def blocks(self, image: Image.Image) -> bool:
+        """Whether this RGB image of any size must stay."""
+        pixels = self.processor(image, return_tensors="pt").to(self.classifier.device, self.classifier.dtype)
+        label = self.classifier.config.id2label[int(self.classifier(**pixels).logits.argmax(-1))]
+        return label == self.blocked_label
+
+
+def load_safety_checker(model: Model, device: str) -> SafetyChecker | None:
+    """The checker that `model.yaml` names, from files that were verified before; None when it names none.
+
+    Raises WeightsError when the classifier has no such label.
+    """
+    if model.safety_checker is None:
+        return None
+    # Here, because it is slow to import, and not every model has a checker.
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    folder, label = model.folder / model.safety_checker["folder"], model.safety_checker["blocked_label"]
+    classifier = AutoModelForImageClassification.from_pretrained(folder, local_files_only=True).to(device).eval()
+    labels = list(classifier.config.id2label.values())
+    if label not in labels:
+        raise WeightsError(f"{folder}: the classifier has the labels {', '.join(labels)}, but not {label!r}.")
+    return SafetyChecker(AutoImageProcessor.from_pretrained(folder, local_files_only=True), classifier, label)

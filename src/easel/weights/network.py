@@ -1,0 +1,188 @@
+"""Connections to public addresses only, whose every wait is short enough for a cancel to strike soon.
+
+The check sits where the connection is made. A name is resolved once, all its addresses are checked, and one of exactly
+these is connected to: no second look-up could answer otherwise, and it does not matter how a URL spells its host. TLS
+still proves the name. There is no proxy, because it would resolve names itself.
+"""
+
+import select
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import httpcore2
+
+from easel.errors import FetchError
+from easel.weights.addresses import address_problem
+
+SLICE_S = 0.2  # A cancel is an exception that Python raises between bytecodes, so no call may block for longer.
+
+
+@dataclass(frozen=True)
+class Network:
+    """How far and for how long a fetch may reach. Times in seconds.
+
+    `allow_loopback` also permits this machine, and http:// to it. `tls` None: the system's certificate authorities.
+    """
+
+    allow_loopback: bool = False
+    connect_s: float = 10.0
+    stall_s: float = 30.0  # without a byte
+    total_s: float = 600.0  # of a fetch with all its attempts
+    retries: int = 3
+    backoff_s: float = 0.5  # before the first further attempt, doubled before each one after it
+    max_backoff_s: float = 30.0  # however long a server asks to wait
+    resolve: Callable[..., Iterable[tuple[Any, ...]]] = socket.getaddrinfo
+    tls: ssl.SSLContext | None = None
+
+
+class TransferError(Exception):
+    """This attempt failed in a way that another one may not. Its text continues "<host> ..."."""
+
+
+def system_tls() -> ssl.SSLContext:
+    # Elsewhere httpcore2's asks the system right after wrapping, too early for a handshake in slices.
+    return httpcore2.default_ssl_context() if sys.platform == "linux" else ssl.create_default_context()
+
+
+def resolve_host(host: str, port: int, network: Network, until: float) -> list[tuple[Any, ...]]:
+    """The (family, type, protocol, name, address) rows of a host. Raises FetchError unless all are public."""
+    answer: list[Any] = []
+
+    def look_up() -> None:
+        try:
+            answer.append(list(network.resolve(host, port, type=socket.SOCK_STREAM)))
+        except Exception as error:
+            answer.append(error)
+
+    thread = threading.Thread(target=look_up, daemon=True)  # getaddrinfo cannot be interrupted, nor given a limit
+    thread.start()
+    while thread.is_alive():
+        if time.monotonic() > until:
+            raise TransferError("was not found in time: the name look-up does not answer")
+        thread.join(SLICE_S)
+    rows = answer[0]
+    if isinstance(rows, socket.gaierror) and rows.errno == socket.EAI_AGAIN:
+        raise TransferError("was not found: the name look-up fails at the moment")
+    if isinstance(rows, Exception) or not rows:
+        raise FetchError(f"There is no host {host!r}: check the address for typing errors.")
+    for row in rows:
+        problem = address_problem(row[4][0], network.allow_loopback)
+        if problem:
+            raise FetchError(f"{host} has a {problem} address, and files are fetched from public ones only.")
+    return rows
+
+
+def wait_ready(sock: socket.socket, event: int, until: float, problem: str) -> None:
+    poll = select.poll()  # unlike select(), also for file numbers from 1024 on
+    poll.register(sock, event)
+    while not poll.poll(1000 * max(0.0, min(SLICE_S, until - time.monotonic()))):
+        if time.monotonic() > until:
+            raise TransferError(problem)
+
+
+class SlicedStream(httpcore2.NetworkStream):
+    """A connected, non-blocking socket. `deadline` ends every transfer on it, however alive (`time.monotonic()`)."""
+
+    def __init__(self, sock: socket.socket, stall_s: float, deadline: float) -> None:
+        self._sock = sock
+        self._stall_s = stall_s
+        self._deadline = deadline
+
+    def _repeat(self, operation: Callable[..., Any], *arguments: Any) -> Any:
+        until = min(time.monotonic() + self._stall_s, self._deadline)
+        problem = f"sent nothing for {self._stall_s:g} s"
+        while time.monotonic() <= self._deadline:
+            try:
+                return operation(*arguments)
+            except (ssl.SSLWantReadError, BlockingIOError) as error:
+                writing = isinstance(error, BlockingIOError) and operation == self._sock.send
+                wait_ready(self._sock, select.POLLOUT if writing else select.POLLIN, until, problem)
+            except ssl.SSLWantWriteError:
+                wait_ready(self._sock, select.POLLOUT, until, problem)
+            except ssl.SSLCertVerificationError:
+                raise
+            except OSError as error:
+                raise TransferError(f"broke the connection off ({error.strerror or type(error).__name__})") from None
+        raise TransferError(problem)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._repeat(self._sock.recv, max_bytes)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        view = memoryview(buffer)
+        while view:
+            view = view[self._repeat(self._sock.send, view) :]
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> "SlicedStream":
+        try:
+            self._sock = ssl_context.wrap_socket(
+                self._sock, server_hostname=server_hostname, do_handshake_on_connect=False
+            )
+            self._repeat(self._sock.do_handshake)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, ssl.SSLCertVerificationError):
+                raise FetchError(
+                    f"{server_hostname} cannot prove that it is {server_hostname} ({error.verify_message})."
+                ) from None
+            raise
+        return self
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return None
+
+
+class GuardedBackend(httpcore2.NetworkBackend):
+    def __init__(self, network: Network, deadline: float) -> None:
+        self._network = network
+        self._deadline = deadline
+
+    def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> SlicedStream:
+        until = min(time.monotonic() + self._network.connect_s, self._deadline)
+        rows = resolve_host(host, port, self._network, until)
+        for k, (family, kind, protocol, _name, address) in enumerate(rows):
+            # An even share of what is left: a host with IPv6 must not cost all of it where IPv6 leads nowhere.
+            share = (until - time.monotonic()) / (len(rows) - k)
+            try:
+                sock = connect(family, kind, protocol, address, time.monotonic() + share)
+            except TransferError:
+                if k == len(rows) - 1:
+                    raise
+            else:
+                return SlicedStream(sock, self._network.stall_s, self._deadline)
+        raise AssertionError("resolve_host gives at least one row")
+
+
+def connect(family: int, kind: int, protocol: int, address: tuple[Any, ...], until: float) -> socket.socket:
+    try:
+        sock = socket.socket(family, kind, protocol)
+    except OSError:
+        raise TransferError("takes no connection (this machine lacks its kind of address)") from None
+    try:
+        sock.setblocking(False)
+        try:
+            sock.connect(address)
+        except BlockingIOError:
+            wait_ready(sock, select.POLLOUT, until, "takes no connection in time")
+            failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if failed:
+                raise OSError(failed, "refused") from None
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        sock.close()
+        raise TransferError("takes no connection") from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,593 @@
+"""Every accepted kind of file gives the same picture: upright, on white, in sRGB. All others give a sentence."""
+
+import gc
+import io
+import re
+import struct
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageOps
+from pillow_heif import from_pillow
+
+from easel.errors import InputError
+from easel.input_images import ACCEPTED, MAX_BYTES, MAX_PIXELS, fit_image, image_size, read_image, read_mask
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC")
+WITH_EXIF = tuple(format for format in FORMATS if format != "GIF")
+WITH_ALPHA = tuple(format for format in FORMATS if format != "JPEG")
+WITH_PROFILE = WITH_EXIF
+OPTIONS = {"JPEG": {"quality": 95, "subsampling": "4:4:4"}, "WEBP": {"lossless": True}, "AVIF": {"quality": 95}}
+RED, GREEN, BLUE, YELLOW = (220, 30, 40), (20, 160, 60), (30, 50, 200), (230, 210, 40)
+CORNERS = (RED, GREEN, BLUE, YELLOW)  # top left, top right, bottom left, bottom right
+SHORT, LONG = 48, 64
+# Where each corner of the stored picture is seen; Exif 2.32, 4.6.4, tag 0x0112: 1 is as stored.
+SEEN = {
+    1: (0, 1, 2, 3),
+    2: (1, 0, 3, 2),
+    3: (3, 2, 1, 0),
+    4: (2, 3, 0, 1),
+    5: (0, 2, 1, 3),
+    6: (2, 0, 3, 1),
+    7: (3, 1, 2, 0),
+    8: (1, 3, 0, 2),
+}
+
+
+def four_corners(mode="RGB", size=(LONG, SHORT)):
+    image = Image.new("RGB", size)
+    width, height = size[0] // 2, size[1] // 2
+    for k, colour in enumerate(CORNERS):
+        image.paste(colour, (k % 2 * width, k // 2 * height, (k % 2 + 1) * width, (k // 2 + 1) * height))
+    return image.convert(mode)
+
+
+def encoded(image, format, **options):
+    options = {**OPTIONS.get(format, {}), **options}
+    file = io.BytesIO()
+    if format == "HEIC":
+        from_pillow(image).save(file, **{"quality": 95, "chroma": 444, **options})
+    else:
+        image.save(file, format, **options)
+    return file.getvalue()
+
+
+def png_chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, depth, colour_type, rows, *chunks, after=()):
+    """A PNG as its specification has it, for the kinds of pixels that Pillow does not write."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0))
+    pixels = png_chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
+    return b"\x89PNG\r\n\x1a\n" + b"".join([header, *chunks, pixels, *after, png_chunk(b"IEND", b"")])
+
+
+def exif(orientation):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
+
+
+def icc_tag(kind, data):
+    return kind + bytes(4) + data + bytes(-len(data) % 4)
+
+
+def s15f16(*values):
+    return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+
+def icc_profile(space, tags):
+    """A display profile of ICC.1:2001-04 (version 2): header of 128 bytes, table of tags, tags."""
+    table, body = b"", b""
+    for name, data in tags.items():
+        table += struct.pack(">4sII", name, 132 + 12 * len(tags) + len(body), len(data))
+        body += data
+    size = 132 + len(table) + len(body)
+    header = struct.pack(">I4sI4s4s4s12s4s28s", size, b"", 0x02400000, b"mntr", space, b"XYZ ", b"", b"acsp", b"")
+    white = s15f16(0.9642, 1, 0.8249)  # D50
+    return (header + white).ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+def text_tags():
+    return {
+        b"desc": icc_tag(b"desc", struct.pack(">I", 5) + b"test\0" + bytes(78)),
+        b"cprt": icc_tag(b"text", b"none\0"),
+        b"wtpt": icc_tag(b"XYZ ", s15f16(0.9642, 1, 0.8249)),
+    }
+
+
+def gamma_tag(gamma):
+    return icc_tag(b"curv", struct.pack(">IH", 1, round(gamma * 256)))
+
+
+def rgb_profile(columns, gamma=2.2):
+    colourants = {
+        name: icc_tag(b"XYZ ", s15f16(*xyz)) for name, xyz in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)
+    }
+    curves = dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma_tag(gamma))
+    return icc_profile(b"RGB ", {**text_tags(), **colourants, **curves})
+
+
+# Colourants under D50, columns of red, green and blue: of Display P3 as in Apple's profile, of Adobe RGB as in Adobe's.
+P3_COLUMNS = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
+ADOBE_COLUMNS = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
+P3, ADOBE = rgb_profile(P3_COLUMNS), rgb_profile(ADOBE_COLUMNS)
+# XYZ under D50 to linear sRGB: B. Lindbloom, "RGB/XYZ Matrices", sRGB adapted by Bradford.
+XYZ_TO_SRGB = (
+    (3.1338561, -1.6168667, -0.4906146),
+    (-0.9787684, 1.9161415, 0.0334540),
+    (0.0719453, -0.2289914, 1.4052427),
+)
+GREY = icc_profile(b"GRAY", {**text_tags(), b"kTRC": gamma_tag(1.0)})
+
+
+def cmyk_profile():
+    """Any ink gives pure Lab blue-green; no ink gives white: enough to see that the profile was applied."""
+    lut = struct.pack(">BBBx", 4, 3, 2) + s15f16(1, 0, 0, 0, 1, 0, 0, 0, 1) + struct.pack(">HH", 2, 2)
+    identity = struct.pack(">HH", 0, 65535)
+    grid = [(65280, 32768, 32768) if k == 0 else (32640, 16384, 32768) for k in range(16)]  # L 100 and 50, a 0 and -64
+    table = b"".join(struct.pack(">3H", *lab) for lab in grid)
+    a2b = icc_tag(b"mft2", lut + identity * 4 + table + identity * 3)
+    profile = bytearray(icc_profile(b"CMYK", {**text_tags(), b"A2B0": a2b}))
+    profile[12:16], profile[20:24] = b"prtr", b"Lab "
+    return bytes(profile)
+
+
+def srgb_of_xyz(xyz):
+    """IEC 61966-2-1: matrix, the nearest colour that there is, curve."""
+    linear = [min(max(sum(m * v for m, v in zip(row, xyz, strict=True)), 0), 1) for row in XYZ_TO_SRGB]
+    curved = [12.92 * v if v <= 0.0031308 else 1.055 * v ** (1 / 2.4) - 0.055 for v in linear]
+    return tuple(round(255 * v) for v in curved)
+
+
+def srgb_of_rgb(columns, rgb):
+    light = [(channel / 255) ** 2.2 for channel in rgb]
+    return srgb_of_xyz([sum(v * column[k] for v, column in zip(light, columns, strict=True)) for k in range(3)])
+
+
+def srgb_of_lab(lightness, a, b):
+    """CIE 15:2004, 8.2.1, under D50; for values that are not near black."""
+    y = (lightness + 16) / 116
+    return srgb_of_xyz([0.9642 * (y + a / 500) ** 3, y**3, 0.8249 * (y - b / 200) ** 3])
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(data, name="input"):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+def read(write, data):
+    path = write(data)
+    image = read_image("image", path)
+    assert image.mode == "RGB"
+    assert image.size == image_size("image", path)
+    return image
+
+
+def corners(image):
+    width, height = image.size
+    places = [(x, y) for y in (height // 4, height * 3 // 4) for x in (width // 4, width * 3 // 4)]
+    return tuple(image.getpixel(place) for place in places)
+
+
+def assert_near(seen, expected, tolerance):
+    seen, expected = ([channel for colour in colours for channel in colour] for colours in (seen, expected))
+    assert max(abs(a - b) for a, b in zip(seen, expected, strict=True)) <= tolerance, (seen, expected)
+
+
+def refusal(function, *arguments):
+    with pytest.raises(InputError) as refused:
+        function(*arguments)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_picture_of_every_format_is_read(write, format):
+    image = read(write, encoded(four_corners(), format))
+    assert image.size == (LONG, SHORT)
+    assert_near(corners(image), CORNERS, 6)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_format_is_told_by_content_and_not_by_name(write, format):
+    path = write(encoded(four_corners(), format), "picture.bmp")
+    assert image_size("image", path) == read_image("image", path).size == (LONG, SHORT)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", WITH_EXIF)
+def test_picture_is_turned_upright_once(write, format, orientation):
+    image = read(write, encoded(four_corners(), format, exif=exif(orientation)))
+    assert image.size == ((SHORT, LONG) if orientation > 4 else (LONG, SHORT))
+    assert_near(corners(image), [CORNERS[k] for k in SEEN[orientation]], 6)
+
+
+def test_exif_behind_the_pixels_of_a_png_turns_the_picture(write):
+    rows = [bytes(RED + GREEN)] * 2 + [bytes(BLUE + YELLOW)] * 2
+    tags = png_chunk(b"eXIf", exif(6).removeprefix(b"Exif\0\0"))
+    image = read(write, png(2, 4, 8, 2, rows, after=[tags]))
+    assert image.size == (4, 2)
+    assert corners(image) == tuple(CORNERS[k] for k in SEEN[6])
+
+
+@pytest.mark.parametrize(
+    "tags", [b"Exif\0\0nonsense", b"Exif\0\0MM\0*" + b"\xff" * 30, exif(0), exif(9), exif(2**16 - 1)]
+)
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_damaged_exif_is_no_exif(write, format, tags):
+    assert_near(corners(read(write, encoded(four_corners(), format, exif=tags))), CORNERS, 6)
+
+
+@pytest.mark.parametrize("format", WITH_ALPHA)
+def test_transparent_is_white(write, format):
+    image = four_corners("RGBA")
+    image.putalpha(Image.new("L", image.size, 255))
+    image.paste((0, 0, 0, 0), (0, 0, LONG // 2, SHORT // 2))
+    assert_near(corners(read(write, encoded(image, format))), [(255, 255, 255), *CORNERS[1:]], 6)
+
+
+@pytest.mark.parametrize("format", [format for format in WITH_ALPHA if format != "GIF"])
+def test_half_transparent_is_half_white(write, format):
+    image = four_corners("RGBA")
+    image.putalpha(51)  # a fifth
+    expected = [tuple(round(204 + channel / 5) for channel in colour) for colour in CORNERS]
+    assert_near(corners(read(write, encoded(image, format))), expected, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (png(4, 1, 2, 0, [b"\x1b"], png_chunk(b"tRNS", b"\0\1")), [0, 255, 170, 255]),
+        (png(4, 1, 8, 0, [b"\0\x55\xaa\xf0"], png_chunk(b"tRNS", b"\0\x55")), [0, 255, 170, 240]),
+        (png(8, 1, 1, 0, [b"\x1b"], png_chunk(b"tRNS", b"\0\0")), [255] * 8),
+        (png(4, 1, 16, 0, [struct.pack(">4H", 0, 257, 30000, 65535)], png_chunk(b"tRNS", b"\0\0")), [255, 1, 117, 255]),
+        (png(4, 1, 8, 4, [b"\0\xff\0\0\0\x80\xff\xff"]), [0, 255, 127, 255]),
+        (png(2, 1, 16, 4, [struct.pack(">4H", 25700, 65535, 0, 0)]), [100, 255]),
+    ],
+    ids=["2 bits", "8 bits", "1 bit", "16 bits", "grey and alpha", "16-bit grey and alpha"],
+)
+def test_transparency_of_a_grey_png_of_any_depth(write, data, expected):
+    assert list(read(write, data).getchannel("G").tobytes()) == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_transparent_colour_of_a_png(write, depth):
+    unit = {8: "B", 16: "H"}[depth]
+    scale = {8: 1, 16: 257}[depth]
+    row = struct.pack(f">6{unit}", *(value * scale for value in (*RED, *GREEN)))
+    image = read(write, png(2, 1, depth, 2, [row], png_chunk(b"tRNS", struct.pack(">3H", *(v * scale for v in RED)))))
+    assert (image.getpixel((0, 0)), image.getpixel((1, 0))) == ((255, 255, 255), GREEN)
+
+
+@pytest.mark.parametrize("alphas", [b"\0", b"\x33\xff", b"\xff\0"])
+def test_transparency_of_a_palette(write, alphas):
+    data = png(2, 1, 8, 3, [b"\0\1"], png_chunk(b"PLTE", bytes(RED + GREEN)), png_chunk(b"tRNS", alphas))
+    image = read(write, data)
+    for x, colour in enumerate((RED, GREEN)):
+        alpha = alphas.ljust(2, b"\xff")[x]
+        expected = tuple(round(255 + (channel - 255) * alpha / 255) for channel in colour)
+        assert image.getpixel((x, 0)) == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_are_scaled_and_not_clipped(write, colour_type, channels):
+    opaque = {4: [65535], 6: [65535]}.get(colour_type, [])
+    row = b"".join(struct.pack(f">{channels}H", *[v * 257] * (channels - len(opaque)), *opaque) for v in range(256))
+    for channel in read(write, png(256, 1, 16, colour_type, [row])).split():
+        assert list(channel.tobytes()) == pytest.approx(list(range(256)), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("format", "mode"),
+    [("PNG", "1"), ("PNG", "L"), ("PNG", "P"), ("JPEG", "L"), ("GIF", "P"), ("GIF", "L"), ("PNG", "LA")],
+)
+def test_few_colours_are_read(write, format, mode):
+    image = four_corners(mode)
+    assert_near(corners(read(write, encoded(image, format))), corners(image.convert("RGB")), 4)
+
+
+def test_cmyk_jpeg_is_read(write):
+    image = four_corners("CMYK")
+    data = encoded(image, "JPEG")
+    assert b"Adobe" in data  # with inverted inks, as Photoshop writes it
+    assert_near(corners(read(write, data)), CORNERS, 6)
+
+
+def test_ycck_jpeg_is_read(write):
+    """YCCK is CMY, taken for RGB, as YCbCr, and K; the last byte of Adobe's marker says so (Adobe TN 5116)."""
+    ycc = ImageOps.invert(four_corners()).convert("YCbCr")
+    inks = [channel.point(lambda value: 255 - value) for channel in ycc.split()]  # Pillow inverts what it writes
+    data = bytearray(encoded(Image.merge("CMYK", [*inks, Image.new("L", ycc.size)]), "JPEG"))
+    data[data.index(b"Adobe") + 11] = 2
+    assert_near(corners(read(write, bytes(data))), CORNERS, 6)
+
+
+@pytest.mark.parametrize("format", WITH_PROFILE)
+@pytest.mark.parametrize("columns", [P3_COLUMNS, ADOBE_COLUMNS], ids=["P3", "Adobe RGB"])
+@pytest.mark.parametrize("stored", [(200, 100, 100), (100, 200, 100), (255, 0, 0), (128, 128, 128)])
+def test_colours_of_a_profile_become_srgb(write, format, columns, stored):
+    data = encoded(Image.new("RGB", (32, 32), stored), format, icc_profile=rgb_profile(columns))
+    expected = srgb_of_rgb(columns, stored)
+    assert_near([read(write, data).getpixel((9, 9))], [expected], 5)
+    if len(set(stored)) > 1 and stored != (255, 0, 0):
+        assert max(abs(a - b) for a, b in zip(stored, expected, strict=True)) > 12  # so it does matter
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_profile_holds_for_palette_and_transparent_pictures(write, mode):
+    stored = (200, 100, 100)
+    image = Image.new("RGB", (8, 8), stored)
+    image = image.quantize(2) if mode == "P" else image.convert(mode)
+    seen = read(write, encoded(image, "PNG", icc_profile=P3)).getpixel((3, 3))
+    assert_near([seen], [srgb_of_rgb(P3_COLUMNS, stored)], 1)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_grey_profile_becomes_srgb(write, mode):
+    image = read(write, encoded(Image.new("L", (8, 8), 55).convert(mode), "PNG", icc_profile=GREY))
+    assert_near([image.getpixel((3, 3))], [(128, 128, 128)], 2)  # 55 / 255 of the light is sRGB's 128
+
+
+def test_cmyk_profile_becomes_srgb(write):
+    image = Image.new("CMYK", (32, 32), (0, 0, 0, 0))
+    image.paste((255, 0, 0, 0), (16, 0, 32, 32))
+    left, right = (read(write, encoded(image, "JPEG", icc_profile=cmyk_profile())).getpixel((x, 16)) for x in (4, 28))
+    assert_near([left, right], [(255, 255, 255), srgb_of_lab(50, -64, 0)], 2)
+
+
+@pytest.mark.parametrize("format", WITH_PROFILE)
+@pytest.mark.parametrize(
+    "profile",
+    [P3[:200], b"nonsense" * 40, P3.replace(b"rXYZ", b"zzzz"), GREY, cmyk_profile(), P3.replace(b"acsp", b"none")],
+    ids=["cut", "nonsense", "no red", "of grey pixels", "of inks", "no signature"],
+)
+def test_profile_that_is_damaged_or_of_other_pixels_is_no_profile(write, format, profile):
+    assert_near(corners(read(write, encoded(four_corners(), format, icc_profile=profile))), CORNERS, 6)
+
+
+@pytest.mark.parametrize("profile", [P3, GREY, P3[:300]])
+def test_profile_of_other_pixels_is_ignored_in_cmyk(write, profile):
+    assert_near(corners(read(write, encoded(four_corners("CMYK"), "JPEG", icc_profile=profile))), CORNERS, 6)
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "AVIF"])
+def test_first_picture_of_an_animation_is_taken(write, format):
+    frames = [four_corners(), Image.new("RGB", (LONG, SHORT)), four_corners().transpose(Image.Transpose.ROTATE_180)]
+    data = encoded(frames[0], format, save_all=True, append_images=frames[1:], duration=100)
+    assert_near(corners(read(write, data)), CORNERS, 6)
+
+
+def test_first_picture_of_a_phone_with_several_is_taken(write):
+    data = encoded(four_corners(), "MPO", save_all=True, append_images=[Image.new("RGB", (16, 16))], quality=95)
+    assert_near(corners(read(write, data)), CORNERS, 8)
+    film = b"\0\0\0\x18ftypmp42" + b"\xff\xda" * 5000  # what phones append to a moving picture
+    assert_near(corners(read(write, data + film)), CORNERS, 8)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "empty"),
+        (b" \n\t", "empty"),
+        (encoded(four_corners(), "TIFF"), "a TIFF"),
+        (encoded(four_corners(), "BMP"), "a BMP"),
+        (encoded(four_corners(), "ICO"), "an icon"),
+        (b"8BPS\0\1" + bytes(20), "a Photoshop document"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg">', "an SVG drawing"),
+        (b"<!DOCTYPE html><html><body><svg>", "an HTML page"),
+        (b"\n<html>", "an HTML page"),
+        (b'{"detail": "Not Found"}', "JSON text"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "plain text"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "an MP4 video or another ISO media file"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "an MP4 video or another ISO media file"),
+        (b"\x1aE\xdf\xa3" + bytes(20), "a Matroska or WebM video"),
+        (b"RIFF\0\0\0\0AVI LIST", "an AVI video"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000"),
+        (b"PK\3\4" + bytes(20), "a ZIP archive"),
+        (bytes(100), "of an unknown kind"),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("function", [image_size, read_image])
+def test_other_kind_of_file_is_named(write, function, data, what):
+    assert refusal(function, "image", write(data)) == f"image: the file is {what}; {ACCEPTED} are accepted."
+
+
+def test_messages_begin_with_the_inputs_name(write):
+    assert refusal(read_mask, "mask", write(b""), (8, 8)).startswith("mask: the file is empty;")
+
+
+def test_file_that_is_not_there_is_refused(tmp_path):
+    assert refusal(read_image, "image", tmp_path / "none").startswith("image: the file cannot be read (No such file")
+    assert refusal(read_image, "image", tmp_path).startswith("image: the file cannot be read (")
+
+
+def test_file_of_too_many_bytes_is_refused_unread(tmp_path):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    message = "image: the file has 30.1 MB; at most 30 are accepted: make it smaller."
+    assert refusal(image_size, "image", path) == message
+    assert refusal(read_image, "image", path) == message
+
+
+@pytest.mark.parametrize("function", [image_size, read_image])
+def test_picture_of_too_many_pixels_is_refused_by_its_header(write, function):
+    assert refusal(function, "image", write(png(12000, 9000, 8, 2, []))) == (
+        "image: 12000 x 9000 pixels = 108 megapixels; at most 50 are accepted: make it smaller."
+    )
+    assert "= 50.01 megapixels" in refusal(function, "image", write(png(5000, 10001, 8, 2, [])))
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
+def test_picture_of_as_many_pixels_as_are_accepted_has_a_size(write, format):
+    path = write(encoded(Image.new("1" if format == "PNG" else "L", (10000, 5000)), format))
+    assert MAX_PIXELS == 10000 * 5000
+    assert image_size("image", path) == (10000, 5000)
+
+
+def cut(data, format):
+    """As far into the pixels as fits every format: their second half is missing."""
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_file_that_is_cut_off_is_refused(write, format):
+    noise = Image.effect_noise((LONG, SHORT), 90).convert("RGB")
+    message = refusal(read_image, "image", write(cut(encoded(noise, format), format)))
+    name = {"WEBP": "WebP"}.get(format, format)
+    assert re.fullmatch(rf"image: the {name} file is truncated or damaged \(.+\): send it again\.", message)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_nothing_is_left_open_or_changed(write, format):
+    limit, registered = Image.MAX_IMAGE_PIXELS, dict(Image.OPEN)
+    path = write(encoded(four_corners(), format))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        image_size("image", path)
+        read_image("image", path)
+        refusal(read_image, "image", write(path.read_bytes()[:50]))
+        gc.collect()
+    assert caught == []
+    assert (limit, registered) == (Image.MAX_IMAGE_PIXELS, Image.OPEN)
+    if sys.platform == "linux":
+        assert str(path) not in [str(Path(link).resolve()) for link in Path("/proc/self/fd").iterdir()]
+
+
+def test_warnings_of_a_decoder_stay_inside(write):
+    control = png_chunk(b"acTL", struct.pack(">II", 0, 0))  # an animation of no frames: Pillow warns
+    assert read(write, png(1, 1, 8, 0, [b"\x80"], control)).getpixel((0, 0)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_cancellation_passes(write, monkeypatch, stop):
+    def load(self):
+        raise stop
+
+    monkeypatch.setattr(Image.Image, "copy", load)
+    with pytest.raises(stop):
+        read_image("image", write(encoded(four_corners(), "PNG")))
+
+
+def test_heic_without_its_decoder_is_refused_in_a_sentence(write, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    message = refusal(read_image, "image", write(encoded(four_corners(), "HEIC")))
+    assert message == "image: HEIC cannot be read on this machine: send a JPEG or PNG."
+    assert read(write, encoded(four_corners(), "AVIF")).size == (LONG, SHORT)
+
+
+def mask_of(size=(LONG, SHORT), box=(8, 8, 24, 24)):
+    mask = Image.new("L", size)
+    mask.paste(255, box)
+    return mask
+
+
+def values(mask):
+    assert mask.mode == "L"
+    return {value for _, value in mask.getcolors()}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_mask_is_black_and_white(write, format):
+    mask = read_mask("mask", write(encoded(mask_of().convert("RGB"), format)), (LONG, SHORT))
+    assert values(mask) == {0, 255}
+    assert mask.getbbox() == (8, 8, 24, 24)
+
+
+@pytest.mark.parametrize(("grey", "white"), [(127, 0), (128, 255), (129, 255)])
+def test_mask_is_white_from_mid_grey_on(write, grey, white):
+    image = Image.new("L", (2, 1), 255)
+    image.putpixel((0, 0), grey)
+    assert read_mask("mask", write(encoded(image, "PNG")), (2, 1)).getpixel((0, 0)) == white
+
+
+def test_transparent_part_of_a_mask_is_kept(write):
+    image = Image.new("RGBA", (LONG, SHORT), (255, 255, 255, 0))
+    image.paste((255, 255, 255, 255), (0, 0, 10, 10))
+    assert read_mask("mask", write(encoded(image, "PNG")), image.size).getbbox() == (0, 0, 10, 10)
+
+
+def test_mask_is_turned_like_an_image(write):
+    mask = read_mask("mask", write(encoded(mask_of(), "PNG", exif=exif(6))), (SHORT, LONG))
+    assert mask.getbbox() == (SHORT - 24, 8, SHORT - 8, 24)
+
+
+def test_profile_does_not_move_the_border_of_a_mask(write):
+    path = write(encoded(Image.new("L", (2, 2), 100), "PNG", icc_profile=GREY))  # 168 in sRGB
+    assert "no pixel is white" in refusal(read_mask, "mask", path, (2, 2))
+
+
+@pytest.mark.parametrize("factor", [0.5, 2, 5])
+def test_mask_of_the_same_aspect_ratio_is_resized(write, factor):
+    size = (round(LONG * factor), round(SHORT * factor))
+    mask = read_mask("mask", write(encoded(mask_of(), "PNG")), size)
+    assert mask.size == size
+    assert values(mask) == {0, 255}
+    assert mask.getbbox() == tuple(round(value * factor) for value in (8, 8, 24, 24))
+
+
+def test_mask_whose_side_was_rounded_is_resized(write):
+    assert read_mask("mask", write(encoded(mask_of((512, 341)), "PNG")), (4032, 2688)).size == (4032, 2688)
+
+
+@pytest.mark.parametrize("size", [(SHORT, LONG), (LONG, LONG), (LONG * 100, SHORT * 98)])
+def test_mask_of_another_aspect_ratio_is_refused(write, size):
+    assert refusal(read_mask, "mask", write(encoded(mask_of(), "PNG")), size) == (
+        f"mask: it is 64 x 48 pixels and the image {size[0]} x {size[1]}, another aspect ratio: make the mask as wide "
+        "and as high as the image."
+    )
+
+
+def test_mask_without_white_is_refused(write):
+    message = refusal(read_mask, "mask", write(encoded(Image.new("L", (8, 8), 127), "PNG")), (8, 8))
+    assert message.startswith("mask: no pixel is white. White is painted anew")
+
+
+def test_mask_that_is_all_white_is_accepted(write):
+    assert values(read_mask("mask", write(encoded(Image.new("1", (8, 8), 1), "PNG")), (8, 8))) == {255}
+
+
+@pytest.mark.parametrize(
+    ("size", "target", "box"),
+    [
+        ((400, 200), (100, 100), (100, 0, 300, 200)),
+        ((200, 400), (100, 100), (0, 100, 200, 300)),
+        ((400, 200), (200, 100), (0, 0, 400, 200)),
+        ((100, 100), (64, 48), (0, 12.5, 100, 87.5)),
+        ((401, 200), (100, 100), (100.5, 0, 300.5, 200)),
+    ],
+)
+def test_fit_takes_the_largest_centred_box(size, target, box):
+    ramp = Image.linear_gradient("L").resize(size)
+    image = Image.merge("RGB", [ramp, ramp.transpose(Image.Transpose.ROTATE_180), ramp])
+    expected = image.resize(target, Image.Resampling.LANCZOS, box=box)
+    assert fit_image(image, *target).tobytes() == expected.tobytes()
+
+
+def test_fit_of_any_size_to_any_other_works():
+    sides = (1, 2, 3, 7, 64, 333, 1000, 4033)
+    for size in [(width, height) for width in sides for height in sides]:
+        image = Image.new("L", size)
+        for target in ((64, 64), (1, 9), (1024, 576), (333, 1000)):
+            assert fit_image(image, *target).size == target
+
+
+def test_fit_cuts_mask_and_image_alike():
+    mask = mask_of((401, 200), (150, 50, 250, 150))
+    image = Image.merge("RGB", [mask] * 3)
+    fitted = fit_image(mask, 96, 64)
+    assert values(fitted) == {0, 255}
+    grey = fit_image(image, 96, 64).convert("L")
+    assert fitted.tobytes() == grey.point(lambda value: 255 * (value >= 128)).tobytes()
