@@ -50,7 +50,7 @@ def kohya(tensors: Tensors, prefix: str = "lora_unet_") -> Tensors:
 
 def fused(tensors: Tensors) -> Tensors:
     """The original checkpoint's names, with one matrix for q, k and v: block-diagonal ranks make it the same LoRA."""
-    named = {}
+    named = {name: tensor for name, tensor in {**tensors, **alphas(tensors)}.items() if ".attention." not in name}
     for name in [name for name in tensors if name.endswith("to_q.lora_A.weight")]:
         stem = name.removesuffix("to_q.lora_A.weight")
         named[f"{stem}qkv.lora_A.weight"] = torch.cat([tensors[f"{stem}to_{one}.lora_A.weight"] for one in "qkv"])

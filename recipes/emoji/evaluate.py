@@ -32,7 +32,7 @@ def draw(components: Components, prompts: list[str], seed: int = 0) -> np.ndarra
     pictures = []
     for i, prompt in enumerate(tqdm(prompts, desc="drawing", mininterval=5)):
         plan = plan_request(Request(prompt, seed=seed + i), components.model)
-        pictures += [np.asarray(image) for image in run_plan(plan, components, Timings(), io.StringIO())]
+        pictures += [np.asarray(image) for image in run_plan(plan, components, Timings(), log=io.StringIO())]
     return np.stack(pictures)
 
 

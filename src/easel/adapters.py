@@ -209,9 +209,8 @@ class Settings:
         self.values: Mapping[str, Any] = config or {}
         if not config and "lora_adapter_metadata" in metadata:
             written = json.loads(metadata["lora_adapter_metadata"])
-            self.values = {
-                key.removeprefix("transformer."): value for key, value in dict(written).items() if "." in str(key)
-            }
+            if isinstance(written, dict):
+                self.values = {key.removeprefix("transformer."): value for key, value in written.items()}
         method = self.values.get("peft_type", "LORA")
         if method != "LORA" or self.values.get("use_dora"):
             raise AdapterError(f"it is {'DoRA' if method == 'LORA' else method}, not a plain LoRA.")
@@ -220,7 +219,10 @@ class Settings:
         """alpha / rank, or alpha / sqrt(rank) for rsLoRA; without an alpha anywhere, 1."""
         if alpha is None:
             alpha = self.values.get("lora_alpha")
-            for name, value in dict(self.values.get("alpha_pattern") or {}).items():
+            patterns = self.values.get("alpha_pattern") or {}
+            if not isinstance(patterns, dict):
+                raise AdapterError(f"its alpha_pattern is {str(patterns)[:80]}, not a mapping of layers to numbers.")
+            for name, value in patterns.items():
                 if not re.fullmatch(r"\^?[\w.-]+", name):  # peft reads it as a pattern; none but names are in use
                     raise AdapterError(f"its alpha_pattern has {name[:80]!r}, which is not the name of a layer.")
                 name = name.removeprefix("^")

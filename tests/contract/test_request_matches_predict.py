@@ -11,7 +11,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from easel.errors import InputError
-from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, OPTIONAL, Request, check_request
+from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, Request, check_request
 from easel.schema import read_runner
 from easel.schema_inputs import NO_DEFAULT
 from tests.tiny import MODEL
@@ -23,7 +23,11 @@ PUBLISHED = SCHEMAS["Input"]["properties"]
 REQUEST = {field.name: field for field in fields(Request)}
 TYPES = get_type_hints(Request)
 TEXTS = ("prompt", "negative_prompt")
-JSON_TYPES = {"string": str, "integer": int, "number": float}
+FILES = ("image", "mask")  # Cog hands them on as files, made of what it takes for a URL
+SECRETS = ("hf_token", "civitai_token")  # wrapped by Cog, so that nothing prints them
+LISTS = ("lora_weights", "lora_scales")  # of whose items a schema's limits are not checked by Cog
+JSON_TYPES = {"string": str, "integer": int, "number": float, "boolean": bool, "array": list}
+OPTIONAL = tuple(name for name in REQUEST if NoneType in get_args(TYPES[name]))
 ANY_SIZE = replace(MODEL, max_area=2048**2)  # its own limits of area never strike
 
 
@@ -41,7 +45,12 @@ def schema_accepts(name, value):
     if value is None:
         return described.get("nullable", False)
     kind = described["type"]
-    if isinstance(value, bool) or not isinstance(value, str if kind == "string" else int | float):
+    if kind == "boolean" or isinstance(value, bool):
+        return kind == "boolean" and isinstance(value, bool)
+    if kind == "array":
+        item = JSON_TYPES[described["items"]["type"]]
+        return isinstance(value, list) and all(isinstance(one, int | float if item is float else item) for one in value)
+    if not isinstance(value, str if kind == "string" else int | float):
         return False
     if kind == "integer" and value % 1 != 0:
         return False
@@ -53,9 +62,16 @@ def schema_accepts(name, value):
 
 
 def check_accepts(name, value):
-    both_sides = {"width": 1024, "height": 1024} if name in ("width", "height") and value is not None else {}
+    others = {}
+    if name in ("width", "height") and value is not None:
+        others = {"width": 1024, "height": 1024}
+    if name == "mask" or value == "match_input_image":
+        others = {"image": Path("image.png")}
+    if name == "lora_scales" and value is not None:
+        others = {"lora_weights": ["owner/name"]}
+    value = Path(value) if name in FILES and isinstance(value, str) else value  # as Cog does
     try:
-        check_request(Request(**{"prompt": "a red apple", **both_sides, name: value}), ANY_SIZE)
+        check_request(Request(**{"prompt": "a red apple", **others, name: value}), ANY_SIZE)
     except InputError:
         return False
     return True
@@ -81,8 +97,15 @@ def edges():
         yield from ((name, choice, False) for choice in ("", choices[0] + " ", choices[0].upper() + "0"))
     for name in REQUEST:
         yield name, None, name in OPTIONAL
-        yield name, True, False
-        yield name, 7 if TYPES[name] is str else "7", False
+        yield name, True, TYPES[name] is bool
+        yield name, 7 if name in (*TEXTS, *CHOICES, *FILES, *SECRETS) else "7", False
+    yield from (
+        (name, value, accepted) for name in LISTS for value, accepted in [([], True), ("x", False), ([[]], False)]
+    )
+    yield from [("lora_weights", ["owner/name"], True), ("lora_weights", [7], False), ("lora_weights", [None], False)]
+    yield from [("lora_scales", [0.5], True), ("lora_scales", [-2], True), ("lora_scales", ["1"], False)]
+    yield from ((name, "hf_abc", True) for name in SECRETS)
+    yield from ((name, "data:image/png;base64,", True) for name in FILES)
     yield from ((name, LIMITS[name][0] + 0.5, name in FRACTIONAL) for name in LIMITS)
 
 
@@ -109,11 +132,22 @@ def test_required_inputs_are_the_same():
 
 @pytest.mark.parametrize("name", REQUEST)
 def test_type_is_the_same(name):
-    kinds = set(get_args(TYPES[name]) or [TYPES[name]]) - {NoneType}
-    assert {RUNNER[name].type.name} == {kind.__name__ for kind in kinds}
-    assert not RUNNER[name].type.many
-    assert {JSON_TYPES[published(name)["type"]]} == kinds
-    assert (float in kinds) == (name in FRACTIONAL)
+    written = str(RUNNER[name].type).removesuffix(" | None")
+    described = published(name)
+    if name in LISTS:
+        assert TYPES[name] == {"list[str]": list[str] | None, "list[float]": list[float] | None}[written]
+        assert (described["type"], [JSON_TYPES[described["items"]["type"]]]) == ("array", [get_args(list_of(name))[0]])
+        return
+    (kind,) = set(get_args(TYPES[name]) or [TYPES[name]]) - {NoneType}
+    assert written == ("Secret" if name in SECRETS else kind.__name__)
+    assert JSON_TYPES[described["type"]] is (str if kind is Path else kind)
+    assert described.get("format") == ("uri" if name in FILES else "password" if name in SECRETS else None)
+    assert described.get("x-cog-secret", False) == (name in SECRETS)
+    assert (kind is float) == (name in FRACTIONAL)
+
+
+def list_of(name):
+    return next(kind for kind in get_args(TYPES[name]) if kind is not NoneType)
 
 
 @pytest.mark.parametrize("name", REQUEST)
@@ -148,13 +182,13 @@ def test_choices_are_the_same(name):
 
 
 def test_every_input_has_a_check():
-    assert {*TEXTS, *CHOICES, *LIMITS} == set(REQUEST)
-    assert set(OPTIONAL) <= set(LIMITS)
+    assert {*TEXTS, *CHOICES, *LIMITS, *FILES, *SECRETS, *LISTS, "disable_safety_checker"} == set(REQUEST)
 
 
 def test_schema_says_nothing_that_this_test_does_not_read():
-    read = {"type", "enum", "nullable", "default", "minimum", "maximum", "minLength", "maxLength"}
-    assert {key for name in PUBLISHED for key in published(name)} - read == {"title", "description", "x-order"}
+    read = {"type", "enum", "nullable", "default", "minimum", "maximum", "minLength", "maxLength", "items", "format"}
+    unread = {key for name in PUBLISHED for key in published(name)} - read - {"x-cog-secret", "writeOnly"}
+    assert unread == {"title", "description", "x-order"}
 
 
 @pytest.mark.parametrize(("name", "value", "accepted"), list(edges()), ids=lambda part: ascii(part)[:24])
@@ -166,4 +200,4 @@ def test_runner_hands_every_input_on_under_its_own_name():
     tree = ast.parse((ROOT / "predict.py").read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Request"]
     handed_on = [{keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords} for call in calls]
-    assert handed_on == [{name: name for name in REQUEST}]
+    assert handed_on == [{name: f"reveal({name})" if name in SECRETS else name for name in REQUEST}]

@@ -21,7 +21,7 @@ EMOJI = Path(__file__).resolve().parents[2] / "weights" / "emoji"
 def pictures(device: str) -> list[np.ndarray]:
     components = load_components(load_model(EMOJI), device)
     plan = plan_request(Request("a red apple", seed=7, num_outputs=2), components.model)
-    return [np.asarray(image, dtype=float) for image in run_plan(plan, components, Timings(), io.StringIO())]
+    return [np.asarray(image, dtype=float) for image in run_plan(plan, components, Timings(), log=io.StringIO())]
 
 
 def test_a_seed_gives_the_same_pictures_twice_and_nearly_those_of_the_cpu():

@@ -26,6 +26,6 @@ def pixels(components: Components) -> Callable[..., list[bytes]]:
 
     def run(prompt: str, **inputs: object) -> list[bytes]:
         plan = plan_request(Request(prompt, **inputs), components.model)
-        return [image.tobytes() for image in run_plan(plan, components, Timings(), io.StringIO())]
+        return [image.tobytes() for image in run_plan(plan, components, Timings(), log=io.StringIO())]
 
     return run

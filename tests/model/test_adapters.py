@@ -19,10 +19,6 @@ from easel.request import Request
 from easel.weights.adapter_files import AdapterFile
 from tests.lora_files import ALPHA, FORMATS, METADATA, RANK, peft_original, peft_tensors, renamed, write_lora
 
-EVERY_LAYER = [
-    *("to_q", "to_k", "to_v", "to_out.0", "w1", "w2", "w3", "adaLN_modulation.0", "adaLN_modulation.1"),
-    *("all_x_embedder.2-1", "all_final_layer.2-1.linear", "t_embedder.mlp.0", "t_embedder.mlp.2", "cap_embedder.1"),
-]
 SMALL = {"seed": 3, "width": 64, "height": 64, "num_inference_steps": 3}
 
 
@@ -73,13 +69,11 @@ def weights(components) -> bytes:
     return state.digest()
 
 
-@pytest.mark.parametrize("targets", [None, EVERY_LAYER], ids=["attention", "every layer"])
+@pytest.mark.parametrize("everywhere", [False, True], ids=["attention", "every layer"])
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format_gives_the_picture_of_the_peft_original(components, base, picture, tmp_path, form, targets):
-    settings = {"target_modules": targets} if targets else {}
-    original, tensors = peft_original(base, strength=0.03 if targets else 0.06, **settings)
-    if "fused" in form and targets:
-        pytest.skip("the writer of this format knows the attention only")
+def test_every_format_gives_the_picture_of_the_peft_original(components, base, picture, tmp_path, form, everywhere):
+    settings = {"target_modules": list(components.transformer.linears)} if everywhere else {}
+    original, tensors = peft_original(base, strength=0.03 if everywhere else 0.06, **settings)
     adapter = load_adapter(
         adapter_file(write_lora(tmp_path / "lora.safetensors", tensors, form)), components.transformer
     )
@@ -137,8 +131,7 @@ def test_what_an_interrupted_restore_left_is_put_right_by_the_next_request(compo
     held = components.transformer.adapted([(adapter, 1.0)])
     held.__enter__()  # and no exit, as if a second cancellation had struck in its `finally`
     assert picture() == plain
-    with pytest.raises(RuntimeError):
-        held.__exit__(RuntimeError, RuntimeError("late"), None)
+    held.__exit__(None, None, None)
 
 
 def test_scales_work_as_told(components, base, picture, tensors, tmp_path):
@@ -246,7 +239,7 @@ def test_ranks_over_256_are_refused(components, base, tmp_path):
         ({"lora_alpha": "8"}, "lora_alpha is '8'"),
         ({"lora_alpha": math.inf}, "NaN or infinite"),
         ({"alpha_pattern": {"(a+)+$": 3}}, "not the name of a layer"),
-        ({"alpha_pattern": 3}, "no whole safetensors file"),
+        ({"alpha_pattern": 3}, "alpha_pattern is 3"),
     ],
 )
 def test_settings_that_cannot_be_honoured_are_refused(components, tensors, tmp_path, config, sentence):
@@ -309,4 +302,4 @@ def test_nothing_of_a_lora_stays_in_memory_when_it_is_forgotten(components, base
 
 
 def tensors_alive() -> int:
-    return sum(1 for thing in gc.get_objects() if isinstance(thing, torch.Tensor))
+    return sum(1 for thing in gc.get_objects() if type(thing) in (torch.Tensor, torch.nn.Parameter))

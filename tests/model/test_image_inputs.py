@@ -101,7 +101,7 @@ def test_the_edge_of_a_mask_is_soft_and_the_inside_is_all_new():
     assert (row[:32] == 255).all()
     assert (row[32 + FEATHER :] == 0).all()
     steps = row[31 : 32 + FEATHER + 1]
-    assert (np.diff(steps) < 0).sum() == FEATHER
+    assert (np.diff(steps) < 0).all()  # FEATHER values between new and old
     assert np.abs(np.diff(steps)).max() <= 255 / FEATHER + 20
 
 
@@ -121,9 +121,9 @@ def test_mask_is_cut_like_the_image(make, tmp_path):
     ImageDraw.Draw(mask).rectangle((75, 0, 100, 49), fill=255)  # the left half of the square that is left of it
     mask.save(tmp_path / "mask.png")
     (image,), _ = make("sea", seed=1, image=tmp_path / "wide.png", mask=tmp_path / "mask.png", prompt_strength=1)
-    right = array(image)[:, 64 + FEATHER + 4 :]
-    assert np.abs(right[64, 4] - [255, 0, 0]).max() < 60, "the red mark of the right half is still there"
-    assert np.abs(right[:, 30:] - 255).max() == 0
+    after = array(image)
+    assert np.abs(after[64, 64 + FEATHER + 2] - [255, 0, 0]).max() < 60, "the red mark reaches into the right half"
+    assert (after[:, 96:] == 255).all()
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,6 @@ def test_the_components_compute_in_the_number_type_that_the_model_names(componen
 
 
 def test_each_request_has_a_scheduler_of_its_own(components):
-    one, two = components.new_pipeline(), components.new_pipeline()
+    one, two = components.new_pipeline("text"), components.new_pipeline("text")
     assert one.scheduler is not two.scheduler
     assert one.transformer is two.transformer

@@ -25,7 +25,7 @@ B_REQUESTS = {
 
 def run(components: Components, request: Request, log: io.TextIOBase | None = None) -> list[Image.Image]:
     plan = plan_request(request, components.model)
-    return list(run_plan(plan, components, Timings(), log or io.StringIO()))
+    return list(run_plan(plan, components, Timings(), log=log or io.StringIO()))
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def test_an_interruption_in_mid_denoising_ends_at_once_and_leaves_no_trace(compo
 def test_closing_the_run_after_the_first_image_makes_no_second(components):
     plan = plan_request(Request("a dog", num_inference_steps=2, num_outputs=4), components.model)
     with count_passes(components) as passes:
-        images = run_plan(plan, components, Timings(), io.StringIO())
+        images = run_plan(plan, components, Timings(), log=io.StringIO())
         next(images)
         images.close()
     assert len(passes) == 2
@@ -140,7 +140,7 @@ def test_replicates_client_reads_the_progress_from_the_log(components):
 def test_every_phase_is_timed(components):
     timings = Timings()
     plan = plan_request(Request("a dog", num_inference_steps=1), components.model)
-    list(run_plan(plan, components, timings, io.StringIO()))
+    list(run_plan(plan, components, timings, log=io.StringIO()))
     assert list(timings.seconds) == ["encode_prompt", "denoise", "decode"]
     assert all(seconds > 0 for seconds in timings.seconds.values())
 

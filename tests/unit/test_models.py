@@ -28,6 +28,7 @@ TINY = {
     "max_area": 36864,
     "multiple": 16,
     "max_prompt_tokens": 64,
+    "safety_checker": None,
 }
 
 
@@ -183,6 +184,8 @@ def test_all_problems_are_named_together(tmp_path):
         ({"native_area": 1024}, "in this order"),
         ({"max_area": 8192}, "in this order"),
         ({"multiple": 0}, "multiple, num_inference_steps and max_prompt_tokens must be at least 1"),
+        ({"pipelines": {"text": "A", "video": "B"}}, "pipelines has the unknown key 'video'"),
+        ({"safety_checker": {"folder": "here"}}, "safety_checker must be null or have the keys 'folder' and"),
         ({"guidance_scale": -1.0}, "guidance_scale must be 0 or more"),
         ({"guidance_scale": float("nan")}, "guidance_scale must be 0 or more"),
     ],
