@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src"
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "cog", "coglet"}
-WITH_TORCH = {f"easel.{name}" for name in ("adapters", "engine", "loader", "pipeline", "safety")}  # others start at once
+WITH_TORCH = {
+    f"easel.{name}" for name in ("adapters", "engine", "loader", "pipeline", "safety")
+}  # others start at once
 RUNNERS = {"predict.py", "train.py"}
 CALLS_THAT_ONLY_MAKE_A_VALUE = {
     "Input",

@@ -7,11 +7,18 @@ from functools import reduce
 from operator import and_, or_
 
 import pytest
+from PIL import Image
 
 from easel.errors import InputError
 from easel.plan import Plan, plan_request
 from easel.request import Request
 from tests.tiny import MODEL
+
+
+@pytest.fixture
+def picture(tmp_path):
+    Image.new("RGB", (60, 40)).save(tmp_path / "image.png")
+    return tmp_path / "image.png"
 
 
 def plan_for(model=MODEL, **inputs):
@@ -157,10 +164,47 @@ def test_a_plan_survives_json():
     assert plan.warnings
     read = json.loads(plan.to_json())
     assert list(read) == list(asdict(plan))
-    assert Plan(**{**read, "seeds": tuple(read["seeds"]), "warnings": tuple(read["warnings"])}) == plan
+    assert Plan(**{**read, **{name: tuple(read[name]) for name in ("seeds", "warnings", "loras")}}) == plan
 
 
 def test_json_of_a_plan_is_one_readable_line():
     text = plan_for(prompt="größe \N{RED APPLE}\nin red").to_json()
     assert "\n" not in text
     assert "größe \N{RED APPLE}" in text
+
+
+def test_an_image_brings_its_strength_and_leaves_the_passes_that_are_needed(picture):
+    plan = plan_for(image=picture, prompt_strength=0.5, num_inference_steps=9)
+    assert (plan.kind, plan.prompt_strength, plan.passes) == ("image", 0.5, 5)
+    assert plan_for(image=picture, mask=picture).kind == "inpaint"
+    assert (plan_for().kind, plan_for().passes) == ("text", 8)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((300, 200), (160, 112)), ((900, 100), (192, 80)), ((1, 1000), (80, 192))]
+)
+def test_match_input_image_takes_the_ratio_of_the_image_but_none_beyond_21_to_9(picture, size, expected):
+    Image.new("RGB", size).save(picture)
+    plan = plan_for(image=picture, aspect_ratio="match_input_image")
+    assert (plan.width, plan.height) == expected
+
+
+def test_an_image_that_cannot_be_read_gets_no_plan(picture):
+    picture.write_text("<html>")
+    with pytest.raises(InputError, match="image"):
+        plan_for(image=picture)
+
+
+def test_one_lora_scale_serves_all_and_none_is_1():
+    assert [lora.scale for lora in plan_for(lora_weights=["a/b", "c/d"]).loras] == [1.0, 1.0]
+    assert [lora.scale for lora in plan_for(lora_weights=["a/b", "c/d"], lora_scales=[0.5]).loras] == [0.5, 0.5]
+    assert [lora.scale for lora in plan_for(lora_weights=["a/b", "c/d"], lora_scales=[0, 2]).loras] == [0.0, 2.0]
+
+
+def test_what_prompt_strength_cannot_do_is_a_warning(picture):
+    assert plan_for(prompt_strength=0.5).warnings == ("prompt_strength has no effect without an image.",)
+    assert "only resized" in plan_for(image=picture, prompt_strength=0).warnings[0]
+
+
+def test_no_token_gets_into_a_plan():
+    assert "secret" not in repr(plan_for(hf_token="secret", civitai_token="secret"))

@@ -2,15 +2,19 @@
 
 import math
 from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from types import NoneType
+from typing import get_args, get_type_hints
 
 import pytest
 
 from easel.errors import InputError
 from easel.models import Model
-from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, OPTIONAL, Request, check_request
+from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, Request, check_request
 from tests.tiny import MODEL
 
 WHOLE = sorted(LIMITS.keys() - set(FRACTIONAL))
+NULLABLE = sorted(name for name, kind in get_type_hints(Request).items() if NoneType in get_args(kind))
 APPLE = "\N{RED APPLE}"  # 4 bytes in UTF-8, half a surrogate pair if it is cut in UTF-16
 
 
@@ -20,6 +24,8 @@ def request(**changes):
 
 def sized(name, value):
     """A value for one input; a side gets another one, so that nothing but the value can be wrong."""
+    if value == "match_input_image":
+        return {name: value, "image": Path("image.png")}
     other = {"width": "height", "height": "width"}.get(name)
     return {name: value, other: 128} if other else {name: value}
 
@@ -55,8 +61,15 @@ def test_nothing_is_checked_before_it_is_known_for_which_model():
         {"num_outputs": 4, "seed": 2**32 - 1},
         {"guidance_scale": 0.1},
         {"guidance_scale": 3},
-        *({name: None} for name in OPTIONAL),
-        *({name: choice} for name, choices in CHOICES.items() for choice in choices),
+        *({name: None} for name in NULLABLE),
+        *(sized(name, choice) for name, choices in CHOICES.items() for choice in choices),
+        {"image": Path("image.png"), "prompt_strength": 0.5},
+        {"image": Path("image.png"), "mask": Path("mask.png"), "prompt_strength": 1},
+        {"lora_weights": [], "lora_scales": []},
+        {"lora_weights": ["owner/name"]},
+        {"lora_weights": ["owner/name"] * 4, "lora_scales": [0.5]},
+        {"lora_weights": ["owner/name"] * 2, "lora_scales": [-2, 2.0]},
+        {"hf_token": "hf_x", "civitai_token": "y" * 1000, "disable_safety_checker": True},
     ],
     ids=lambda changes: str(changes)[:40],
 )
@@ -67,7 +80,7 @@ def test_good_request_is_accepted(changes):
 @pytest.mark.parametrize("name", LIMITS)
 def test_whole_number_may_come_as_a_float(name):
     """Cog's server hands JSON's 3.0 on as a float."""
-    good = 128.0 if name in ("width", "height") else 3.0
+    good = {"width": 128.0, "height": 128.0, "prompt_strength": 1.0}.get(name, 3.0)
     check_request(request(**sized(name, good)), MODEL)
 
 
@@ -98,7 +111,7 @@ def test_number_beyond_its_limits_is_refused(name):
         assert refusal(**sized(name, value)) == f"{name} is {value}; it must be from {low} to {high}."
 
 
-@pytest.mark.parametrize("name", sorted({field.name for field in fields(Request)} - set(OPTIONAL)))
+@pytest.mark.parametrize("name", sorted({field.name for field in fields(Request)} - set(NULLABLE)))
 def test_nothing_is_refused_for_an_input_that_must_be_given(name):
     message = refusal(**{name: None})
     assert message.startswith(f"{name} ")
@@ -200,6 +213,53 @@ def test_all_problems_are_named_in_one_message():
         seed=-1,
         output_format="gif",
         output_quality=101,
+        image="/etc/passwd",
+        mask="mask.png",
+        prompt_strength=1.5,
+        lora_weights=["x"] * 5,
+        lora_scales=[3],
+        hf_token="two words",
+        civitai_token="\0",
+        disable_safety_checker="no",
     )
-    assert [message.count(f"{field.name} ") for field in fields(Request)] == [2] + [1] * (len(fields(Request)) - 1)
+    assert all(f"{field.name} " in message.replace("[0] ", " ") for field in fields(Request))
     assert message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"image": "/etc/passwd"}, "image must be a file as a data: URL or an https:// address, not '/etc/passwd'."),
+        ({"mask": Path("mask.png")}, "mask is given without image: give the image that it belongs to."),
+        (
+            {"aspect_ratio": "match_input_image"},
+            "aspect_ratio is match_input_image, but there is no image: give one, or a ratio such as 1:1.",
+        ),
+        ({"lora_weights": "x/y"}, "lora_weights must be a list of texts, not 'x/y'."),
+        ({"lora_weights": ["x/y"] * 5}, "lora_weights names 5 LoRAs; at most 4 are accepted."),
+        ({"lora_scales": [1]}, "lora_scales is given without lora_weights: name the LoRAs that they are for."),
+        ({"lora_weights": ["x/y"], "lora_scales": 1}, "lora_scales must be a list of numbers, not '1'."),
+        (
+            {"lora_weights": ["x/y"], "lora_scales": [math.nan]},
+            "lora_scales[0] is nan; it must be a number from -2 to 2.",
+        ),
+        (
+            {"lora_weights": ["x/y"] * 3, "lora_scales": [1, 2]},
+            "lora_scales has 2 numbers for 3 LoRAs: give one for each, or a single one for all.",
+        ),
+    ],
+)
+def test_images_and_loras_that_do_not_go_together_are_refused(changes, sentence):
+    assert refusal(**changes) == sentence
+
+
+def test_a_model_that_makes_pictures_from_text_alone_says_so():
+    with pytest.raises(InputError, match="tiny cannot work on an image"):
+        check_request(request(image=Path("image.png")), Model(**{**vars(MODEL), "pipelines": {"text": "A"}}))
+
+
+@pytest.mark.parametrize("token", ["secret token", "s\u00e9cret", "secret" * 200, 7])
+def test_a_token_that_cannot_be_one_is_refused_and_never_shown(token):
+    message = refusal(hf_token=token)
+    assert message == "hf_token must be text of at most 1000 ASCII characters without spaces."
+    assert "secret" not in repr(request(hf_token="secret", civitai_token="secret"))

@@ -22,6 +22,8 @@ MAX_TAR_HEADER = 64 * 1024  # bytes of a long name; tarfile would read one of an
 MAX_ZIP_READ = 4 * 1024 * 1024  # bytes at once; the list of 10,000 members takes less
 MAX_XZ_MEMORY = 256 * 1024 * 1024  # bytes; `xz -9` needs 65 MiB to unpack
 CHUNK = 1024 * 1024
+PAX_TYPES = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
+HEADER_TYPES = (*PAX_TYPES, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 PLAIN_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
@@ -60,7 +62,7 @@ class Names:
             raise AdapterError(f"The archive has a member that leaves its folder ({shown(name)}).")
         if not is_folder:
             if str(path) in self._files:
-                raise AdapterError(f"The archive has two members of one name ({shown(name)}).")
+                raise AdapterError(f"The archive has two members of one name ({shown(str(path))}).")
             self._files.add(str(path))
         return str(path)
 
@@ -73,13 +75,14 @@ def zip_members(stream: BinaryIO, budget: Budget) -> Iterator[Member]:
     names = Names()
     with zipfile.ZipFile(CautiousFile(stream)) as archive:
         for info in archive.infolist():
-            name = names.check(info.filename, info.is_dir())
+            is_folder = info.filename.endswith("/")  # info.is_dir() fails for a name of no characters
+            name = names.check(info.filename, is_folder)
             kind = stat.S_IFMT(info.external_attr >> 16)
             if info.flag_bits & 0x41:  # encrypted, in either of two ways
                 raise AdapterError(f"The archive is encrypted ({shown(name)}).")
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise AdapterError(f"The archive has a link or device ({shown(name)}), and only files are unpacked.")
-            if info.is_dir():
+            if is_folder:
                 continue
             # Python bounds what these two unpack at once, and not for the others.
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -151,13 +154,13 @@ def tar_members(stream: Any, budget: Budget) -> Iterator[Member]:
         headers += 1
         if info is None or info.size < 0:
             raise tarfile.ReadError
-        if info.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.SOLARIS_XHDTYPE):
+        if info.type in HEADER_TYPES:
             if info.size > MAX_TAR_HEADER or headers > 3 * MAX_MEMBERS:
                 raise AdapterError("The archive has a member whose name or attributes are too long.")
             text = read_exactly(stream, padded(info.size), budget)[: info.size]
             if info.type == tarfile.GNUTYPE_LONGNAME:
                 longer["path"] = text.rstrip(b"\0").decode("utf-8", "surrogateescape")
-            elif info.type != tarfile.XGLTYPE:  # A global header names no member.
+            elif info.type in PAX_TYPES:  # The others name no member.
                 longer |= pax_values(text)
             continue
         size = int(longer["size"]) if longer.get("size", "").isdecimal() else info.size

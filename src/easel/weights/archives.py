@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from easel.errors import AdapterError
-from easel.weights.archive_members import Budget, shown, tar_header, tar_members, unpacked, zip_members
+from easel.weights.archive_members import Budget, Member, shown, tar_header, tar_members, unpacked, zip_members
 from easel.weights.disk import disk_errors, sync_file
 
 ADAPTER_NAME = "adapter.safetensors"
@@ -49,25 +49,23 @@ def unpack_safetensors(archive: Path, folder: Path, max_bytes: int) -> Path:
     an archive that is damaged, hostile or has another number of such files, ResourceError when the disk is full.
     """
     target = folder / ADAPTER_NAME
-    with disk_errors(target):
-        try:
-            with readable(), archive.open("rb") as stream:
-                config = extract(stream, kind_of_file(archive), target, max_bytes)
-            if config is not None:
+    try:
+        with readable(), archive.open("rb") as stream:
+            config = extract(stream, kind_of_file(archive), target, max_bytes)
+        if config is not None:
+            with disk_errors(target):
                 target.with_name(CONFIG_NAME).write_bytes(config)
-            return target
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
+        return target
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
 def readable() -> Iterator[None]:
     try:
         yield
-    except DAMAGED as error:
-        if getattr(error, "errno", None) is not None:  # the disk's error, not a decoder's
-            raise
+    except DAMAGED:
         raise AdapterError("The archive is damaged or incomplete: make it again, and check that it unpacks.") from None
 
 
@@ -93,10 +91,7 @@ def extract(stream: BinaryIO, kind: str | None, target: Path, max_bytes: int) ->
                     "keep the one that is meant."
                 )
             weights = member.name
-            with target.open("xb") as output:
-                while chunk := member.read(CHUNK):
-                    output.write(chunk)
-                sync_file(output)
+            write_member(member, target)
         elif path.name == CONFIG_NAME:
             config = member.read(MAX_CONFIG_BYTES + 1)
             if len(config) > MAX_CONFIG_BYTES or len(configs) == MAX_CONFIGS:
@@ -105,3 +100,18 @@ def extract(stream: BinaryIO, kind: str | None, target: Path, max_bytes: int) ->
     if weights is None:
         raise AdapterError("The archive has no .safetensors file; weights in other formats are not read.")
     return configs.get(PurePosixPath(weights).parent)
+
+
+def write_member(member: Member, target: Path) -> None:
+    """Only what the disk does is its error: what the archive's decoder raises must not look like that."""
+    with disk_errors(target):
+        output = target.open("xb")
+    try:
+        while chunk := member.read(CHUNK):
+            with disk_errors(target):
+                output.write(chunk)
+        with disk_errors(target):
+            sync_file(output)
+    finally:
+        with disk_errors(target):
+            output.close()

@@ -15,8 +15,6 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # A decoder's: gzip and bz2 raise OSError for bytes that they cannot read.
-            raise
         raise ResourceError(
             f"{path} cannot be written ({error.strerror}): make room there, or have the cache in another folder."
         ) from None

@@ -48,6 +48,7 @@ class Order:
     network: Network = field(repr=False)
     log: Callable[[str], None] = field(repr=False)
     deadline: float
+    target: Path  # where the disk's errors say that it is written
 
 
 class NotModified(Exception):
@@ -78,11 +79,12 @@ def fetch(
     ResourceError (the disk does not take it) and InputError (the token is none).
     """
     unfinished = target.with_name(f".{uuid4().hex}.tmp")
+    order = make_order(url, label, headers, credential, max_bytes, network, log, target)
     try:
-        with disk_errors(target), unfinished.open("xb") as stream:
-            fetched = transfer(make_order(url, label, headers, credential, max_bytes, network, log), stream)
-            sync_file(stream)
         with disk_errors(target):
+            with unfinished.open("xb") as stream:
+                fetched = transfer(order, stream)
+                sync_file(stream)
             rename_file(unfinished, target)
         return fetched
     except NotModified:
@@ -102,7 +104,7 @@ def fetch_bytes(
 ) -> bytes:
     """As `fetch`, for a small answer."""
     stream = io.BytesIO()
-    transfer(make_order(url, label, None, credential, max_bytes, network, log), stream)
+    transfer(make_order(url, label, None, credential, max_bytes, network, log, Path("memory")), stream)
     return stream.getvalue()
 
 
@@ -114,10 +116,10 @@ def fetch_json(url: str, *, label: str, **options: Any) -> Any:
         raise FetchError(f"{label}: the answer of {host_of(url)} is not JSON that can be read.") from None
 
 
-def make_order(url, label, headers, credential, max_bytes, network, log) -> Order:
+def make_order(url, label, headers, credential, max_bytes, network, log, target) -> Order:
     network = network or Network()
     deadline = time.monotonic() + network.total_s
-    return Order(url, label, headers or {}, credential, max_bytes, network, log, deadline)
+    return Order(url, label, headers or {}, credential, max_bytes, network, log, deadline, target)
 
 
 def transfer(order: Order, stream: BinaryIO) -> Fetched:
@@ -162,9 +164,10 @@ def transfer_once(order: Order, stream: BinaryIO) -> Fetched:
                 if size > order.max_bytes:
                     raise too_large(order)
                 digest.update(chunk)
-                stream.write(chunk)
-    except httpcore2.ProtocolError:
-        # Its text can quote a header.
+                with disk_errors(order.target):
+                    stream.write(chunk)
+    except (httpcore2.ProtocolError, OSError):  # the network's: the disk's has become a ResourceError
+        # The text of the first can quote a header.
         raise TransferError("breaks off in the middle" if size else "gives no proper answer") from None
     except FetchError as error:
         raise FetchError(f"{order.label}: {error}") from None

@@ -1,0 +1,267 @@
+"""What one request leaves for the next over HTTP: nothing, whatever it asked for and however it ended."""
+
+import base64
+import io
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from easel.client import call, read_state, send
+from easel.models import load_model
+from easel.server import Server, run_server
+from tests.fault_server import Answer, FaultServer
+from tests.lora_files import peft_tensors, write_lora
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SMALL = {"width": 64, "height": 64, "num_inference_steps": 2, "seed": 3, "output_format": "png"}
+REFERENCE = {"prompt": "red apple", **SMALL}
+
+
+@pytest.fixture(scope="module")
+def loras(tmp_path_factory) -> list[Path]:
+    from diffusers import ZImageTransformer2DModel
+
+    folder = tmp_path_factory.mktemp("loras")
+    transformer = ZImageTransformer2DModel.from_pretrained(
+        load_model(REPOSITORY / "weights" / "emoji").folder / "transformer", dtype=torch.float32
+    )
+    return [write_lora(folder / f"{seed}.safetensors", peft_tensors(transformer, seed)) for seed in range(10)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("of-the-server")
+
+
+@pytest.fixture(scope="module")
+def server(folder) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        (folder / "tmp").mkdir()
+        patch.setenv("TMPDIR", str(folder / "tmp"))
+        patch.setenv("EASEL_CACHE_DIR", str(folder / "cache"))
+        patch.setenv("EASEL_ALLOW_FILES", "1")
+        patch.setenv("EASEL_ALLOW_LOOPBACK", "1")
+        # Freed tensors go back to the system at once: what stays resident is then in use, not kept by the allocator.
+        patch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+        patch.setenv("MALLOC_TRIM_THRESHOLD_", "0")
+        with run_server(REPOSITORY, timeout=120) as server:
+            yield server
+
+
+@pytest.fixture(scope="module")
+def faults() -> Iterator[FaultServer]:
+    with FaultServer() as server:
+        yield server
+
+
+def data_url(image: Image.Image) -> str:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def picture() -> str:
+    image = Image.new("RGB", (90, 60), "white")
+    ImageDraw.Draw(image).ellipse((20, 10, 60, 50), fill="red")
+    return data_url(image)
+
+
+def mask() -> str:
+    image = Image.new("L", (90, 60))
+    ImageDraw.Draw(image).rectangle((0, 0, 44, 59), fill=255)
+    return data_url(image)
+
+
+def answer_to(server: Server, **inputs: object) -> dict:
+    status, answer = send(server.url, {"input": inputs})
+    assert status == 200, answer
+    return answer
+
+
+def reference(server: Server) -> list[str]:
+    answer = answer_to(server, **REFERENCE)
+    assert answer["status"] == "succeeded", answer
+    return answer["output"]
+
+
+# What is asked for between two requests for the same picture, and how it ends.
+BETWEEN = {
+    "another prompt": ({"prompt": "dog", "guidance_scale": 5, "negative_prompt": "red"}, "succeeded"),
+    "several pictures": ({"prompt": "dog", "num_outputs": 3, "output_format": "jpg"}, "succeeded"),
+    "an image": ({"prompt": "dog", "image": picture(), "prompt_strength": 0.6}, "succeeded"),
+    "an image kept as it is": ({"prompt": "dog", "image": picture(), "prompt_strength": 0}, "succeeded"),
+    "a mask": ({"prompt": "dog", "image": picture(), "mask": mask(), "prompt_strength": 1}, "succeeded"),
+    "a LoRA": ({"prompt": "red apple", "lora_weights": ["{lora0}"], "lora_scales": [1.5]}, "succeeded"),
+    "two LoRAs": ({"prompt": "red apple", "lora_weights": ["{lora0}", "{lora1}"], "lora_scales": [1, -1]}, "succeeded"),
+    "a LoRA on an image": ({"prompt": "dog", "image": picture(), "lora_weights": ["{lora2}"]}, "succeeded"),
+    "a LoRA from the web": ({"prompt": "red apple", "lora_weights": ["{web}/good.safetensors"]}, "succeeded"),
+    "a broken LoRA": ({"prompt": "red apple", "lora_weights": ["{lora0}", "{web}/bad.safetensors"]}, "failed"),
+    "a LoRA that is not there": ({"prompt": "red apple", "lora_weights": ["{web}/none.safetensors"]}, "failed"),
+    "a damaged image": ({"prompt": "dog", "image": "data:image/png;base64,iVBORw0KGgo="}, "failed"),
+    "too large a size": ({"prompt": "dog", "width": 2048, "height": 2048}, "failed"),
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_the_same_request_makes_the_same_file_before_and_after(server, loras, faults, name):
+    inputs, expected = BETWEEN[name]
+    whole = loras[3].read_bytes()
+    faults.routes |= {"/good.safetensors": Answer(body=whole), "/bad.safetensors": Answer(body=whole[:-100])}
+    places = {"{web}": faults.url, **{f"{{lora{k}}}": str(path) for k, path in enumerate(loras)}}
+    weights = inputs.get("lora_weights")
+    if weights:
+        for written, meant in places.items():
+            weights = [text.replace(written, meant) for text in weights]
+        inputs = {**inputs, "lora_weights": weights}
+    before = reference(server)
+    answer = answer_to(server, **{**SMALL, **({} if "width" in inputs else SMALL), **inputs})
+    assert answer["status"] == expected, answer
+    if expected == "succeeded":
+        assert answer["output"] != before
+    assert reference(server) == before
+
+
+def test_a_lora_changes_the_picture_says_so_and_is_remembered(server, loras):
+    inputs = {**REFERENCE, "lora_weights": [str(loras[9])], "lora_scales": [0.5]}
+    first, second = answer_to(server, **inputs), answer_to(server, **inputs)
+    assert first["output"] == second["output"] != reference(server)
+    assert "9.safetensors, scale 0.5, " in first["logs"]
+    assert "still in memory" not in first["logs"]
+    assert "still in memory" in second["logs"]
+    with Image.open(io.BytesIO(base64.b64decode(first["output"][0].partition(",")[2]))) as image:
+        assert image.text["lora_scales"] == "[0.5]"
+        assert "9.safetensors" in image.text["lora_weights"]
+
+
+def test_200_requests_over_10_loras_keep_memory_flat(server, loras, record_property):
+    (process,) = psutil.Process(server.process.pid).children(recursive=True)
+
+    def smallest_of(requests: range) -> int:
+        sizes = []
+        for k in requests:
+            inputs = {"lora_weights": [str(loras[k % 10])], "lora_scales": [(k % 7 - 3) / 2], "num_inference_steps": 1}
+            assert answer_to(server, **{**REFERENCE, **inputs})["status"] == "succeeded"
+            sizes.append(process.memory_info().rss)
+        return min(sizes)
+
+    smallest_of(range(20))  # all ten are in memory, and the allocator has what it needs
+    first, second = smallest_of(range(100)), smallest_of(range(100, 200))
+    assert second - first < 8 * 2**20, f"{first / 2**20:.1f} MiB, then {second / 2**20:.1f} MiB"
+    record_property("MiB", (first / 2**20, second / 2**20))
+
+
+class Caller(threading.Thread):
+    """A request that is under way, to be cancelled."""
+
+    def __init__(self, server: Server, name: str, **inputs: object) -> None:
+        super().__init__(daemon=True)
+        self.server, self.name_, self.inputs, self.answer = server, name, inputs, {}
+        self.start()
+
+    def run(self) -> None:
+        for _ in range(100):  # right after an answer the server may still hold its only place
+            status, self.answer = call(
+                "PUT", f"{self.server.url}/predictions/{self.name_}", {"input": self.inputs}, timeout=60
+            )
+            if status != 409:
+                return
+            time.sleep(0.02)
+
+    def cancel(self) -> float:
+        """Cancel it, and return the seconds until its answer was there."""
+        began = time.monotonic()
+        call("POST", f"{self.server.url}/predictions/{self.name_}/cancel")
+        self.join(30)
+        assert not self.is_alive()
+        return time.monotonic() - began
+
+
+def wait_for(condition, what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.005)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
+
+
+@pytest.mark.parametrize("k", range(24))
+def test_a_cancel_at_any_moment_leaves_nothing(server, folder, loras, k):
+    """Encoding, denoising, decoding and writing take turns within the 0.6 s of this request; each k strikes later."""
+    before = reference(server)
+    inputs = {"prompt": "dog", "num_outputs": 4, "num_inference_steps": 4, "output_format": "png", "width": 192}
+    inputs |= {"height": 192, "image": picture(), "mask": mask(), "lora_weights": [str(loras[k % 10])]}
+    caller = Caller(server, f"moment-{k}", **inputs)
+    wait_for(lambda: read_state(server.url) == "BUSY", "the request never started")
+    time.sleep(0.05 * k)
+    seconds = caller.cancel()
+    assert caller.answer["status"] in ("canceled", "succeeded"), caller.answer
+    assert seconds < 5
+    assert reference(server) == before
+    wait_for(lambda: not files_in(folder / "tmp"), "files of the request are left")
+
+
+def test_a_cancel_while_a_lora_is_fetched_ends_soon_and_leaves_nothing(server, folder, loras, faults):
+    before, cached = reference(server), set(files_in(folder / "cache"))
+    faults.routes["/slow.safetensors"] = Answer(body=loras[4].read_bytes(), stall=1000)
+    caller = Caller(server, "fetching", **REFERENCE, lora_weights=[f"{faults.url}/slow.safetensors"])
+    assert faults.stalled.wait(10)
+    assert caller.cancel() < 3
+    assert caller.answer["status"] == "canceled"
+    assert set(files_in(folder / "cache")) == cached
+    assert reference(server) == before
+
+
+def test_two_cancels_in_a_row_leave_nothing(server, loras):
+    """The second may strike while the first is being dealt with."""
+    before = reference(server)
+    for k in range(5):
+        inputs = {**REFERENCE, "num_outputs": 4, "num_inference_steps": 20, "lora_weights": [str(loras[k])]}
+        caller = Caller(server, f"twice-{k}", **inputs)
+        wait_for(lambda: read_state(server.url) == "BUSY", "the request never started")
+        time.sleep(0.1)
+        for _ in range(2):
+            call("POST", f"{server.url}/predictions/twice-{k}/cancel")
+        caller.join(30)
+        assert reference(server) == before
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"a small disk takes the right to mount one: {made.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_full_disk_is_an_error_that_names_the_path_and_is_over_when_there_is_room(small_disk, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    inputs = {**REFERENCE, "width": 192, "height": 192}
+    with run_server(REPOSITORY, timeout=120) as server:
+        before = answer_to(server, **inputs)
+        wait_for(lambda: not files_in(small_disk), "files are left")
+        with (small_disk / "filler").open("wb") as filler:
+            free = os.statvfs(small_disk)
+            filler.write(bytes(free.f_bavail * free.f_frsize - 4096))
+        answer = answer_to(server, **inputs)
+        assert answer["status"] == "failed"
+        assert f"ResourceError: The pictures cannot be written to {small_disk}" in answer["error"]
+        assert "No space left on device" in answer["error"]
+        (small_disk / "filler").unlink()
+        assert answer_to(server, **inputs)["output"] == before["output"]
+        wait_for(lambda: not files_in(small_disk), "files are left")

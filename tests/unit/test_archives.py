@@ -1,0 +1,356 @@
+"""Archives that anyone may have made: what is taken out of them, and what none of them can do."""
+
+import io
+import json
+import lzma
+import os
+import stat
+import struct
+import tarfile
+import tracemalloc
+import zipfile
+
+import pytest
+
+from easel.errors import AdapterError, ResourceError
+from easel.weights import archives
+from easel.weights.archives import kind_of_file, unpack_safetensors
+
+MB = 1_000_000
+WEIGHTS = struct.pack("<Q", 2) + b"{}" + b"tensors " * 1000
+CONFIG = json.dumps({"r": 8}).encode()
+TAR_MODES = {"tar": "w", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
+GNU, PAX, USTAR = tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT
+
+
+def make_tar(members, mode="w", format=PAX, **changes):
+    """A tar of (name, bytes) pairs, or of (TarInfo, bytes)."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode, format=format) as archive:
+        for name, data in members:
+            info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def make_zip(members, compression=zipfile.ZIP_DEFLATED):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compression) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def make(kind, members):
+    return make_zip(members) if kind == "zip" else make_tar(members, TAR_MODES[kind])
+
+
+KINDS = ["zip", *TAR_MODES]
+
+
+@pytest.fixture
+def unpack(tmp_path):
+    def unpack(data, max_bytes=MB):
+        archive, folder = tmp_path / "archive", tmp_path / "out"
+        archive.write_bytes(data)
+        folder.mkdir(exist_ok=True)
+        return unpack_safetensors(archive, folder, max_bytes)
+
+    return unpack
+
+
+@pytest.fixture
+def refusal(unpack, tmp_path):
+    """The sentence with which an archive is refused; checks that nothing of it stays."""
+
+    def refusal(data, max_bytes=MB):
+        with pytest.raises(AdapterError) as caught:
+            unpack(data, max_bytes)
+        assert list((tmp_path / "out").iterdir()) == []
+        assert str(caught.value).isprintable()
+        return str(caught.value)
+
+    return refusal
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_only_safetensors_file_is_taken_out_and_its_config_with_it(unpack, kind):
+    members = [("out/captions/1.txt", b"a cat"), ("out/lora.safetensors", WEIGHTS), ("out/adapter_config.json", CONFIG)]
+    path = unpack(make(kind, members))
+    assert path.name == "adapter.safetensors"
+    assert path.read_bytes() == WEIGHTS
+    assert sorted(file.name for file in path.parent.iterdir()) == ["adapter.safetensors", "adapter_config.json"]
+    assert path.with_name("adapter_config.json").read_bytes() == CONFIG
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_config_in_another_folder_is_not_the_adapters(unpack, kind):
+    members = [("base/adapter_config.json", b"{}"), ("lora.safetensors", WEIGHTS)]
+    assert not unpack(make(kind, members)).with_name("adapter_config.json").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_macos_adds_is_ignored(unpack, kind):
+    junk = [("__MACOSX/._a.safetensors", b"x"), ("__MACOSX/b.safetensors", b"x"), ("._a.safetensors", b"x")]
+    path = unpack(make(kind, [junk[0], ("a.safetensors", WEIGHTS), *junk[1:], (".DS_Store", b"x")]))
+    assert path.read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("format", [GNU, PAX, USTAR])
+def test_long_names_folders_and_leading_dots_of_a_tar_are_read(unpack, format):
+    folder = tarfile.TarInfo("./")
+    folder.type = tarfile.DIRTYPE
+    deep = "./" + "f" * 60 + "/" + "g" * 60 + "/" + "n" * 60
+    data = make_tar([(folder, b""), (deep + ".safetensors", WEIGHTS), (deep + ".txt", b"x")], format=format)
+    assert unpack(data).read_bytes() == WEIGHTS
+
+
+def test_tar_without_its_final_blocks_is_read(unpack):
+    data = make_tar([("a.safetensors", WEIGHTS)])
+    end = 512 + -(-len(WEIGHTS) // 512) * 512
+    assert unpack(data[:end]).read_bytes() == WEIGHTS
+
+
+def test_tar_that_git_archive_makes_is_read(unpack):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=PAX, pax_headers={"comment": "0" * 40}) as archive:
+        info = tarfile.TarInfo("a.safetensors")
+        info.size = len(WEIGHTS)
+        archive.addfile(info, io.BytesIO(WEIGHTS))
+    assert unpack(stream.getvalue()).read_bytes() == WEIGHTS
+
+
+def test_gzip_and_bzip2_of_several_parts_are_read(unpack):
+    import bz2
+    import gzip
+
+    data = make_tar([("a.safetensors", WEIGHTS)])
+    assert unpack(gzip.compress(data[:700]) + gzip.compress(data[700:])).read_bytes() == WEIGHTS
+
+
+def test_bzip2_of_several_parts_is_read(unpack):
+    import bz2
+
+    data = make_tar([("a.safetensors", WEIGHTS)])
+    assert unpack(bz2.compress(data[:700]) + bz2.compress(data[700:])).read_bytes() == WEIGHTS
+
+
+def test_stored_zip_is_read(unpack):
+    assert unpack(make_zip([("a.safetensors", WEIGHTS)], zipfile.ZIP_STORED)).read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_archive_with_two_weights_is_refused_by_their_names(refusal, kind):
+    message = refusal(make(kind, [("a.safetensors", WEIGHTS), ("b/c.SafeTensors", WEIGHTS)]))
+    assert "more than one .safetensors file ('a.safetensors', 'b/c.SafeTensors')" in message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_archive_without_weights_is_refused(refusal, kind):
+    assert "no .safetensors file" in refusal(make(kind, [("a.bin", WEIGHTS)]))
+
+
+def test_empty_archives_are_refused(refusal):
+    assert "no .safetensors file" in refusal(make_zip([]))
+    assert "neither a tar nor a zip" in refusal(make_tar([]))
+    assert "neither a tar nor a zip" in refusal(b"")
+    assert "neither a tar nor a zip" in refusal(WEIGHTS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["../a.txt", "/etc/a.txt", "b/../../a.txt", "C:/a.txt", "..\\a.txt", "b\\..\\..\\a.txt"])
+def test_member_that_leaves_the_folder_is_refused_though_it_is_not_wanted(refusal, kind, name):
+    assert "leaves its folder" in refusal(make(kind, [("a.safetensors", WEIGHTS), (name, b"x")]))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+@pytest.mark.parametrize("format", [GNU, PAX])
+def test_links_and_devices_in_a_tar_are_refused(refusal, kind, format):
+    info = tarfile.TarInfo("a.safetensors")
+    info.type, info.linkname = kind, "/etc/passwd" * 20
+    assert "a link or device ('a.safetensors')" in refusal(make_tar([(info, b"")], format=format))
+
+
+def test_sparse_member_is_refused(refusal):
+    info = tarfile.TarInfo("a.safetensors")
+    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(10**12)}
+    assert "a link or device" in refusal(make_tar([(info, WEIGHTS)]))
+
+
+def test_link_in_a_zip_is_refused(refusal):
+    info = zipfile.ZipInfo("a.safetensors")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    assert "a link or device ('a.safetensors')" in refusal(make_zip([(info, b"/etc/passwd")]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_members_of_one_name_are_refused(refusal, kind):
+    members = [("a.safetensors", WEIGHTS), ("b.txt", b"1"), ("./b.txt", b"2")]
+    assert "two members of one name ('b.txt')" in refusal(make(kind, members))
+
+
+def test_encrypted_zip_is_refused(refusal):
+    data = bytearray(make_zip([("a.safetensors", WEIGHTS)]))
+    for magic, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(magic) + offset] |= 1
+    assert "encrypted" in refusal(bytes(data))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_zip_with_a_compression_that_python_does_not_bound_is_refused(refusal, compression):
+    assert "compressed in a way that is not read" in refusal(make_zip([("a.safetensors", WEIGHTS)], compression))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_above_the_limit_are_refused_while_they_unpack(refusal, kind):
+    assert "more than 1000000 bytes" in refusal(make(kind, [("a.safetensors", bytes(2 * MB))]))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "zip"])
+def test_unwanted_members_count_too(refusal, kind):
+    assert "more than 1000000 bytes" in refusal(make(kind, [("a.txt", bytes(2 * MB)), ("a.safetensors", WEIGHTS)]))
+
+
+def test_unwanted_members_of_a_zip_are_not_unpacked(unpack):
+    assert unpack(make_zip([("a.txt", bytes(2 * MB)), ("a.safetensors", WEIGHTS)])).read_bytes() == WEIGHTS
+
+
+def test_zip_whose_header_lies_about_the_size_is_bounded_by_what_comes(refusal):
+    data = bytearray(make_zip([("a.safetensors", bytes(2 * MB))]))
+    central = data.index(b"PK\1\2")
+    struct.pack_into("<I", data, central + 24, 100)  # uncompressed size
+    message = refusal(bytes(data))
+    assert "damaged" in message or "more than" in message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_number_of_members_is_bounded(refusal, kind, monkeypatch):
+    monkeypatch.setattr("easel.weights.archive_members.MAX_MEMBERS", 20)
+    members = [(f"{k}.txt", b"") for k in range(21)]
+    assert "more than 20 members" in refusal(make(kind, members))
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_ten_thousand_members_are_read_and_one_more_is_not(unpack, refusal, kind):
+    members = [("a.safetensors", WEIGHTS), *((f"folder/{k:05}.txt", b"") for k in range(9_999))]
+    assert unpack(make(kind, members), 10 * MB).read_bytes() == WEIGHTS
+    (unpack.__closure__[0].cell_contents / "out" / "adapter.safetensors").unlink()
+    assert "more than 10000 members" in refusal(make(kind, [*members, ("z.txt", b"")]), 10 * MB)
+
+
+def test_zip_whose_list_of_members_is_huge_is_refused_before_it_is_parsed(refusal, monkeypatch):
+    monkeypatch.setattr("easel.weights.archive_members.MAX_ZIP_READ", 70_000)
+    monkeypatch.setattr(zipfile.ZipInfo, "__init__", lambda *_: pytest.fail("it was parsed"))
+    stream = io.BytesIO(b"PK\3\4" + b"PK\1\2" * 20_000)
+    stream.seek(0, 2)
+    stream.write(struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 20_000, 20_000, 80_000, 4, 0))
+    assert "members" in refusal(stream.getvalue())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_archive_is_refused(refusal, kind):
+    data = make(kind, [("a.safetensors", os.urandom(100_000))])
+    for length in (600, len(data) // 2, len(data) - 11_000):
+        assert "damaged or incomplete" in refusal(data[:length])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_archives_end_in_a_sentence(unpack, kind, tmp_path):
+    """Bytes are changed one after the other; whatever each change does, it is a result or an AdapterError."""
+    data = make(kind, [("b.txt", b"x"), ("a.safetensors", WEIGHTS[:700]), ("adapter_config.json", CONFIG)])
+    for k in range(0, len(data), max(1, len(data) // 400)):
+        for value in (0x00, 0xFF, data[k] ^ 0x10):
+            changed = data[:k] + bytes([value]) + data[k + 1 :]
+            try:
+                unpack(changed, 100_000)
+            except AdapterError as error:
+                assert str(error).isprintable()
+            for file in (tmp_path / "out").iterdir():
+                file.unlink()
+
+
+@pytest.mark.parametrize("format", [GNU, PAX])
+def test_tar_name_of_any_size_is_not_read_into_memory(refusal, format):
+    data = make_tar([("n" * 20 * MB, b"x"), ("a.safetensors", WEIGHTS)], "w:gz", format)
+    tracemalloc.start()
+    try:
+        message = refusal(data, 100 * MB)
+        assert tracemalloc.get_traced_memory()[1] < 5 * MB
+    finally:
+        tracemalloc.stop()
+    assert "too long" in message
+
+
+def test_xz_that_asks_for_gigabytes_of_memory_is_refused(refusal):
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**20}]
+    data = bytearray(lzma.compress(make_tar([("a.safetensors", WEIGHTS)]), check=lzma.CHECK_NONE, filters=filters))
+    header = 12  # after the stream header: size, flags, filter 0x21, one property byte
+    assert data[header + 2 : header + 4] == b"\x21\x01"
+    data[header + 4] = 38  # a dictionary of 2 GiB
+    end = header + (data[header] + 1) * 4
+    import zlib
+
+    data[end - 4 : end] = struct.pack("<I", zlib.crc32(data[header : end - 4]))
+    assert "damaged" in refusal(bytes(data))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_config_above_one_megabyte_is_refused(refusal, kind):
+    members = [("adapter_config.json", b" " * (MB + 1)), ("a.safetensors", WEIGHTS)]
+    assert "adapter_config.json above 1 MB" in refusal(make(kind, members), 10 * MB)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_number_of_configs_in_memory_is_bounded(refusal, kind):
+    members = [(f"{k}/adapter_config.json", b"{}") for k in range(17)]
+    assert "more than 16 of them" in refusal(make(kind, members))
+
+
+def test_member_names_cannot_forge_a_log_line(refusal):
+    message = refusal(make_tar([("../a\nERROR: \x1b[31m" + "x" * 500, b"")]))
+    assert "\\n" in message
+    assert len(message) < 300
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110
+def test_full_disk_is_a_resource_error(tmp_path, monkeypatch):
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(make_zip([("a.safetensors", WEIGHTS)]))
+    (tmp_path / "out").mkdir()
+    real = archives.sync_file
+
+    def sync(stream):
+        with open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
+            os.dup2(full.fileno(), stream.fileno())
+        stream.write(b"x")
+        real(stream)
+
+    monkeypatch.setattr(archives, "sync_file", sync)
+    with pytest.raises(ResourceError, match=r"adapter.safetensors cannot be written \(No space left on device\)"):
+        unpack_safetensors(archive, tmp_path / "out", MB)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_is_told_by_content(tmp_path, kind):
+    (tmp_path / "file").write_bytes(make(kind, [("a.safetensors", WEIGHTS)]))
+    assert kind_of_file(tmp_path / "file") == kind
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (WEIGHTS, "safetensors"),
+        (WEIGHTS[:9], None),
+        (struct.pack("<Q", 10**9) + b"{}", None),
+        (b"<!doctype html>" * 100, None),
+        (b"", None),
+        (bytes(512), None),
+        (b"PK\3\4", "zip"),
+    ],
+)
+def test_kind_of_other_content(tmp_path, data, kind):
+    (tmp_path / "file").write_bytes(data)
+    assert kind_of_file(tmp_path / "file") == kind
