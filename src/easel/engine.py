@@ -19,9 +19,11 @@ from easel.loader import Components
 from easel.outputs import Outputs
 from easel.pipeline import Source, Timings, read_source, run_plan
 from easel.plan import Plan, plan_request
-from easel.request import Request
+from easel.request import Request, square
 from easel.weights.adapter_files import AdapterFiles, Tokens
 
+# torch's allocator, then oneDNN, which names no reason. After the latter, oneDNN makes no new kernels in this process.
+CPU_TEXTS = ("can't allocate memory", "could not create a primitive", "could not execute a primitive")
 Record = Callable[[str, Any], None]
 
 
@@ -33,7 +35,7 @@ class Engine:
         self.adapter_files = adapter_files
         self.adapters = AdapterMemory()
         self.outputs = Outputs()
-        self._fits: tuple[int, int] | None = None  # the largest size that has been made
+        self._made: set[tuple[int, int]] = set()  # sizes that have fitted into memory
 
     def answer(self, request: Request, record: Record) -> list[Path]:
         """Plan, run, save, and say what was done: in lines on standard error, and as metrics through `record`.
@@ -108,24 +110,25 @@ class Engine:
                 raise
             size = plan.width, plan.height
         else:
-            self._fits = max(self._fits or (0, 0), (plan.width, plan.height), key=lambda one: one[0] * one[1])
+            self._made.add((plan.width, plan.height))
             return
         # Outside of `except`, where the traceback would keep the request's tensors alive.
         self.adapters.clear()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        raise ResourceError(lack_of_memory(size, self._fits, self.components))
+        raise ResourceError(lack_of_memory(size, self._made, self.components.model.min_area))
 
 
 def is_lack_of_memory(error: Exception) -> bool:
-    """torch raises OutOfMemoryError on a GPU, and for a CPU a plain RuntimeError that only its text tells apart."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """torch raises OutOfMemoryError on a GPU; for a CPU a RuntimeError that only its text tells apart."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in CPU_TEXTS)
 
 
-def lack_of_memory(size: tuple[int, int], fits: tuple[int, int] | None, components: Components) -> str:
-    smallest = int(components.model.min_area**0.5)
-    known = f"{fits[0]} x {fits[1]} has fitted since the start" if fits else f"the smallest is {smallest} x {smallest}"
+def lack_of_memory(size: tuple[int, int], made: set[tuple[int, int]], min_area: int) -> str:
+    smaller = [(w, h) for w, h in made if w * h < size[0] * size[1]]
+    fits = max(smaller, key=lambda one: one[0] * one[1], default=None)
+    known = f"{fits[0]} x {fits[1]} has fitted before" if fits else f"the fewest are {square(min_area)}"
     return (
         f"Out of memory at {size[0]} x {size[1]} pixels. Ask for fewer: {known}. Fewer or smaller LoRAs help as well. "
         "The model is still loaded and takes the next request."
