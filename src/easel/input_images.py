@@ -222,7 +222,7 @@ def open_checked(name: str, kind: str, data: bytes) -> ImageFile.ImageFile:
 
 def decoder(kind: str) -> type[ImageFile.ImageFile]:
     if kind == "HEIC":
-        from pillow_heif import HeifImageFile  # here, so that all other formats can do without it
+        from pi_heif import HeifImageFile  # here, so that all other formats can do without it
 
         return HeifImageFile
     return DECODERS[kind]

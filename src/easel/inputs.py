@@ -118,11 +118,14 @@ def parse_number(text: str) -> float:
 
 
 def encode_files(inputs: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """JSON inputs with every `@file` text replaced by that file, as `cog predict --json` does it."""
-    return {
-        name: encode_file(name, value[1:], folder) if isinstance(value, str) and value.startswith("@") else value
-        for name, value in inputs.items()
-    }
+    """JSON inputs with every `@file` text replaced by that file, also in a list, as `cog predict --json` does it."""
+
+    def encoded(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [encoded(name, item) for item in value]
+        return encode_file(name, value[1:], folder) if isinstance(value, str) and value.startswith("@") else value
+
+    return {name: encoded(name, value) for name, value in inputs.items()}
 
 
 def encode_file(name: str, path: str, folder: Path) -> str:

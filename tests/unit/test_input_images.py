@@ -482,7 +482,7 @@ def test_cancellation_passes(write, monkeypatch, stop):
 
 
 def test_heic_without_its_decoder_is_refused_in_a_sentence(write, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
     message = refusal(read_image, "image", write(encoded(four_corners(), "HEIC")))
     assert message == "image: HEIC cannot be read on this machine: send a JPEG or PNG."
     assert read(write, encoded(four_corners(), "AVIF")).size == (LONG, SHORT)
