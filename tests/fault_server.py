@@ -13,7 +13,7 @@ class Answer:
     """One answer to a GET. `token` is the Bearer token without which it is 401 (or `refused`)."""
 
     status: int = 200
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     headers: dict[str, str] = field(default_factory=dict)
     length: int | None = None  # a Content-Length that may lie; -1: none at all, the body ends with the connection
     cut: int | None = None  # bytes of the body after which the connection ends
@@ -67,9 +67,7 @@ class FaultServer:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         if tls:  # The handshake then happens in the handler's thread, and none can block the others.
-            self._server.socket = tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     def __enter__(self) -> "FaultServer":

@@ -1,6 +1,6 @@
-"""Train the LoRA that the samples use: the emoji as blueprints, white lines and areas on blue.
+"""Train the LoRA that the samples use: the emoji in blue ink.
 
-    python -m recipes.emoji.lora --minutes 6        # -> samples/loras/blueprint.safetensors
+    python -m recipes.emoji.lora --minutes 6        # -> samples/loras/blue-ink.safetensors
 
 It shows what a LoRA for this model is, and no more: rank 4 on the attention layers, in diffusers' format.
 """
@@ -23,11 +23,11 @@ from recipes.emoji.transformer import loss_of, use_real_rotation
 
 RANK = 4
 RATE = 2e-3
-PAPER, INK = np.array([24, 60, 150]), np.array([235, 243, 255])  # RGB
+PAPER, INK = np.array([255, 255, 255]), np.array([20, 40, 150])  # RGB
 
 
-def blueprint(images: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) uint8 on white -> the same in blue and white, dark becoming light."""
+def in_ink(images: np.ndarray) -> np.ndarray:
+    """(N, H, W, 3) uint8 in colour -> the same in shades of one ink."""
     light = images.astype(np.float32).mean(axis=-1, keepdims=True) / 255
     return (light * PAPER + (1 - light) * INK).astype(np.uint8)
 
@@ -36,13 +36,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--weights", type=Path, default=Path("weights/emoji"))
-    parser.add_argument("--to", type=Path, default=Path("samples/loras/blueprint.safetensors"))
+    parser.add_argument("--to", type=Path, default=Path("samples/loras/blue-ink.safetensors"))
     options = parser.parse_args()
 
     torch.manual_seed(0)
     icons, images = data.load_dataset()
     vae = AutoencoderKL.from_pretrained(options.weights / "vae", dtype=torch.float32)
-    latents = {data.SQUARE: (torch.arange(len(icons)), encode_images(vae, blueprint(images)))}
+    latents = {data.SQUARE: (torch.arange(len(icons)), encode_images(vae, in_ink(images)))}
     latents |= {data.OTHER_SIZES[0]: latents[data.SQUARE]}  # the draw of sizes wants others; these are square too
     batches = Batches(latents, Captions(icons, options.weights), seed=0)
     model = ZImageTransformer2DModel.from_pretrained(options.weights / "transformer", dtype=torch.float32)

@@ -48,10 +48,13 @@ def same_picture(path: Path, other: Path) -> bool:
     [
         ('script/predict -i prompt="a red apple"', ["output.0.webp"]),
         ("-o pictures", ["pictures/output.0.webp", "pictures/output.1.webp"]),
+        ("sketch.jpg", ["output.0.webp"]),
+        ("roof.png", ["output.0.webp"]),
+        ("blue-ink", ["output.0.webp"]),
     ],
 )
 def test_the_command_line_makes_the_files_and_prints_their_paths(tmp_path, words, files):
-    command = block("sh", words).replace("script/", f"{REPOSITORY}/script/")
+    command = re.sub(r"\b(script|samples)/", rf"{REPOSITORY}/\1/", block("sh", words))
     assert run(["bash", "-c", command], tmp_path).split() == files
     for file in files:
         with Image.open(tmp_path / file) as image:

@@ -341,6 +341,12 @@ def test_token_is_dropped_on_the_way_to_another_host_or_port_and_not_taken_up_ag
     assert "authorization" not in server.seen[1].headers
 
 
+def test_address_with_letters_of_any_encoding_is_followed(server, get):
+    server.routes["/a"] = redirect("/\u00e9t\u00e9 1")  # sent as Latin-1
+    server.routes["/%E9t%E9%201"] = Answer(body=BODY)
+    assert get("/a").size == len(BODY)
+
+
 def test_cookies_are_not_taken_from_one_host_to_the_next(server, other, get):
     server.routes["/a"] = Answer(302, headers={"Location": f"{other.url}/b", "Set-Cookie": "a=b"})
     other.routes["/b"] = Answer(body=BODY)
@@ -384,7 +390,7 @@ def test_token_and_query_appear_in_no_error_log_repr_or_traceback(server, other,
         ("https://127.1/", "has a loopback address"),
         ("http://2130706433/", "is not encrypted"),
         ("http://0177.0.0.1/", "is not encrypted"),
-        ("https://[fe80::1%25eth0]/", "There is no host|link-local"),
+        ("https://[fe80::1%25eth0]/", "is not a host"),
         ("file:///etc/passwd", "is not encrypted"),
         ("ftp://files.example/", "is not encrypted"),
         ("gopher://127.0.0.1/", "is not encrypted"),
@@ -414,7 +420,7 @@ def test_redirect_to_what_must_not_be_reached_is_refused(server, refusal, locati
         patch.setattr(network_module, "address_problem", problem)
         patch.setattr(network_module, "resolve_host", resolve)
         message = refusal("/a")
-    assert any(part in message for part in why.split("|"))
+    assert why in message
     assert "hunter2" not in message
     assert server.count("/a") == 1
 
@@ -648,9 +654,7 @@ class Fetching:
 
     def cancel(self):
         started = time.monotonic()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(self.thread.ident), ctypes.py_object(Cancelled)
-        )
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(Cancelled))
         self.thread.join(10)
         return time.monotonic() - started
 

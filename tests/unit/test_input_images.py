@@ -450,6 +450,39 @@ def test_file_that_is_cut_off_is_refused(write, format):
     assert re.fullmatch(rf"image: the {name} file is truncated or damaged \(.+\): send it again\.", message)
 
 
+JPEG_KINDS = {
+    "plain": ("RGB", {}),
+    "half the colours": ("RGB", {"subsampling": "4:2:0"}),
+    "progressive": ("RGB", {"progressive": True}),
+    "grey": ("L", {}),
+    "progressive grey": ("L", {"progressive": True}),
+    "inks": ("CMYK", {}),
+    "restarts": ("RGB", {"restart_marker_blocks": 3}),
+}
+
+
+@pytest.mark.parametrize(("mode", "options"), JPEG_KINDS.values(), ids=JPEG_KINDS)
+def test_jpeg_that_was_closed_too_early_is_refused(write, mode, options):
+    """libjpeg would give the missing part in grey."""
+    noise = Image.effect_noise((200, 150), 90).convert(mode)
+    whole = encoded(noise, "JPEG", **options)
+    assert read(write, whole).size == noise.size
+    start = whole.index(b"\xff\xda")
+    # A progressive JPEG's first scan, some 2% of it, has all blocks; what the later ones add is detail.
+    for share in (0, 0.005, 0.01) if "progressive" in options else (0, 0.1, 0.5, 0.9, 0.99):
+        data = whole[: start + 20 + int(share * (len(whole) - start - 20))].rstrip(b"\xff") + b"\xff\xd9"
+        assert "(pixels are missing)" in refusal(read_image, "image", write(data)), share
+
+
+@pytest.mark.parametrize(("mode", "options"), JPEG_KINDS.values(), ids=JPEG_KINDS)
+@pytest.mark.parametrize("grey", [127, 128])
+def test_jpeg_that_is_grey_is_no_jpeg_that_lacks_pixels(write, mode, options, grey):
+    image = four_corners(size=(200, 150))
+    image.paste((grey, grey, grey), (50, 50, 200, 150))
+    seen = read(write, encoded(image.convert(mode), "JPEG", **options))
+    assert_near([seen.getpixel((180, 140))], [(grey, grey, grey)], 2)
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_nothing_is_left_open_or_changed(write, format):
     limit, registered = Image.MAX_IMAGE_PIXELS, dict(Image.OPEN)
@@ -482,7 +515,7 @@ def test_cancellation_passes(write, monkeypatch, stop):
 
 
 def test_heic_without_its_decoder_is_refused_in_a_sentence(write, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     message = refusal(read_image, "image", write(encoded(four_corners(), "HEIC")))
     assert message == "image: HEIC cannot be read on this machine: send a JPEG or PNG."
     assert read(write, encoded(four_corners(), "AVIF")).size == (LONG, SHORT)

@@ -91,7 +91,11 @@ class AdapterCache:
         try:
             yield work
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            try:
+                shutil.rmtree(work, ignore_errors=True)
+            except BaseException:  # A cancel can strike here as well, but only once.
+                shutil.rmtree(work, ignore_errors=True)
+                raise
 
     def keep(self, key: str, entry: Entry, unfinished: Path | None = None) -> Entry:
         """Record an entry; `unfinished` is its file, verified and synced, which moves into the cache."""

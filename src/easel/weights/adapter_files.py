@@ -1,7 +1,5 @@
 """From the text that a caller typed as `lora_weights` to a safetensors file on disk."""
 
-import base64
-import binascii
 import hashlib
 import json
 import time
@@ -14,7 +12,7 @@ from easel.errors import AdapterError, FetchError, InputError
 from easel.weights.adapter_cache import AdapterCache, Entry, cache_key
 from easel.weights.adapter_remotes import Ask, Endpoints, Remote, Tokens, find_remote, source_url
 from easel.weights.archives import CONFIG_NAME, MAX_CONFIG_BYTES, kind_of_file, unpack_safetensors
-from easel.weights.disk import disk_errors, sync_file
+from easel.weights.data_urls import save_data
 from easel.weights.fetch import MAX_BYTES, Fetched, fetch
 from easel.weights.manifest import digest_of
 from easel.weights.network import Network
@@ -22,7 +20,6 @@ from easel.weights.sources import DataSource, FileSource, Source, parse_source
 
 CACHE_BYTES = 10 * 2**30
 FRESH_S = 60.0  # An origin is asked at most this often, so a request with one file several times asks once.
-BASE64_CHUNK = 4 * 1024 * 1024  # characters, a multiple of 4
 
 
 @dataclass(frozen=True)
@@ -101,29 +98,9 @@ class AdapterFiles:
 
     def _from_data(self, source: DataSource) -> Entry:
         with self._cache.work_folder() as work:
-            fetched = self._decode(source, work / "decoded")
+            fetched = save_data(source, work / "decoded", self._max_file_bytes)
             key = cache_key("data:" + fetched.digest, None)
             return self._cache.find(key) or self._keep(key, work / "decoded", work, Remote(""), fetched, source.label)
-
-    def _decode(self, source: DataSource, target: Path) -> Fetched:
-        if len(source.payload) * 3 // 4 > self._max_file_bytes:
-            raise InputError(f"{source.label}: at most {self._max_file_bytes} bytes are accepted.")
-        digest, size = hashlib.sha256(), 0
-        with disk_errors(target), target.open("xb") as stream:
-            for start in range(0, len(source.payload), BASE64_CHUNK):
-                part = source.payload[start : start + BASE64_CHUNK]
-                is_last = start + BASE64_CHUNK >= len(source.payload)
-                try:
-                    data = base64.b64decode(part, validate=True)
-                except (binascii.Error, ValueError):
-                    raise InputError(f"{source.label}: it is not base64.") from None
-                if not is_last and part.endswith("="):
-                    raise InputError(f"{source.label}: it is not base64.")
-                digest.update(data)
-                size += len(data)
-                stream.write(data)
-            sync_file(stream)
-        return Fetched(size, "sha256:" + digest.hexdigest(), None)
 
     def _from_remote(self, source: Source, tokens: Tokens, log: Callable[[str], None]) -> Entry:
         url = source_url(source, self._endpoints)
@@ -170,6 +147,8 @@ class AdapterFiles:
             kind = kind_of_file(file)
             if kind is None:
                 raise AdapterError(what_it_is(file))
+            if kind == "safetensors" and file.parent != work:  # The rename below must never take a caller's own file.
+                raise AdapterError("The file changed while it was read.")
             digest = fetched.digest
             if kind != "safetensors":
                 file = unpack_safetensors(file, work, self._max_file_bytes)

@@ -5,6 +5,7 @@ these is connected to: no second look-up could answer otherwise, and it does not
 still proves the name. There is no proxy, because it would resolve names itself.
 """
 
+import functools
 import select
 import socket
 import ssl
@@ -45,6 +46,7 @@ class TransferError(Exception):
     """This attempt failed in a way that another one may not. Its text continues "<host> ..."."""
 
 
+@functools.cache  # reading all authorities takes longer than many a fetch
 def system_tls() -> ssl.SSLContext:
     # Elsewhere httpcore2's asks the system right after wrapping, too early for a handshake in slices.
     return httpcore2.default_ssl_context() if sys.platform == "linux" else ssl.create_default_context()

@@ -14,10 +14,11 @@ import httpcore2
 
 from easel.errors import FetchError, InputError
 from easel.weights.network import GuardedBackend, Network, system_tls
-from easel.weights.sources import is_loopback_name
+from easel.weights.sources import HOST, is_loopback_name
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
+URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"  # RFC 3986: what else a URL consists of than letters, digits and "-._"
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -59,7 +60,7 @@ def final_answer(
                 if answer.status not in REDIRECTS or location is None:
                     yield answer
                     return
-            following = split_address(location.decode("latin-1"), here)
+            following = split_address(quote(location, safe=URL_CHARACTERS), here)
             if origin(following) != origin(here):
                 sent.pop("Authorization", None)
             here = following
@@ -81,7 +82,7 @@ def check_url(url: SplitResult, network: Network) -> tuple[httpcore2.URL, str]:
     host = url.hostname or ""
     if url.scheme != "https" and not (url.scheme == "http" and network.allow_loopback and is_loopback_name(host)):
         raise FetchError(f"{url.scheme}://{host} is not encrypted, and files are fetched over https:// only.")
-    if not host or not host.isascii() or "@" in url.netloc:
+    if not re.fullmatch(HOST, host) or "@" in url.netloc:
         raise FetchError(f"{url.scheme}://{host} is not a host in ASCII without a user name.")
     port = url.port or DEFAULT_PORTS[url.scheme]
     name = f"[{host}]" if ":" in host else host

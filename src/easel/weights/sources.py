@@ -18,6 +18,7 @@ ACCEPTED = (
     "huggingface.co/owner/name/file.safetensors, hf://owner/name@revision/file.safetensors, civitai.com/models/ID, "
     "an https:// URL that ends in .safetensors, .tar or .zip, or a data: URL in base64"
 )
+HOST = r"[A-Za-z0-9._:-]+"  # a name in ASCII or an address, without brackets and zone
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 
 
@@ -220,7 +221,7 @@ def split_url(text: str) -> SplitResult:
         raise refusal(text, "is not a URL") from None
     if "@" in url.netloc:
         raise refusal(text, "has a user name or password in it, which logs would show: leave it out")
-    if not host or not host.isascii() or re.search(r"[\\\s]", text):
+    if not re.fullmatch(HOST, host or "") or re.search(r"[\\\s]", text):
         raise refusal(text, "is not a URL with a host name in ASCII and without spaces or backslashes")
     return url
 

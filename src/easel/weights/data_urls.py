@@ -1,0 +1,39 @@
+"""The file inside a data: URL."""
+
+import binascii
+import hashlib
+from pathlib import Path
+
+from easel.errors import InputError
+from easel.weights.disk import disk_errors, sync_file
+from easel.weights.fetch import Fetched
+from easel.weights.sources import DataSource
+
+PART = 4 * 1024 * 1024  # characters decoded at once, a multiple of 4
+
+
+def save_data(source: DataSource, target: Path, max_bytes: int) -> Fetched:
+    """Decode to `target`, which must not exist. Raises InputError for what is not padded base64, or too long."""
+    if len(source.payload) * 3 // 4 > max_bytes:
+        raise InputError(f"{source.label}: at most {max_bytes} bytes are accepted.")
+    digest, size = hashlib.sha256(), 0
+    with disk_errors(target), target.open("xb") as stream:
+        for start in range(0, len(source.payload), PART):
+            data = decode(source.payload[start : start + PART], start + PART >= len(source.payload))
+            if data is None:
+                raise InputError(f"{source.label}: it is not base64.")
+            digest.update(data)
+            size += len(data)
+            stream.write(data)
+        sync_file(stream)
+    return Fetched(size, "sha256:" + digest.hexdigest(), None)
+
+
+def decode(part: str, is_last: bool) -> bytes | None:
+    # Python's strict mode lets a third "=" and more pass.
+    if len(part) % 4 or part.endswith("===") or (part.endswith("=") and not is_last):
+        return None
+    try:
+        return binascii.a2b_base64(part, strict_mode=True)
+    except ValueError:  # also for characters that are not ASCII
+        return None
