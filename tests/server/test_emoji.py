@@ -17,6 +17,7 @@ from PIL import ExifTags, Image
 import easel
 from easel import client
 from easel.client import call, predict, read_state, send
+from easel.inputs import encode_files
 from easel.models import load_model
 from easel.server import Server, run_server
 from easel.weights.manifest import read_manifest
@@ -82,7 +83,7 @@ def test_health_says_ready(server):
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_every_sample_request_makes_its_pictures(server, path):
-    inputs = json.loads(path.read_text())
+    inputs = encode_files(json.loads(path.read_text()), path.parent)
     answer = ask(server, **inputs)
     made = images(answer)
     assert len(made) == inputs.get("num_outputs", 1)

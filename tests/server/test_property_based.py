@@ -28,6 +28,7 @@ REFERENCE = {"prompt": "red apple", "width": 64, "height": 64, "num_inference_st
 # One step at the smallest size, so that it is the requests that are many, not the passes.
 CHEAP = {"num_inference_steps": 1, "width": 64, "height": 64}
 NAMED = r"(Prediction failed: )*(InputError|AdapterError|FetchError|SafetyError|ResourceError): \S.*"
+COGS_OWN = "Input validation error: .*base64.*"  # of a data: URL, before it is a file
 SETTINGS = settings(
     max_examples=COUNT,
     derandomize=True,
@@ -64,8 +65,8 @@ class Watched:
             kind = answer["status"]
             assert kind in ("succeeded", "failed"), answer
             if kind == "failed":
-                assert re.fullmatch(NAMED, answer["error"], re.DOTALL), answer["error"]
-                kind += " " + answer["error"].removeprefix("Prediction failed: ").split(": ")[1]
+                assert re.fullmatch(f"{NAMED}|{COGS_OWN}", answer["error"], re.DOTALL), answer["error"]
+                kind += " " + answer["error"].replace("Prediction failed: ", "").split(": ")[0]
         self.answers[kind] += 1
         if self.answers.total() % 100 == 0:
             assert self.make_reference() == self.reference, inputs

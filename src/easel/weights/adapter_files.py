@@ -11,7 +11,7 @@ from typing import Any
 from easel.errors import AdapterError, FetchError, InputError
 from easel.weights.adapter_cache import AdapterCache, Entry, cache_key
 from easel.weights.adapter_remotes import Ask, Endpoints, Remote, Tokens, find_remote, source_url
-from easel.weights.archives import CONFIG_NAME, MAX_CONFIG_BYTES, kind_of_file, unpack_safetensors
+from easel.weights.archives import CONFIG_NAME, MAX_CONFIG_BYTES, is_cut_off, kind_of_file, unpack_safetensors
 from easel.weights.data_urls import save_data
 from easel.weights.fetch import MAX_BYTES, Fetched, fetch
 from easel.weights.manifest import digest_of
@@ -157,6 +157,8 @@ class AdapterFiles:
                 digest = digest_of(file)
                 beside = file.with_name(CONFIG_NAME)
                 config = beside.read_bytes() if beside.is_file() else config
+            if is_cut_off(file):
+                raise AdapterError("The file is cut off: it ends before the last tensor that it lists.")
         except AdapterError as error:
             raise AdapterError(f"{label}: {error}") from None
         entry = Entry(

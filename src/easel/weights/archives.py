@@ -1,5 +1,6 @@
 """Take the one safetensors file out of a tar or zip. What guards against a hostile one is in `archive_members.py`."""
 
+import json
 import lzma
 import struct
 import tarfile
@@ -19,6 +20,7 @@ CONFIG_NAME = "adapter_config.json"
 MAX_CONFIG_BYTES = 1_000_000
 MAX_CONFIGS = 16  # They are kept in memory until it is known beside which of them the weights are.
 MAX_SAFETENSORS_HEADER = 100_000_000  # bytes, safetensors' own limit
+MAX_HEADER_READ = 5_000_000  # bytes; that of a LoRA of a thousand layers takes 0.3 MB
 CHUNK = 1024 * 1024
 DECODER_ERRORS = (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, tarfile.TarError, struct.error)
 DAMAGED = (*DECODER_ERRORS, NotImplementedError, ValueError, OverflowError)  # the last three for values of no sense
@@ -39,6 +41,21 @@ def content_kind(start: bytes, size: int) -> str | None:
 def kind_of_file(path: Path) -> str | None:
     with path.open("rb") as stream:
         return content_kind(stream.read(512), path.stat().st_size)
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a safetensors file ends before the last tensor of its header; any other fault is for its reader.
+
+    A body whose end is only that of the connection can end too early, and nothing else tells.
+    """
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        try:
+            header = json.loads(stream.read(length)) if length <= MAX_HEADER_READ else {}
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+            return 8 + length + max(ends, default=0) > path.stat().st_size
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            return False
 
 
 def unpack_safetensors(archive: Path, folder: Path, max_bytes: int) -> Path:

@@ -14,11 +14,12 @@ import httpcore2
 
 from easel.errors import FetchError, InputError
 from easel.weights.network import GuardedBackend, Network, system_tls
-from easel.weights.sources import HOST, is_loopback_name
+from easel.weights.sources import HOST, MAX_SHOWN, is_loopback_name
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"  # RFC 3986: what else a URL consists of than letters, digits and "-._"
+MAX_HOST = 253  # characters, as a name has at most (RFC 1035)
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -80,10 +81,11 @@ def split_address(text: str, base: SplitResult | None = None) -> SplitResult:
 def check_url(url: SplitResult, network: Network) -> tuple[httpcore2.URL, str]:
     """An httpcore URL and its Host header. Raises FetchError unless it is https, or http to loopback if allowed."""
     host = url.hostname or ""
+    place = f"{url.scheme}://{host}"[:MAX_SHOWN]
     if url.scheme != "https" and not (url.scheme == "http" and network.allow_loopback and is_loopback_name(host)):
-        raise FetchError(f"{url.scheme}://{host} is not encrypted, and files are fetched over https:// only.")
-    if not re.fullmatch(HOST, host) or "@" in url.netloc:
-        raise FetchError(f"{url.scheme}://{host} is not a host in ASCII without a user name.")
+        raise FetchError(f"{place} is not encrypted, and files are fetched over https:// only.")
+    if not re.fullmatch(HOST, host) or len(host) > MAX_HOST or "@" in url.netloc:
+        raise FetchError(f"{place} is not a host in ASCII without a user name.")
     port = url.port or DEFAULT_PORTS[url.scheme]
     name = f"[{host}]" if ":" in host else host
     path = quote(url.path or "/", safe="/%:@!$&'()*+,;=~")

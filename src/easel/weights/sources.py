@@ -20,6 +20,8 @@ ACCEPTED = (
 )
 HOST = r"[A-Za-z0-9._:-]+"  # a name in ASCII or an address, without brackets and zone
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+# Also what ends a line or turns its direction, since labels are logged, and halves of a character (from JSON).
+CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def parse_source(text: str, *, allow_files: bool = False, allow_loopback: bool =
         return parse_data(text)
     if len(text) > MAX_TEXT:
         raise refusal(text, f"is {len(text)} characters long, and at most {MAX_TEXT} are read")
-    if not text or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", text):
+    if not text or re.search(CONTROL, text):
         raise refusal(text, "contains control characters" if text else "is empty")
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
     if scheme is None:
@@ -173,7 +175,9 @@ def hub_source(text: str, repo_id: str, revision: str, filename: str) -> HubSour
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", revision) or ".." in revision:
         raise refusal(text, "has a revision that is no branch, tag or commit")
     parts = filename.split("/")
-    if filename and (re.search(r"[\x00-\x1f\x7f\\]", filename) or {"", ".", ".."} & set(parts)):
+    if re.search(CONTROL, filename):  # which %0A has become only now
+        raise refusal(text, "contains control characters")
+    if filename and ("\\" in filename or {"", ".", ".."} & set(parts)):
         raise refusal(text, "has a file name that leaves the repository")
     check_no_pickle(text, filename)
     if filename and not filename.lower().endswith(FILE_SUFFIXES):
