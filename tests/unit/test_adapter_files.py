@@ -177,6 +177,16 @@ def test_what_is_no_adapter_is_refused_and_not_kept(server, get, folder, body, w
     assert names(folder) == []
 
 
+def test_file_that_ends_too_early_unnoticed_by_http_is_not_kept(server, get, folder):
+    header = json.dumps({"a": {"dtype": "U8", "shape": [900], "data_offsets": [0, 900]}}).encode()
+    whole = struct.pack("<Q", len(header)) + header + bytes(900)
+    server.routes["/a.safetensors"] = [Answer(body=whole[:-1], length=-1, etag=True), Answer(body=whole)]
+    with pytest.raises(AdapterError, match="is cut off"):
+        get(f"{server.url}/a.safetensors")
+    assert names(folder) == []
+    assert get(f"{server.url}/a.safetensors").path.read_bytes() == whole
+
+
 def test_file_above_the_limit_is_refused(server, make_files, logs):
     server.routes["/a.safetensors"] = Answer(body=weights())
     for options in ({"max_file_bytes": 500}, {"max_bytes": 500}):
@@ -298,6 +308,13 @@ def test_several_files_are_named_with_how_to_choose(server, get, folder):
         "Choose one, as in huggingface.co/ada/flowers/a.safetensors."
     )
     assert get("huggingface.co/ada/flowers/a.safetensors").path.read_bytes() == weights("a")
+
+
+def test_only_file_is_not_guessed_from_the_first_page_of_a_listing(server, get):
+    put_on_hub(server, {"a.safetensors": weights(), **{f"{k}.txt": b"" for k in range(998)}})  # and a folder
+    with pytest.raises(AdapterError, match="too many files.* huggingface.co/ada/flowers/file.safetensors"):
+        get("hf://ada/flowers")
+    assert get("hf://ada/flowers/a.safetensors").path.read_bytes() == weights()
 
 
 def test_repository_without_safetensors_is_refused(server, get):

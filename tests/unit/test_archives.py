@@ -18,7 +18,7 @@ import pytest
 
 from easel.errors import AdapterError, ResourceError
 from easel.weights import archives
-from easel.weights.archives import kind_of_file, unpack_safetensors
+from easel.weights.archives import is_cut_off, kind_of_file, unpack_safetensors
 
 MB = 1_000_000
 WEIGHTS = struct.pack("<Q", 2) + b"{}" + b"tensors " * 1000
@@ -330,6 +330,30 @@ def test_full_disk_is_a_resource_error(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match=r"adapter.safetensors cannot be written \(No space left on device\)"):
         unpack_safetensors(archive, tmp_path / "out", MB)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def with_header(header, size):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(size)
+
+
+@pytest.mark.parametrize(
+    ("data", "cut_off"),
+    [
+        (with_header({"a": {"data_offsets": [0, 100]}, "b": {"data_offsets": [100, 180]}}, 180), False),
+        (with_header({"a": {"data_offsets": [0, 100]}, "b": {"data_offsets": [100, 180]}}, 179), True),
+        (with_header({"__metadata__": {"a": "b"}}, 0), False),
+        (with_header({}, 0), False),
+        (with_header({"a": {"data_offsets": [0, 100]}}, 200), False),  # the loader says what is wrong with the others
+        (with_header({"a": {"data_offsets": [0, "100"]}}, 0), False),
+        (with_header({"a": 3}, 0), False),
+        (with_header(b"{]", 0), False),
+        (with_header(b'{"a":' * 100_000, 0), False),
+    ],
+)
+def test_file_that_ends_before_its_last_tensor_is_cut_off(tmp_path, data, cut_off):
+    (tmp_path / "file").write_bytes(data)
+    assert is_cut_off(tmp_path / "file") is cut_off
 
 
 @pytest.mark.parametrize("kind", KINDS)

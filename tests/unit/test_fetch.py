@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 import trustme
@@ -16,6 +17,7 @@ from easel.errors import FetchError, InputError, ResourceError
 from easel.weights import network as network_module
 from easel.weights.addresses import address_problem
 from easel.weights.fetch import fetch, fetch_bytes, fetch_json
+from easel.weights.look_ups import look_ups
 from easel.weights.network import Network, TransferError
 from easel.weights.redirects import Credential
 from tests.fault_server import Answer, FaultServer, redirect, wait_until
@@ -181,6 +183,28 @@ def test_refusal_of_a_token_says_so_and_does_not_show_it(server, refusal):
 def test_file_above_the_limit_is_refused_by_its_length(server, refusal):
     server.routes["/a"] = Answer(body=BODY, stall=0)
     assert "sends more than 1000 bytes" in refusal("/a", max_bytes=1000)
+
+
+def test_more_than_two_gigabytes_are_refused_without_being_asked(server, refusal):
+    server.routes["/a"] = Answer(body=BODY, length=2_000_000_001, stall=0)
+    assert "sends more than 2 GB" in refusal("/a")
+    server.routes["/a"] = Answer(body=BODY, length=2_000_000_000, cut=9)
+    assert "breaks off in the middle" in refusal("/a")
+
+
+def test_chunked_answer_is_whole_or_tried_again(server, get, tmp_path, logs):
+    chunked = {"length": -1, "headers": {"Transfer-Encoding": "chunked"}}
+    whole = b"5\r\nhello\r\n0\r\n\r\n"
+    server.routes["/a"] = [Answer(body=whole[:10], **chunked), Answer(body=whole, **chunked)]
+    assert get("/a").size == 5
+    assert (tmp_path / "file").read_bytes() == b"hello"
+    assert "breaks off in the middle" in logs[0]
+
+
+@pytest.mark.parametrize("length", ["-1", "+1", "x", "1, 2", "9" * 30, "9" * 5000])
+def test_length_that_is_none_is_no_crash(server, refusal, length):
+    server.routes["/a"] = Answer(body=b"x", length=-1, headers={"Content-Length": length})
+    assert "gives no proper answer" in refusal("/a", network=changed(retries=0))
 
 
 def test_file_above_the_limit_is_refused_while_it_comes(server, refusal):
@@ -398,6 +422,7 @@ def test_token_and_query_appear_in_no_error_log_repr_or_traceback(server, other,
         ("https://", "is not a host"),
         ("https://[", "is not a URL"),
         ("https://files.example:99999/", "is not a URL"),
+        ("https://" + "a" * 5000 + "/", "is not a host"),
         ("https://f\xfcchse.example/", "is not a host in ASCII"),
     ],
 )
@@ -421,6 +446,7 @@ def test_redirect_to_what_must_not_be_reached_is_refused(server, refusal, locati
         patch.setattr(network_module, "resolve_host", resolve)
         message = refusal("/a")
     assert why in message
+    assert len(message) < 250
     assert "hunter2" not in message
     assert server.count("/a") == 1
 
@@ -686,6 +712,20 @@ def test_wait_between_attempts_is_cancelled_soon(server, get, tmp_path, logs):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_cancel_is_lost_however_it_falls_into_a_name_look_up():
+    network = changed(resolve=resolver(public=["8.8.8.8"]))
+
+    def work():
+        while True:
+            network_module.resolve_host("public", 443, network, time.monotonic() + 5)
+
+    for k in range(200):
+        fetching = Fetching(work)
+        time.sleep(k / 200_000)
+        assert fetching.cancel() < CANCEL_S
+        assert fetching.ended_with is Cancelled
+
+
 def test_name_look_up_is_cancelled_soon(get, tmp_path):
     asked, release = threading.Event(), threading.Event()
 
@@ -725,7 +765,19 @@ def test_fetch_can_be_repeated_after_a_cancel(server, get, tmp_path):
 
 def test_fetch_leaves_no_thread_or_socket_open(server, logs):
     server.routes["/a"] = Answer(body=b"{}")
-    before = threading.active_count()
     for _ in range(3):
         fetch_bytes(f"{server.url}/a", label="a", log=logs.append, network=QUICK)
-    wait_until(lambda: threading.active_count() == before)
+    wait_until(lambda: not any(thread.name.endswith("(process_request_thread)") for thread in threading.enumerate()))
+    before = (threading.active_count(), len(list(Path("/proc/self/fd").iterdir())))
+    for _ in range(3):
+        fetch_bytes(f"{server.url}/a", label="a", log=logs.append, network=QUICK)
+    wait_until(lambda: (threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))) == before)
+
+
+def test_fetch_starts_no_thread_since_one_could_take_its_cancel(monkeypatch):
+    look_ups()
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail("a fetch started a thread"))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://localhost:{silent.getsockname()[1]}/a"
+        with pytest.raises(FetchError, match="sent nothing"):
+            fetch_bytes(url, label="a", log=lambda line: None, network=changed(retries=0))

@@ -152,7 +152,10 @@ def test_pickles_are_refused_with_the_reason(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["a\x00b", "ada/flow\ners", "https://files.example/\ra.safetensors", "a\x7f/b", "a\u2028/b"]
+    "text",
+    ["a\x00b", "ada/flow\ners", "https://files.example/\ra.safetensors", "a\x7f/b", "a\u2028/b"]
+    + ["hf://ada/flowers/\u202eb.safetensors", "hf://ada/flowers/\ud800.zip", "https://files.example/a.zip?\ud800"]
+    + [f"huggingface.co/ada/flowers/a{code}b.safetensors" for code in ("%0A", "%C2%85", "%E2%80%A8", "%E2%80%AE")],
 )
 def test_control_characters_are_refused(text):
     message = refusal(text)

@@ -13,13 +13,13 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from easel.weights.disk import disk_errors, rename_file, sync_file
 from easel.weights.manifest import digest_of
@@ -87,8 +87,10 @@ class AdapterCache:
     def work_folder(self) -> Iterator[Path]:
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=".work-", dir=self.folder))
+        work = self.folder / f".work-{uuid4().hex}"  # named before it exists, so that a cancel leaves no folder
         try:
+            with disk_errors(self.folder):
+                work.mkdir(mode=0o700)
             yield work
         finally:
             try:

@@ -14,6 +14,7 @@ from easel.weights.adapter_remotes import Ask, Endpoints, Remote, Tokens, find_r
 from easel.weights.archives import CONFIG_NAME, MAX_CONFIG_BYTES, is_cut_off, kind_of_file, unpack_safetensors
 from easel.weights.data_urls import save_data
 from easel.weights.fetch import MAX_BYTES, Fetched, fetch
+from easel.weights.look_ups import look_ups
 from easel.weights.manifest import digest_of
 from easel.weights.network import Network
 from easel.weights.sources import DataSource, FileSource, Source, parse_source
@@ -60,6 +61,7 @@ class AdapterFiles:
         self._network = replace(network or Network(), allow_loopback=allow_loopback)
         self._max_file_bytes = min(max_file_bytes, max_bytes)
         self._clock = clock
+        look_ups()  # Here, so that no request starts these threads.
 
     def get(self, reference: str, tokens: Tokens, log: Callable[[str], None]) -> AdapterFile:
         """The file that `reference` names, fetched unless a copy is here that its origin still stands by.

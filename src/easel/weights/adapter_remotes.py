@@ -15,6 +15,7 @@ from easel.weights.redirects import Credential, origin, split_address
 from easel.weights.sources import CivitaiSource, HubSource, ReplicateSource, Source
 
 MAX_NAMED = 10  # files that an error lists
+MAX_LISTED = 1000  # entries that the Hub puts on one page: a second .safetensors file may be on the next
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,11 @@ def find_on_hub(source: HubSource, ask: Ask) -> Remote:
     entries = fetch_json(url, **ask.options(url))
     if not isinstance(entries, list):
         raise unexpected(source.label)
+    if source.filename is None and len(entries) >= MAX_LISTED:
+        raise AdapterError(
+            f"{source.label}: it has too many files to look for the only one. Name it, as in "
+            f"huggingface.co/{source.repo_id}/file.safetensors."
+        )
     files = {entry["path"]: entry for entry in entries if is_file_entry(entry)}
     filename = source.filename or only_file(source, [name for name in files if name.lower().endswith(".safetensors")])
     config_name = str(PurePosixPath(filename).with_name(CONFIG_NAME))

@@ -10,9 +10,8 @@ import select
 import socket
 import ssl
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ import httpcore2
 
 from easel.errors import FetchError
 from easel.weights.addresses import address_problem
+from easel.weights.look_ups import look_ups
 
 SLICE_S = 0.2  # A cancel is an exception that Python raises between bytecodes, so no call may block for longer.
 
@@ -38,7 +38,7 @@ class Network:
     retries: int = 3
     backoff_s: float = 0.5  # before the first further attempt, doubled before each one after it
     max_backoff_s: float = 30.0  # however long a server asks to wait
-    resolve: Callable[..., Iterable[tuple[Any, ...]]] = socket.getaddrinfo
+    resolve: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo
     tls: ssl.SSLContext | None = None
 
 
@@ -54,21 +54,11 @@ def system_tls() -> ssl.SSLContext:
 
 def resolve_host(host: str, port: int, network: Network, until: float) -> list[tuple[Any, ...]]:
     """The (family, type, protocol, name, address) rows of a host. Raises FetchError unless all are public."""
-    answer: list[Any] = []
-
-    def look_up() -> None:
-        try:
-            answer.append(list(network.resolve(host, port, type=socket.SOCK_STREAM)))
-        except Exception as error:
-            answer.append(error)
-
-    thread = threading.Thread(target=look_up, daemon=True)  # getaddrinfo cannot be interrupted, nor given a limit
-    thread.start()
-    while thread.is_alive():
-        if time.monotonic() > until:
-            raise TransferError("was not found in time: the name look-up does not answer")
-        thread.join(SLICE_S)
-    rows = answer[0]
+    look_up = functools.partial(network.resolve, host, port, type=socket.SOCK_STREAM)
+    try:
+        rows = look_ups().wait(look_up, until, SLICE_S)
+    except TimeoutError:
+        raise TransferError("was not found in time: the name look-up does not answer") from None
     if isinstance(rows, socket.gaierror) and rows.errno == socket.EAI_AGAIN:
         raise TransferError("was not found: the name look-up fails at the moment")
     if isinstance(rows, Exception) or not rows:

@@ -1,0 +1,52 @@
+"""Name look-ups with a limit in time, which the system's own cannot have: they run in threads that others wait for.
+
+These threads are started once and stay. Starting one for each look-up would lose cancels: CPython gives an exception
+for a thread (PyThreadState_SetAsyncExc) to one that it is just starting, and then neither of the two goes on.
+"""
+
+import functools
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+WORKERS = 4  # One that nobody waits for any more is busy until the system gives up, which takes some seconds.
+
+
+class LookUps:
+    def __init__(self) -> None:
+        self._orders: queue.SimpleQueue = queue.SimpleQueue()
+        for _ in range(WORKERS):
+            threading.Thread(target=self._work, name="easel-look-up", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            look_up, answer = self._orders.get()
+            try:
+                answer.put(look_up())
+            except Exception as error:
+                answer.put(error)
+
+    def wait(self, look_up: Callable[[], Any], until: float, slice_s: float) -> Any:
+        """What `look_up` returns, or the exception that it raises; TimeoutError after `until` (time.monotonic())."""
+        answer: queue.SimpleQueue = queue.SimpleQueue()
+        self._orders.put((look_up, answer))
+        while True:
+            left = until - time.monotonic()
+            try:
+                return answer.get(timeout=max(0.0, min(slice_s, left)))
+            except queue.Empty:
+                if left <= 0:
+                    raise TimeoutError from None
+
+
+def look_ups() -> LookUps:
+    """This process's. Call it once where no cancel can strike: that starts the threads."""
+    return _of_process(os.getpid())  # Threads do not outlive a fork.
+
+
+@functools.cache
+def _of_process(_pid: int) -> LookUps:
+    return LookUps()
