@@ -179,5 +179,5 @@ def adapter_files() -> AdapterFiles:
         LocalPath(cache) / "adapters",
         allow_files=os.environ.get("EASEL_ALLOW_FILES") == "1",
         allow_loopback=os.environ.get("EASEL_ALLOW_LOOPBACK") == "1",
-        endpoints=Endpoints(**({"hf": os.environ["HF_ENDPOINT"]} if os.environ.get("HF_ENDPOINT") else {})),
+        endpoints=Endpoints(hf=(os.environ.get("HF_ENDPOINT") or Endpoints.hf).rstrip("/")),
     )

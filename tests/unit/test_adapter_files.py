@@ -22,7 +22,7 @@ from easel.weights.adapter_remotes import Endpoints, Tokens
 from easel.weights.network import Network
 from tests.fault_server import Answer, FaultServer, redirect
 
-NETWORK = Network(connect_s=2, stall_s=0.3, total_s=5, backoff_s=0.01, max_backoff_s=0.02, retries=1)
+NETWORK = Network(backoff_s=0.01, max_backoff_s=0.02, retries=1)
 TOKEN, SECOND = "hf_hunter2hunter2", "hf_hunter3hunter3"
 NOBODY = Tokens()
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

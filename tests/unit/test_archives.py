@@ -284,6 +284,13 @@ def test_tar_name_of_any_size_is_not_read_into_memory(refusal, format):
     assert "too long" in message
 
 
+def test_tar_of_headers_without_members_is_bounded_too(refusal, monkeypatch):
+    monkeypatch.setattr("easel.weights.archive_members.MAX_MEMBERS", 20)
+    info = tarfile.TarInfo("x")
+    info.type = tarfile.XGLTYPE
+    assert "too long" in refusal(info.tobuf() * 61)
+
+
 def test_xz_that_asks_for_gigabytes_of_memory_is_refused(refusal):
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**20}]
     data = bytearray(lzma.compress(make_tar([("a.safetensors", WEIGHTS)]), check=lzma.CHECK_NONE, filters=filters))

@@ -24,7 +24,7 @@ from tests.fault_server import Answer, FaultServer, redirect, wait_until
 
 BODY = b"tensors " * 50_000
 TOKEN = "hf_hunter2hunter2"
-QUICK = Network(allow_loopback=True, connect_s=2, stall_s=0.3, total_s=5, backoff_s=0.01, max_backoff_s=0.05)
+QUICK = Network(allow_loopback=True, backoff_s=0.01, max_backoff_s=0.05)
 CANCEL_S = 1.0
 
 
@@ -263,7 +263,7 @@ def test_json_answers_are_bounded_and_must_be_json(server, logs):
 )
 def test_passing_fault_is_overcome_and_logged(server, get, tmp_path, logs, fault):
     server.routes["/a"] = [fault, Answer(body=BODY)]
-    assert get("/a").size == len(BODY)
+    assert get("/a", network=changed(stall_s=0.3)).size == len(BODY)
     assert (tmp_path / "file").read_bytes() == BODY
     assert len(logs) == 1
     assert logs[0].startswith("the file: 127.0.0.1 ")
@@ -324,6 +324,19 @@ def test_file_that_drips_meets_the_overall_limit(server, refusal):
     started = time.monotonic()
     assert "and 0.5 s are over" in refusal("/a", network=changed(total_s=0.5))
     assert time.monotonic() - started < 1.5
+
+
+def test_stall_ends_at_the_overall_limit_when_that_comes_first(server, refusal):
+    server.routes["/a"] = Answer(body=BODY, stall=9)
+    started = time.monotonic()
+    refusal("/a", network=changed(stall_s=20, total_s=0.4))
+    assert time.monotonic() - started < 2
+
+
+def test_nothing_of_a_longer_first_attempt_stays(server, get, tmp_path):
+    server.routes["/a"] = [Answer(body=BODY, cut=100_000), Answer(body=b"short")]
+    assert get("/a").size == 5
+    assert (tmp_path / "file").read_bytes() == b"short"
 
 
 # Redirects and credentials
@@ -649,7 +662,9 @@ def test_token_does_not_go_from_https_to_http(secure, server, get, authority):
 @pytest.mark.parametrize("fault", [Answer(body=BODY, cut=9), Answer(body=BODY, stall=9)], ids=str)
 def test_faults_within_tls_are_overcome(secure, get, authority, fault):
     secure.routes["/a"] = [fault, Answer(body=BODY)]
-    assert get(f"https://site.test:{secure.port}/a", network=trusting(authority, resolve=HOSTS)).size == len(BODY)
+    assert get(
+        f"https://site.test:{secure.port}/a", network=trusting(authority, resolve=HOSTS, stall_s=0.3)
+    ).size == len(BODY)
 
 
 def test_server_that_does_not_speak_tls_is_no_crash(server, refusal):
@@ -780,4 +795,4 @@ def test_fetch_starts_no_thread_since_one_could_take_its_cancel(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://localhost:{silent.getsockname()[1]}/a"
         with pytest.raises(FetchError, match="sent nothing"):
-            fetch_bytes(url, label="a", log=lambda line: None, network=changed(retries=0))
+            fetch_bytes(url, label="a", log=lambda line: None, network=changed(retries=0, stall_s=0.3))
