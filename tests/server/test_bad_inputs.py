@@ -64,10 +64,10 @@ def files_below(folder: Path) -> list[Path]:
     return [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
 
 
-def left_in(folder: Path, before: list[Path], seconds: float = 5) -> list[Path]:
-    """The files that are new and still there after a while: a file goes a moment after it was read."""
-    deadline = time.monotonic() + seconds
-    while (left := [path for path in files_below(folder) if path not in before]) and time.monotonic() < deadline:
+def wait_until_empty(folder: Path) -> list[Path]:
+    """What is still there after a while: a file goes a moment after it was read."""
+    deadline = time.monotonic() + 5
+    while (left := files_below(folder)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return left
 
@@ -100,22 +100,21 @@ def test_what_only_easel_can_judge_fails_with_a_sentence(server, worker, referen
 
 @each(COG)
 def test_what_cog_cannot_make_a_file_of_fails_and_leaves_nothing(server, worker, folder, inputs, sentence):
-    before = files_below(folder / "tmp")
     status, answer = ask(server, inputs)
     assert (status, answer["status"]) == (200, "failed"), answer
     assert sentence in answer["error"]
     assert "Traceback" not in answer["error"] + answer["logs"]
-    assert left_in(folder / "tmp", before) == []
+    assert wait_until_empty(folder / "tmp") == []
 
 
 @pytest.mark.xfail(reason="Cog keeps the files that it began when one cannot be fetched", strict=True)
 @each(LEFT_BEHIND)
 def test_what_cannot_be_fetched_fails_and_leaves_nothing(server, worker, folder, inputs, sentence):
-    before = files_below(folder / "tmp")
     status, answer = ask(server, inputs)
     assert (status, answer["status"]) == (200, "failed"), answer
     assert sentence in answer["error"]
-    left = left_in(folder / "tmp", before, seconds=0.3)
+    time.sleep(0.1)
+    left = files_below(folder / "tmp")
     for path in left:
         path.unlink()  # for the tests that follow
     assert left == []
@@ -133,7 +132,7 @@ def test_after_all_of_them_the_same_worker_makes_the_same_file_and_nothing_is_le
     assert ask(server, {})[1]["output"] == reference
     (process,) = psutil.Process(server.process.pid).children(recursive=True)
     assert process.pid == worker
-    assert left_in(folder / "tmp", before=[]) == []
+    assert wait_until_empty(folder / "tmp") == []
     for path in files_below(folder / "cache"):
         if path.suffix == ".safetensors":
             assert path.name == f"sha256-{hashlib.sha256(path.read_bytes()).hexdigest()}.safetensors"
