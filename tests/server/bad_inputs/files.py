@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import stat
 import struct
 import tarfile
 import zipfile
@@ -34,19 +33,10 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (48, 32)) -> bytes:
     return stream.getvalue()
 
 
-def ground(mode: str, colour: int | tuple, size: tuple[int, int] = (48, 32), kind: str = "PNG") -> str:
-    """A picture of one colour."""
-    stream = io.BytesIO()
-    Image.new(mode, size, colour).save(stream, kind)
-    return data_url(stream.getvalue(), f"image/{kind.lower()}")
-
-
-def mask(size: tuple[int, int] = (48, 32), white: bool = True, soft: bool = False) -> str:
+def mask(size: tuple[int, int] = (48, 32), white: bool = True) -> str:
     image = Image.new("L", size)
     if white:
         ImageDraw.Draw(image).rectangle((0, 0, size[0] // 2, size[1]), fill=255)
-    if soft:
-        image = Image.linear_gradient("L").resize(size)
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return data_url(stream.getvalue(), "image/png")
@@ -59,22 +49,13 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + checked + struct.pack(">I4s", 1000, b"IDAT")
 
 
-def lora(
-    down=(4, WIDTH), up=(WIDTH, 4), layer: str = LAYER, value=0.01, prefix="transformer.", dtype=np.float32, **more
-) -> bytes:
+def lora(down=(4, WIDTH), up=(WIDTH, 4), layer: str = LAYER, value: float = 0.01, prefix: str = "transformer.", **more):
     """A safetensors file with one pair, and more tensors by their names."""
     tensors = {
-        f"{prefix}{layer}.lora_A.weight": np.full(down, value, dtype),
-        f"{prefix}{layer}.lora_B.weight": np.full(up, 0.01, dtype),
+        f"{prefix}{layer}.lora_A.weight": np.full(down, value, np.float32),
+        f"{prefix}{layer}.lora_B.weight": np.full(up, 0.01, np.float32),
     }
     return save(tensors | {name.replace("__", "."): np.zeros((4, 4), np.float32) for name in more})
-
-
-def safetensors(header: bytes | None = None, length: int | None = None, **tensor) -> str:
-    """A safetensors file of a header alone, by its bytes or by what it says of one tensor; its length may lie."""
-    if header is None:
-        header = json.dumps({f"transformer.{LAYER}.lora_A.weight": tensor}).encode()
-    return data_url(struct.pack("<Q", len(header) if length is None else length) + header)
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -82,15 +63,6 @@ def zipped(files: dict[str, bytes]) -> bytes:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
-    return stream.getvalue()
-
-
-def zipped_link(name: str, target: str) -> bytes:
-    stream = io.BytesIO()
-    member = zipfile.ZipInfo(name)
-    member.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr(member, target)
     return stream.getvalue()
 
 
@@ -109,13 +81,7 @@ def as_link(member: tarfile.TarInfo) -> None:
     member.type, member.linkname, member.size = tarfile.SYMTYPE, "/etc/passwd", 0
 
 
-def as_device(member: tarfile.TarInfo) -> None:
-    member.type, member.size = tarfile.CHRTYPE, 0
-
-
-def peft_archive(config: bytes | None = None, **settings) -> str:
-    """A zip with a LoRA and its adapter_config.json: these bytes, or good settings but for those given."""
-    if config is None:
-        config = json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 4, **settings}).encode()
-    files = {"adapter_model.safetensors": lora(prefix=""), "adapter_config.json": config}
+def peft_archive(**settings) -> str:
+    config = {"peft_type": "LORA", "r": 4, "lora_alpha": 4, **settings}
+    files = {"adapter_model.safetensors": lora(prefix=""), "adapter_config.json": json.dumps(config).encode()}
     return data_url(zipped(files), "application/zip")
