@@ -232,4 +232,7 @@ class Settings:
             return 1.0
         if isinstance(alpha, bool) or not isinstance(alpha, int | float):
             raise AdapterError(f"lora_alpha is {alpha!r}, not a number.")
-        return alpha / (math.sqrt(rank) if self.values.get("use_rslora") else rank)
+        try:
+            return alpha / (math.sqrt(rank) if self.values.get("use_rslora") else rank)
+        except OverflowError:
+            raise AdapterError("lora_alpha is too large for a number with a point.") from None

@@ -13,6 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from easel.adapters import Adapter
+from easel.errors import AdapterError
 from easel.input_images import fit_image, read_image, read_mask
 from easel.loader import Components
 from easel.masks import keep_outside, widen
@@ -109,6 +110,10 @@ def run_plan(
             for seed in plan.seeds:
                 with timings.measure("denoise"):
                     latents = denoise(pipeline, plan, seed, embeds, source, bar)
+                if adapters and not latents.isfinite().all():
+                    raise AdapterError(
+                        "The LoRAs at these scales drive the picture out of all numbers: lower lora_scales."
+                    )
                 with timings.measure("decode"):
                     image = decode(pipeline, latents)
                     if source and source.mask:

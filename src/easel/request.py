@@ -147,7 +147,7 @@ def lora_problems(request: Request) -> list[str]:
     count = len(weights or [])
     if count > MAX_LORAS:
         problems.append(f"lora_weights names {count} LoRAs; at most {MAX_LORAS} are accepted.")
-    for k, scale in enumerate(scales or []):
+    for k, scale in enumerate((scales or [])[:MAX_LORAS]):
         low, high = LORA_SCALES
         if isinstance(scale, bool) or not isinstance(scale, int | float) or not low <= scale <= high:
             problems.append(f"lora_scales[{k}] is {str(scale)[:80]}; it must be a number from {low} to {high}.")

@@ -144,6 +144,16 @@ def test_scales_work_as_told(components, base, picture, tensors, tmp_path):
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*encountered in cast:RuntimeWarning")
+def test_a_lora_that_leaves_no_numbers_is_an_error_and_no_black_picture(components, picture, tensors, tmp_path):
+    plain = picture()
+    adapter = load_adapter(saved(tmp_path / "a.safetensors", tensors, METADATA), components.transformer)
+    huge = Adapter("huge", {name: Pair(p.down, p.up, 1e38) for name, p in adapter.pairs.items()})
+    with pytest.raises(AdapterError, match="lower lora_scales"):
+        picture((huge, 2.0))
+    assert picture() == plain
+
+
 def test_alpha_comes_from_the_tensor_then_the_settings_then_the_rank(components, tensors, tmp_path):
     def scaling(name, tensors, metadata=None, config=None):
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, tmp_path / name, metadata)
@@ -238,6 +248,8 @@ def test_ranks_over_256_are_refused(components, base, tmp_path):
         ({"use_dora": True}, "it is DoRA"),
         ({"lora_alpha": "8"}, "lora_alpha is '8'"),
         ({"lora_alpha": math.inf}, "NaN or infinite"),
+        ({"lora_alpha": 10**400}, "lora_alpha is too large"),
+        ({"lora_alpha": 10**400, "use_rslora": True}, "lora_alpha is too large"),
         ({"alpha_pattern": {"(a+)+$": 3}}, "not the name of a layer"),
         ({"alpha_pattern": 3}, "alpha_pattern is 3"),
     ],

@@ -258,6 +258,10 @@ def test_a_model_that_makes_pictures_from_text_alone_says_so():
         check_request(request(image=Path("image.png")), Model(**{**vars(MODEL), "pipelines": {"text": "A"}}))
 
 
+def test_a_long_list_of_wrong_scales_gets_a_short_sentence():
+    assert len(refusal(lora_weights=["x/y"], lora_scales=[9] * 10_000)) < 500
+
+
 @pytest.mark.parametrize("token", ["secret token", "s\u00e9cret", "secret" * 200, 7])
 def test_a_token_that_cannot_be_one_is_refused_and_never_shown(token):
     message = refusal(hf_token=token)
