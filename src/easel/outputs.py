@@ -1,19 +1,28 @@
 """The files of one request: in a folder of their own, and gone when they have been sent."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
-from watchdog.events import FileClosedNoWriteEvent, FileSystemEventHandler
+from watchdog.events import DirCreatedEvent, FileClosedNoWriteEvent, FileSystemEventHandler
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from easel.errors import ResourceError
+
+WATCH_S = 1.0  # what a request waits at most until its folder is watched; it takes a millisecond
 
 
 class RemoveOnceRead(FileSystemEventHandler):
     """Cog's server opens each output once, to send it, and never deletes it."""
+
+    def __init__(self) -> None:
+        self.watched = Event()  # the newest folder is
+
+    def on_created(self, event: DirCreatedEvent) -> None:
+        self.watched.set()
 
     def on_closed_no_write(self, event: FileClosedNoWriteEvent) -> None:
         path = Path(str(event.src_path))
@@ -27,43 +36,40 @@ class Outputs:
 
     A file goes when it has been read, the folder with the last of them. Both go at once when their request ends early,
     and otherwise at the latest when the next one begins or the process ends.
+
+    Make it before the first request: a cancel that strikes while a request starts a thread can hang it (CPython 3.11
+    counts a new thread as its parent until it runs), so the threads that watch are started here, once.
     """
 
     def __init__(self) -> None:
-        self._folder: tempfile.TemporaryDirectory | None = None
-        self._observer: BaseObserver | None = None
-        self._watch: ObservedWatch | None = None
+        self.root = tempfile.TemporaryDirectory(prefix="easel-")
+        self._handler = RemoveOnceRead()
+        with suppress(OSError):  # the system's limit of watches; then the next request removes the files
+            observer = Observer()
+            observer.schedule(
+                self._handler, self.root.name, recursive=True, event_filter=[DirCreatedEvent, FileClosedNoWriteEvent]
+            )
+            observer.start()
 
     @contextmanager
     def new_folder(self) -> Iterator[Path]:
         """An empty folder for a request. Raises ResourceError, which names the path, when its disk is full."""
         self.clear()
+        self._handler.watched.clear()
         try:
-            self._folder = tempfile.TemporaryDirectory(prefix="easel-")
-            yield Path(self._folder.name)
+            yield Path(tempfile.mkdtemp(dir=self.root.name))
         except OSError as error:
             self.clear()
             raise lack_of_room(error) from None
         except BaseException:
             self.clear()
             raise
-        self._remove_when_read(self._folder.name)
-
-    def _remove_when_read(self, folder: str) -> None:
-        with suppress(OSError):  # the system's limit of watches; then the next request removes the files
-            if not self._observer:
-                self._observer = Observer()
-                self._observer.start()
-            self._watch = self._observer.schedule(RemoveOnceRead(), folder, event_filter=[FileClosedNoWriteEvent])
+        self._handler.watched.wait(WATCH_S)
 
     def clear(self) -> None:
-        if self._watch and self._observer:
-            with suppress(KeyError):  # it ended with its folder
-                self._observer.unschedule(self._watch)
-        self._watch = None
-        if self._folder:
-            self._folder.cleanup()
-            self._folder = None
+        """Remove what there is of the last request, and of one that was cancelled before its folder had a name here."""
+        for folder in Path(self.root.name).glob("*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def lack_of_room(error: OSError) -> ResourceError:

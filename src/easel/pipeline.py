@@ -56,6 +56,12 @@ class LineWriter(io.TextIOBase):
         return len(text)
 
 
+class Bar(tqdm):
+    """Without tqdm's watching thread: starting one in a request that is being cancelled can hang it."""
+
+    monitor_interval = 0
+
+
 @dataclass(frozen=True)
 class Source:
     """What an image or inpainting begins from: RGB at the plan's size, and the mask (L, 0 or 255) or None."""
@@ -99,7 +105,7 @@ def run_plan(
     with components.transformer.adapted(adapters):
         with timings.measure("encode_prompt"):
             embeds = encode_prompt(pipeline, plan, components.model.max_prompt_tokens, log)
-        bar = tqdm(
+        bar = Bar(
             total=plan.passes * len(plan.seeds),
             file=LineWriter(log),
             mininterval=0.2,  # seconds; a fast model would fill the logs otherwise
@@ -147,7 +153,7 @@ def warn_of_truncation(tokenizer: Any, name: str, text: str, max_tokens: int, lo
 
 
 def denoise(
-    pipeline: Any, plan: Plan, seed: int, embeds: dict[str, Any], source: Source | None, bar: tqdm
+    pipeline: Any, plan: Plan, seed: int, embeds: dict[str, Any], source: Source | None, bar: Bar
 ) -> torch.Tensor:
     """Latents (1, channels, height / 8, width / 8) of one image, in `plan.passes` steps."""
 

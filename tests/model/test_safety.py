@@ -1,5 +1,6 @@
 """The safety checker: a real classifier with known answers behind the same engine."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,10 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine(folder, tmp_path_factory) -> Engine:
-    return Engine(load_components(load_model(folder), "cpu"), AdapterFiles(tmp_path_factory.mktemp("adapters")))
+def engine(folder, tmp_path_factory) -> Iterator[Engine]:
+    engine = Engine(load_components(load_model(folder), "cpu"), AdapterFiles(tmp_path_factory.mktemp("adapters")))
+    yield engine
+    engine.outputs.root.cleanup()
 
 
 @pytest.fixture
