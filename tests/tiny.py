@@ -19,5 +19,7 @@ MODEL = Model(
     multiple=16,
     max_prompt_tokens=64,
     safety_checker=None,
+    skip={},
+    hardware={"device": "cpu", "memory_gb": 1},
     folder=Path("weights/tiny"),
 )

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, get_type_hints
+from types import MappingProxyType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -11,6 +11,14 @@ from easel.errors import WeightsError
 
 DEFAULT_MODEL = "emoji"  # The one that needs no download.
 KINDS = ("text", "image", "inpaint")  # of requests: by the prompt alone, from an image, inside a mask on an image
+
+DEVICES = ("cuda", "cpu")
+NAMES_OF_TYPES = {
+    dict[str, str]: "a mapping of text to text",
+    dict[str, str] | None: "null or a mapping of text to text",
+    dict[str, list[str]]: "a mapping of text to lists of text",
+    dict[str, Any]: "a mapping",
+}
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,9 @@ class Model:
     Sizes are in pixels, areas in square pixels, both of the picture. `pipelines` names the diffusers class for each
     kind of request (`text`, and `image` and `inpaint` where the model has them), `dtype` the number type of each
     component (or of `default`). `safety_checker` is None, or names the `folder` of an image classifier of transformers
-    inside the model's folder and the `blocked_label` among its labels.
+    inside the model's folder and the `blocked_label` among its labels. `skip` names, for each component, modules whose
+    result the pipeline never reads: their tensors are not loaded. `hardware` is what it needs: `device` (cuda or cpu)
+    and `memory_gb`, in 10^9 bytes of that device's memory.
     """
 
     name: str
@@ -37,6 +47,8 @@ class Model:
     multiple: int
     max_prompt_tokens: int
     safety_checker: dict[str, str] | None
+    skip: dict[str, list[str]]
+    hardware: dict[str, Any]
     folder: Path
 
 
@@ -83,6 +95,13 @@ def value_problems(values: dict[str, Any]) -> list[str]:
     checker = values["safety_checker"]
     if checker is not None and set(checker) != {"folder", "blocked_label"}:
         problems.append("safety_checker must be null or have the keys 'folder' and 'blocked_label'")
+    hardware = values["hardware"]
+    if (
+        set(hardware) != {"device", "memory_gb"}
+        or hardware["device"] not in DEVICES
+        or not positive(hardware["memory_gb"])
+    ):
+        problems.append("hardware must have a device (cuda or cpu) and memory_gb, a number above 0")
     if not 0 < values["min_area"] <= values["native_area"] <= values["max_area"]:
         problems.append("min_area, native_area and max_area must be above 0 and in this order")
     if min(values["multiple"], values["num_inference_steps"], values["max_prompt_tokens"]) < 1:
@@ -92,17 +111,23 @@ def value_problems(values: dict[str, Any]) -> list[str]:
     return problems
 
 
+def positive(value: Any) -> bool:
+    return is_a(value, float) and 0 < value < float("inf")
+
+
 def described(kind: Any) -> str:
-    if kind == dict[str, str] | None:
-        return "null or a mapping of text to text"
-    return "a mapping of text to text" if kind == dict[str, str] else f"of type {kind.__name__}"
+    return NAMES_OF_TYPES.get(kind) or f"of type {kind.__name__}"
 
 
 def is_a(value: Any, kind: Any) -> bool:
-    if kind == dict[str, str] | None:
-        return value is None or is_a(value, dict[str, str])
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == dict[str, str]:
-        return isinstance(value, dict) and all(isinstance(x, str) for item in value.items() for x in item)
-    return isinstance(value, kind) and not isinstance(value, bool)
+    """Whether a value of YAML is of this type; an int also is a float, a bool only a bool."""
+    if get_origin(kind) is UnionType:
+        return any(is_a(value, one) for one in get_args(kind))
+    if get_origin(kind) is dict:
+        of_key, of_value = get_args(kind)
+        return isinstance(value, dict) and all(is_a(k, of_key) and is_a(v, of_value) for k, v in value.items())
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(is_a(one, *get_args(kind)) for one in value)
+    if kind is Any or kind is bool:
+        return kind is Any or isinstance(value, bool)
+    return isinstance(value, int | float if kind is float else kind) and not isinstance(value, bool)

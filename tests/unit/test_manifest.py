@@ -204,7 +204,7 @@ def test_negative_size_is_refused():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"path": 7}, {"path": None}, {"size": "8"}, {"size": 8.0}, {"size": True}, {"digest": None}]
+    "wrong", [{"path": 7}, {"path": None}, {"size": "8"}, {"size": 8.0}, {"size": True}, {"digest": 7}]
 )
 def test_value_of_the_wrong_type_is_refused(wrong):
     assert "has a value of the wrong type" in refusal(parse_manifest, lock_text({**ENTRY, **wrong}))
@@ -245,3 +245,12 @@ def test_digest_of_a_model_stays_the_published_one():
     """It stands in the files of all pictures: printf '%s  a.json\\n' sha256:e3b0... | sha256sum."""
     published = "sha256:a54dd20dc5cd68057c74eb7fe1e03778a0e4ad902f691670b10607877784e9ec"
     assert Manifest((LockedFile("a.json", 0, EMPTY),)).digest == published
+
+
+@pytest.mark.parametrize("missing", [{"size": None}, {"digest": None}, {"digest": "md5:" + 32 * "0"}])
+def test_only_a_file_from_elsewhere_may_still_lack_its_size_and_sha256(missing):
+    source = "hf://owner/name@" + 40 * "a" + "/vae.safetensors"
+    assert parse_manifest(lock_text({**ENTRY, "source": source, **missing})).files[0].source == source
+    assert "beside the lock, so it needs a size and a sha256" in refusal(
+        parse_manifest, lock_text({**ENTRY, **missing})
+    )

@@ -29,6 +29,8 @@ TINY = {
     "multiple": 16,
     "max_prompt_tokens": 64,
     "safety_checker": None,
+    "skip": {"text_encoder": ["layers.35", "norm"]},
+    "hardware": {"device": "cuda", "memory_gb": 24},
 }
 
 

@@ -1,6 +1,8 @@
 """A model's lock file, `weights.lock`: which files it consists of, their sizes and digests, and the check of both.
 
-JSON: {"files": [{"path": ..., "size": bytes, "digest": "sha256:<64 hex>"}, ...]}, paths relative to the folder.
+JSON: {"files": [{"path": ..., "size": bytes, "digest": "sha256:<64 hex>"}, ...]}, paths relative to the folder. A file
+that is not in the repository also has its "source", pinned to a revision. For such a one the size may be null, and the
+digest too, or "md5:<32 hex>" as its publisher gave it, until `easel weights lock` has filled them in.
 """
 
 import hashlib
@@ -8,18 +10,21 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from types import NoneType
 
 from easel.errors import WeightsError
 
 LOCK_NAME = "weights.lock"
+DIGEST = r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}"
 UNLOCKED = {LOCK_NAME, LOCK_NAME + ".tmp", "model.yaml", "README.md"}  # hand-written or about the weights, not weights
 
 
 @dataclass(frozen=True)
 class LockedFile:
     path: str  # relative, with forward slashes
-    size: int  # bytes
-    digest: str  # "sha256:" and 64 hex digits
+    size: int | None  # bytes
+    digest: str | None  # "sha256:" and 64 hex digits, or "md5:" and 32
+    source: str | None = None  # hf://owner/name@REVISION/filename, https://..., file:...; None: beside the lock
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,17 @@ def parse_manifest(text: str | bytes, name: str = LOCK_NAME) -> Manifest:
 
 
 def entry_problem(file: LockedFile) -> str | None:
-    if not isinstance(file.path, str) or not isinstance(file.digest, str) or type(file.size) is not int:
+    texts = (file.path, file.digest or "", file.source or "")
+    if not all(isinstance(text, str) for text in texts) or type(file.size) not in (int, NoneType):
         return f"{file} has a value of the wrong type"
     path = PurePosixPath(file.path)
     if path.is_absolute() or ".." in path.parts or path == PurePosixPath(".") or re.search(r"[\\\x00-\x1f]", file.path):
         return f"path {file.path!r} leaves the model's folder"
-    if not re.fullmatch(r"sha256:[0-9a-f]{64}", file.digest):
-        return f"digest {file.digest!r} of {file.path} is not sha256: and 64 hex digits"
-    return f"size {file.size} of {file.path} is negative" if file.size < 0 else None
+    if file.digest is not None and not re.fullmatch(DIGEST, file.digest):
+        return f"digest {file.digest!r} of {file.path} is not sha256: and 64 hex digits, nor md5: and 32"
+    if file.source is None and (file.size is None or not str(file.digest).startswith("sha256:")):
+        return f"{file.path} lies beside the lock, so it needs a size and a sha256"
+    return f"size {file.size} of {file.path} is negative" if (file.size or 0) < 0 else None
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -91,15 +99,17 @@ def file_problem(file: LockedFile, folder: Path) -> str | None:
     if not path.is_file():
         return f"{file.path} is missing"
     size = path.stat().st_size
-    if size != file.size:
+    if file.size is not None and size != file.size:
         return f"{file.path} has {size} bytes instead of {file.size}"
-    digest = digest_of(path)
+    if file.digest is None:
+        return f"{file.path} has no digest in {LOCK_NAME}"
+    digest = digest_of(path, file.digest.partition(":")[0])
     return None if digest == file.digest else f"{file.path} has digest {digest} instead of {file.digest}"
 
 
-def digest_of(path: Path) -> str:
+def digest_of(path: Path, algorithm: str = "sha256") -> str:
     with path.open("rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+        return f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}"
 
 
 def lock_folder(folder: Path) -> Manifest:
