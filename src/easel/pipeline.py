@@ -1,6 +1,5 @@
 """Runs a Plan on Components: encode the prompt, denoise, decode. The two flows of the house meet here and only here."""
 
-import io
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,6 @@ from typing import Any, TextIO
 
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from easel.adapters import Adapter
 from easel.errors import AdapterError
@@ -18,6 +16,7 @@ from easel.input_images import fit_image, read_image, read_mask
 from easel.loader import Components
 from easel.masks import keep_outside, widen
 from easel.plan import Plan
+from easel.progress import Bar, LineWriter
 
 
 @dataclass
@@ -36,30 +35,6 @@ class Timings:
 
     def __str__(self) -> str:
         return ", ".join(f"{phase} {seconds:.3f} s" for phase, seconds in self.seconds.items())
-
-
-class LineWriter(io.TextIOBase):
-    """Gives every state of a progress bar a line of its own.
-
-    Replicate's clients look for the newest bar at the beginning of a line of the logs; carriage returns would hide all
-    but the first state.
-    """
-
-    def __init__(self, stream: TextIO):
-        self.stream = stream
-
-    def write(self, text: str) -> int:
-        line = text.strip("\r\n ")
-        if line:
-            self.stream.write(line + "\n")
-            self.stream.flush()
-        return len(text)
-
-
-class Bar(tqdm):
-    """Without tqdm's watching thread: starting one in a request that is being cancelled can hang it."""
-
-    monitor_interval = 0
 
 
 @dataclass(frozen=True)
