@@ -8,14 +8,20 @@ digest too, or "md5:<32 hex>" as its publisher gave it, until `easel weights loc
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from types import NoneType
 
 from easel.errors import WeightsError
+from easel.weights.disk import rename_file, sync_file
+from easel.weights.weight_sources import parse_weight_source
 
 LOCK_NAME = "weights.lock"
 DIGEST = r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}"
+PIECE_BYTES = (
+    32 * 2**20
+)  # few, since after each a thread waits for the interpreter, which may be importing
 UNLOCKED = {LOCK_NAME, LOCK_NAME + ".tmp", "model.yaml", "README.md"}  # hand-written or about the weights, not weights
 
 
@@ -25,6 +31,11 @@ class LockedFile:
     size: int | None  # bytes
     digest: str | None  # "sha256:" and 64 hex digits, or "md5:" and 32
     source: str | None = None  # hf://owner/name@REVISION/filename, https://..., file:...; None: beside the lock
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether size and SHA-256 are known: nothing is left for `easel weights lock` to fill in."""
+        return self.size is not None and (self.digest or "").startswith("sha256:")
 
 
 @dataclass(frozen=True)
@@ -62,9 +73,19 @@ def entry_problem(file: LockedFile) -> str | None:
         return f"path {file.path!r} leaves the model's folder"
     if file.digest is not None and not re.fullmatch(DIGEST, file.digest):
         return f"digest {file.digest!r} of {file.path} is not sha256: and 64 hex digits, nor md5: and 32"
-    if file.source is None and (file.size is None or not str(file.digest).startswith("sha256:")):
+    if file.source is None and not file.is_pinned:
         return f"{file.path} lies beside the lock, so it needs a size and a sha256"
-    return f"size {file.size} of {file.path} is negative" if (file.size or 0) < 0 else None
+    if (file.size or 0) < 0:
+        return f"size {file.size} of {file.path} is negative"
+    return source_problem(file) if file.source is not None else None
+
+
+def source_problem(file: LockedFile) -> str | None:
+    try:
+        parse_weight_source(file.source)
+    except WeightsError as error:
+        return f"{file.path}: {str(error).removesuffix('.')}"
+    return None
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -76,15 +97,29 @@ def read_manifest(folder: Path) -> Manifest:
 
 def verify_files(manifest: Manifest, folder: Path) -> None:
     """Presence first, then size, then digest of every file, and none beside them; all problems in one WeightsError."""
-    problems = [problem for file in manifest.files if (problem := file_problem(file, folder))]
-    listed = {file.path for file in manifest.files}
-    # A loader picks files by name: one that is not listed could be read instead of one that is.
-    problems += [f"{path} is not listed" for path in relative_paths(folder) if path not in listed]
-    if problems:
+    problems = [file_problem(file, folder) or digest_problem(file, folder) for file in manifest.files]
+    raise_problems([*problems, *unlisted(manifest, folder)], manifest, folder)
+
+
+def check_files(manifest: Manifest, folder: Path) -> None:
+    """As `verify_files`, but without reading a byte: whoever uses the files must still prove their digests."""
+    problems = [file_problem(file, folder) for file in manifest.files]
+    raise_problems([*problems, *unlisted(manifest, folder)], manifest, folder)
+
+
+def raise_problems(problems: Iterable[str | None], manifest: Manifest, folder: Path) -> None:
+    found = [problem for problem in problems if problem]
+    if found:
         raise WeightsError(
-            f"The files in {folder} are not the {len(manifest.files)} of {LOCK_NAME}: {'; '.join(problems)}. "
+            f"The files in {folder} are not the {len(manifest.files)} of {LOCK_NAME}: {'; '.join(found)}. "
             "Restore them from the repository."
         )
+
+
+def unlisted(manifest: Manifest, folder: Path) -> list[str]:
+    """A loader picks files by name: one that is not listed could be read instead of one that is."""
+    listed = {file.path for file in manifest.files}
+    return [f"{path} is not listed" for path in relative_paths(folder) if path not in listed]
 
 
 def relative_paths(folder: Path) -> list[str]:
@@ -99,29 +134,48 @@ def file_problem(file: LockedFile, folder: Path) -> str | None:
     if not path.is_file():
         return f"{file.path} is missing"
     size = path.stat().st_size
-    if file.size is not None and size != file.size:
-        return f"{file.path} has {size} bytes instead of {file.size}"
+    return f"{file.path} has {size} bytes instead of {file.size}" if file.size not in (None, size) else None
+
+
+def digest_problem(file: LockedFile, folder: Path) -> str | None:
     if file.digest is None:
         return f"{file.path} has no digest in {LOCK_NAME}"
-    digest = digest_of(path, file.digest.partition(":")[0])
+    digest = digest_of(folder / file.path, file.digest.partition(":")[0])
     return None if digest == file.digest else f"{file.path} has digest {digest} instead of {file.digest}"
 
 
 def digest_of(path: Path, algorithm: str = "sha256") -> str:
-    with path.open("rb") as stream:
-        return f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}"
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    for piece in pieces(path):
+        digest.update(piece)
+    return f"{algorithm}:{digest.hexdigest()}"
+
+
+def pieces(path: Path) -> Iterator[memoryview]:
+    """The bytes of a file, in pieces that each are gone when the next one is asked for."""
+    with path.open("rb", buffering=0) as stream:
+        buffer = memoryview(bytearray(min(PIECE_BYTES, path.stat().st_size)))
+        while count := stream.readinto(buffer):
+            yield buffer[:count]
 
 
 def lock_folder(folder: Path) -> Manifest:
     """Write `folder/weights.lock` from the files that are there now."""
-    paths = relative_paths(folder)
-    if not paths:
+    manifest = Manifest(lock_files(folder, relative_paths(folder)))
+    if not manifest.files:
         raise WeightsError(f"There is no file to lock in {folder}.")
-    manifest = Manifest(
-        tuple(LockedFile(path, (folder / path).stat().st_size, digest_of(folder / path)) for path in paths)
-    )
-    text = json.dumps({"files": [asdict(file) for file in manifest.files]}, indent=1) + "\n"
-    temporary = folder / (LOCK_NAME + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / LOCK_NAME)
+    write_manifest(manifest, folder)
     return manifest
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Replace `folder/weights.lock`, which is the old one or the new one at every moment."""
+    entries = [
+        {key: value for key, value in asdict(file).items() if (key, value) != ("source", None)}
+        for file in manifest.files
+    ]
+    temporary = folder / (LOCK_NAME + ".tmp")
+    with temporary.open("wb") as stream:
+        stream.write((json.dumps({"files": entries}, indent=1) + "\n").encode())
+        sync_file(stream)
+    rename_file(temporary, folder / LOCK_NAME)

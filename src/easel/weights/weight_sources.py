@@ -1,0 +1,108 @@
+"""Parse a lock's `source`: where the bytes of a model's file are. Nothing here reads a file or the network."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from easel.errors import WeightsError
+from easel.weights.sources import is_loopback_name
+
+ACCEPTED = (
+    "Accepted: hf://owner/name@REVISION/filename with the 40 hex digits of a commit, https://..., "
+    "http:// on this machine, file:/path, or file:path from the model's folder"
+)
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+HUB = rf"hf://({NAME}/{NAME})@([0-9a-f]{{40}})/([^?#%]+)"
+UNSEEN = r"[\s\\\x00-\x1f\x7f]"
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a model repository on the Hugging Face Hub, at one commit of 40 hex digits."""
+
+    repo_id: str
+    revision: str
+    filename: str
+
+    @property
+    def label(self) -> str:
+        return f"hf://{self.repo_id}@{self.revision[:8]}/{self.filename}"
+
+
+@dataclass(frozen=True)
+class WebFile:
+    """A file at an https URL, or http on this machine. The query may hold a signature: nothing shows it."""
+
+    url: str = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        return self.url.partition("?")[0]
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file on this machine; a relative path is one from the model's folder."""
+
+    path: Path
+
+    @property
+    def label(self) -> str:
+        return f"file:{self.path}"
+
+
+WeightSource = HubFile | WebFile | LocalFile
+
+
+def parse_weight_source(text: str) -> WeightSource:
+    """What a source names; every kind has a `label` fit for logs. Raises WeightsError that lists what is accepted."""
+    scheme = text.partition(":")[0]
+    if scheme == "hf":
+        return parse_hub_file(text)
+    if scheme in ("https", "http"):
+        return parse_web_file(text)
+    if scheme == "file":
+        return parse_local_file(text)
+    raise refusal(text, "is of no known kind")
+
+
+def parse_hub_file(text: str) -> HubFile:
+    found = re.fullmatch(HUB, text)
+    if not found:
+        raise refusal(text, "does not name a file at one commit")
+    filename = found[3]
+    if re.search(UNSEEN, filename) or any(part in ("", ".", "..") for part in filename.split("/")):
+        raise refusal(text, "has a filename that cannot be one")
+    return HubFile(found[1], found[2], filename)
+
+
+def parse_web_file(text: str) -> WebFile:
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname, url.port  # both read on access, and raise ValueError
+    except ValueError:
+        host = None
+    if not host or re.search(UNSEEN, text):
+        raise refusal(text, "is not a URL")
+    if "@" in url.netloc:
+        raise refusal(url._replace(netloc=host).geturl(), "has a user name or password in it, which logs would show")
+    if url.scheme == "http" and not is_loopback_name(host):
+        raise refusal(text, "is not encrypted: use https://")
+    return WebFile(text)
+
+
+def parse_local_file(text: str) -> LocalFile:
+    path = text.removeprefix("file:")
+    if path.startswith("//"):  # file:///path, as browsers write it
+        path = path.removeprefix("//")
+        if not path.startswith("/"):
+            raise refusal(text, "names another machine")
+    if not path or "\x00" in path:
+        raise refusal(text, "names no file")
+    return LocalFile(Path(path))
+
+
+def refusal(text: str, problem: str) -> WeightsError:
+    shown = text.partition("?")[0]
+    return WeightsError(f"source {shown[:200]!r} {problem}. {ACCEPTED}.")
