@@ -19,9 +19,7 @@ from easel.weights.weight_sources import parse_weight_source
 
 LOCK_NAME = "weights.lock"
 DIGEST = r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}"
-PIECE_BYTES = (
-    32 * 2**20
-)  # few, since after each a thread waits for the interpreter, which may be importing
+PIECE_BYTES = 32 * 2**20  # few, since after each a thread waits for the interpreter, which may be importing
 UNLOCKED = {LOCK_NAME, LOCK_NAME + ".tmp", "model.yaml", "README.md"}  # hand-written or about the weights, not weights
 
 
@@ -157,6 +155,11 @@ def pieces(path: Path) -> Iterator[memoryview]:
         buffer = memoryview(bytearray(min(PIECE_BYTES, path.stat().st_size)))
         while count := stream.readinto(buffer):
             yield buffer[:count]
+
+
+def lock_files(folder: Path, paths: Iterable[str]) -> tuple[LockedFile, ...]:
+    """The entries of files that are in the folder now."""
+    return tuple(LockedFile(path, (folder / path).stat().st_size, digest_of(folder / path)) for path in paths)
 
 
 def lock_folder(folder: Path) -> Manifest:
