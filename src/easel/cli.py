@@ -23,6 +23,7 @@ from easel.inputs import cast_inputs, check_names, encode_files, parse_inputs, r
 from easel.models import DEFAULT_MODEL
 from easel.schema import check_schema, openapi, write_schema
 from easel.server import SETUP_TIMEOUT_S, Server, check_root, run_server
+from easel.weights_cli import add_weights_commands
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT_PORT = 5000  # Cog's own, inside a container too.
@@ -89,6 +90,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "samples", parents=[common, elsewhere, setup], help="make the pictures in samples/outputs"
     )
     samples.set_defaults(run=run_samples)
+    add_weights_commands(commands, common)
     return parser.parse_args(argv)
 
 

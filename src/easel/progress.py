@@ -1,6 +1,7 @@
 """Progress bars that a terminal shows live and that logs can hold: one of tqdm, and a writer of whole lines."""
 
 import io
+from collections.abc import Callable
 from typing import TextIO
 
 from tqdm import tqdm
@@ -28,3 +29,41 @@ class Bar(tqdm):
     """Without tqdm's watching thread: starting one in a request that is being cancelled can hang it."""
 
     monitor_interval = 0
+
+
+class ByteBar(Bar):
+    """Counts bytes, with rate and remaining time: live on a terminal, elsewhere in whole lines, but not too many."""
+
+    line_s = 2.0  # seconds from one line to the next at least
+
+    def __init__(self, total: int, stream: TextIO) -> None:
+        live = stream.isatty()
+        super().__init__(
+            total=total,
+            unit="B",
+            unit_scale=True,
+            file=stream if live else LineWriter(stream),
+            mininterval=0.1 if live else self.line_s,
+            miniters=1,  # else it waits for as many bytes as came last, which takes long where a network follows a disk
+            dynamic_ncols=live,
+            ncols=None if live else 80,
+            ascii=False,
+        )
+        self._live = live
+
+    def advance(self, count: int) -> None:
+        """`count` bytes more are done; fewer than none: so many count no longer."""
+        self.update(count)
+
+    def advance_unforeseen(self, count: int) -> None:
+        """As `advance`, for bytes that nobody knew to be part of the total."""
+        self.total += count
+        self.update(count)
+
+    def log_above(self, log: Callable[[str], None], text: str) -> None:
+        """A line of the log, which a live bar makes way for."""
+        if self._live:
+            self.clear()
+        log(text)
+        if self._live:
+            self.refresh()

@@ -1,0 +1,175 @@
+"""From a model to a folder with all its files, wherever they are: beside its lock, mounted, in the store, far away."""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+from uuid import uuid4
+
+from easel.errors import WeightsError
+from easel.models import Model
+from easel.weights.disk import disk_errors
+from easel.weights.manifest import LOCK_NAME, LockedFile, Manifest, digest_problem, file_problem, read_manifest
+from easel.weights.pull import pull_files
+from easel.weights.store import READ_ONLY, Log, Places, blob_path, find_blob, has_size
+from easel.weights.weight_sources import HubFile, parse_weight_source
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A folder in diffusers' layout with every file of the lock at its path, and no other.
+
+    `proven`: this machine's store has hashed all of them. Otherwise whoever reads the files checks the digests.
+    """
+
+    folder: Path
+    manifest: Manifest
+    proven: bool
+
+
+def obtain(model: Model, places: Places, *, log: Log, progress: TextIO | None = None) -> Snapshot:
+    """The model's files, fetched into the store as far as they are missing, with a bar on `progress` (standard error).
+
+    Raises FetchError (a file cannot be had), WeightsError (one is not what the lock says, or the lock does not pin it)
+    and ResourceError (no room on the disk).
+    """
+    manifest = read_manifest(model.folder)
+    if is_embedded(manifest):
+        return Snapshot(model.folder, manifest, proven=False)
+    check_pinned(model.name, manifest)
+    mounted = find_mounted(model.name, manifest, places, log)
+    wanted = [file for file in manifest.files if file.source and file.path not in mounted]
+    pull_files(wanted, model.folder, places.cache, log, progress or sys.stderr)
+    if mounted:
+        files = mounted | {file.path: find_blob(places.cache, file) for file in wanted}
+        return Snapshot(temporary_snapshot(model, manifest, files), manifest, proven=False)
+    return Snapshot(stored_snapshot(model, manifest, places.cache), manifest, proven=True)
+
+
+def is_embedded(manifest: Manifest) -> bool:
+    """Whether all files lie beside the lock."""
+    return all(file.source is None for file in manifest.files)
+
+
+def check_pinned(name: str, manifest: Manifest) -> None:
+    unpinned = [file.path for file in manifest.files if file.digest is None]
+    if unpinned:
+        raise WeightsError(
+            f"{LOCK_NAME} of {name} has no digest for {', '.join(unpinned)}, so nothing can prove them. On a machine "
+            f"with a network, run `easel weights lock {name}`, and keep the {LOCK_NAME} that it writes."
+        )
+
+
+def find_mounted(name: str, manifest: Manifest, places: Places, log: Log) -> dict[str, Path]:
+    """Files of the folder EASEL_WEIGHTS_DIR, by their path in the lock. A wrong size there is a WeightsError."""
+    folder = places.mounted
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        log(f"weights: there is no folder {folder} (EASEL_WEIGHTS_DIR); looking in {places.cache}")
+        return {}
+    wanted = [file for file in manifest.files if file.source]
+    found = {file.path: path for file in wanted if (path := find_in_folder(folder, name, file))}
+    missing = [file.path for file in wanted if file.path not in found]
+    log(f"weights: {len(found)} of {len(wanted)} files are used in place in {folder}")
+    if missing:
+        log(f"weights: not in {folder}: {', '.join(missing)}; looking in {places.cache}")
+    return found
+
+
+def find_in_folder(folder: Path, name: str, file: LockedFile) -> Path | None:
+    """Where a mounted folder has a file: at its path, below the model's name, or as in its Hub repository."""
+    candidates = [folder / file.path, folder / name / file.path]
+    source = parse_weight_source(file.source)
+    if isinstance(source, HubFile):
+        candidates.append(folder / source.filename)
+    present = [path for path in candidates if path.is_file()]
+    for path in present:
+        if has_size(path, file.size):
+            return path
+    if present:
+        raise WeightsError(
+            f"{present[0]} has {present[0].stat().st_size} bytes instead of the {file.size} of {name}'s {LOCK_NAME}: "
+            "replace it by the right file, or remove it so that it is fetched."
+        )
+    return None
+
+
+def snapshot_path(cache: Path, model: str, manifest: Manifest) -> Path:
+    return cache / "snapshots" / model / manifest.digest.partition(":")[2][:16]
+
+
+def is_whole(folder: Path, manifest: Manifest) -> bool:
+    return all(has_size(folder / file.path, file.size) for file in manifest.files)
+
+
+def stored_snapshot(model: Model, manifest: Manifest, cache: Path) -> Path:
+    """The model's folder of relative links into the store; a temporary one where the store is read-only."""
+    folder = snapshot_path(cache, model.name, manifest)
+    if is_whole(folder, manifest):
+        return folder
+    unfinished = folder.with_name(f".{folder.name}-{uuid4().hex}")
+    try:
+        unfinished.mkdir(parents=True)
+    except OSError:
+        files = {file.path: find_blob(cache, file) for file in manifest.files if file.source}
+        return temporary_snapshot(model, manifest, files)
+    try:
+        blobs = {file.path: blob_path(cache, file.digest) for file in manifest.files if file.source}
+        with disk_errors(folder):
+            fill_snapshot(unfinished, model, manifest, blobs, folder)
+            move_into_place(unfinished, folder, manifest)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def move_into_place(unfinished: Path, folder: Path, manifest: Manifest) -> None:
+    try:
+        unfinished.rename(folder)
+    except OSError:  # There is one: of another process just now, or a broken one.
+        if is_whole(folder, manifest):
+            return
+        broken = folder.with_name(f".{folder.name}-{uuid4().hex}")
+        folder.rename(broken)
+        unfinished.rename(folder)
+        shutil.rmtree(broken, ignore_errors=True)
+
+
+def temporary_snapshot(model: Model, manifest: Manifest, files: Mapping[str, Path]) -> Path:
+    """As a stored one, with absolute links, until this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix=f"easel-{model.name}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    fill_snapshot(folder, model, manifest, files, None)
+    return folder
+
+
+def fill_snapshot(
+    folder: Path, model: Model, manifest: Manifest, files: Mapping[str, Path], final: Path | None
+) -> None:
+    """Link `files` at their paths, as seen from `final` if that is given; copy those that lie beside the lock."""
+    for file in manifest.files:
+        path = folder / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if file.source is None:
+            copy_embedded(model, file, folder)
+        elif final is None:
+            path.symlink_to(files[file.path])
+        else:
+            path.symlink_to(os.path.relpath(files[file.path], (final / file.path).parent))
+
+
+def copy_embedded(model: Model, file: LockedFile, folder: Path) -> None:
+    """Such a file is small, and a link would end when the repository is moved."""
+    source, path = model.folder / file.path, folder / file.path
+    if source.is_file():
+        shutil.copyfile(source, path)
+    problem = file_problem(file, folder) or digest_problem(file, folder)
+    if problem:
+        raise WeightsError(f"{source}: {problem}. Restore it from the repository.")
+    path.chmod(READ_ONLY)

@@ -1,0 +1,55 @@
+"""What state the weights on this machine are in."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from easel.errors import WeightsError
+from easel.models import Model
+from easel.weights.manifest import Manifest, read_manifest
+from easel.weights.pull import find_missing, gigabytes
+from easel.weights.snapshots import find_mounted, is_embedded
+from easel.weights.store import Places, bytes_done, find_blob
+
+
+@dataclass(frozen=True)
+class State:
+    """A model's row in `easel weights status`. `size`: bytes, as far as the lock knows them."""
+
+    name: str
+    files: int
+    size: int
+    state: str
+    place: Path
+
+
+def state_of(model: Model, places: Places) -> State:
+    manifest = read_manifest(model.folder)
+    state, place = "embedded", model.folder
+    if not is_embedded(manifest):
+        state, place = describe_remote(model, manifest, places)
+    return State(model.name, len(manifest.files), sum(file.size or 0 for file in manifest.files), state, place)
+
+
+def describe_remote(model: Model, manifest: Manifest, places: Places) -> tuple[str, Path]:
+    try:
+        mounted = find_mounted(model.name, manifest, places, log=lambda line: None)
+    except WeightsError as error:
+        return str(error), places.mounted
+    sourced = [file for file in manifest.files if file.source]
+    missing = [
+        find_missing(file, model.folder, places.cache)
+        for file in sourced
+        if file.path not in mounted and not find_blob(places.cache, file)
+    ]
+    if missing:
+        begun = sum(bytes_done(one.blob) for one in missing)
+        state = (
+            f"{len(missing)} of {len(sourced)} files missing, {gigabytes(sum(one.room for one in missing))} to fetch"
+        )
+        unpinned = sum(file.digest is None for file in sourced)
+        state += f"; unfinished download of {gigabytes(begun)}" if begun else ""
+        state += f"; {unpinned} not pinned: `easel weights lock {model.name}`" if unpinned else ""
+        return state, places.cache
+    if len(mounted) == len(sourced):
+        return "mounted", places.mounted
+    return f"in the store, {len(mounted)} of {len(sourced)} mounted" if mounted else "in the store", places.cache
