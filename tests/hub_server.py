@@ -1,7 +1,7 @@
 """A stand-in for the Hugging Face Hub on loopback, and for the store of its bytes, which has another origin.
 
-It answers as the real ones do to `GET` and `HEAD /owner/name/resolve/REVISION/filename`: a large file is a redirect to
-a signed address whose headers say size and SHA-256, a small one comes from the Hub itself by way of a relative redirect.
+It answers as the real ones do to GET and HEAD of /owner/name/resolve/REVISION/filename: a large file is a redirect to a
+signed address, whose headers say its size and SHA-256; a small one comes from the Hub itself after a relative redirect.
 """
 
 import hashlib
@@ -44,8 +44,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
+        if self.server.name == "hub" and not RESOLVE.fullmatch(self.path.removeprefix(CACHED)):
+            return self.reply(404, {})  # what huggingface_hub also asks now and then, for its own purposes
         self.server.hub.seen.append(Asked(self.server.name, self.command, self.path, headers))
-        self.server.answer(self)
+        return self.server.answer(self)
 
     def reply(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
         self.send_response_only(status)
