@@ -34,7 +34,8 @@ class Bar(tqdm):
 class ByteBar(Bar):
     """Counts bytes, with rate and remaining time: live on a terminal, elsewhere in whole lines, but not too many."""
 
-    line_s = 2.0  # seconds from one line to the next at least
+    delay_s = 1.0  # what is over sooner needs no bar
+    line_s = 2.0  # from one line to the next at least
 
     def __init__(self, total: int, stream: TextIO) -> None:
         live = stream.isatty()
@@ -43,6 +44,7 @@ class ByteBar(Bar):
             unit="B",
             unit_scale=True,
             file=stream if live else LineWriter(stream),
+            delay=self.delay_s,
             mininterval=0.1 if live else self.line_s,
             miniters=1,  # else it waits for as many bytes as came last, which takes long where a network follows a disk
             dynamic_ncols=live,

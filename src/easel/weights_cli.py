@@ -95,7 +95,8 @@ def run_verify(args: argparse.Namespace) -> int:
     for problem in problems:
         say(problem)
     count = len(read_manifest(model.folder).files)
-    say(f"{model.name}: {f'{len(problems)} problems' if problems else f'all {count} files are right'}.")
+    found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else f"all {count} files are right"
+    say(f"{model.name}: {found}.")
     return FAILED if problems else 0
 
 

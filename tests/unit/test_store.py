@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import signal
 import stat
@@ -15,6 +16,7 @@ import pytest
 
 from easel.errors import FetchError, ResourceError, WeightsError
 from easel.models import load_model
+from easel.progress import ByteBar
 from easel.weights.manifest import read_manifest, verify_files
 from easel.weights.snapshots import obtain
 from easel.weights.store import Places, places_from
@@ -36,8 +38,9 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def get(places):
+def get(places, monkeypatch):
     """Obtains a model; `get.lines` is the log of the last time, `get.bar` what the bar wrote."""
+    monkeypatch.setattr(ByteBar, "delay_s", 0.0)
 
     def get(model, places=places):
         get.lines, get.bar = [], io.StringIO()
@@ -59,7 +62,7 @@ def test_files_arrive_in_the_store_and_in_a_folder_of_links(model, places, get):
     assert names(places.cache / "blobs") == {digest(data).replace(":", "-") for data in FILES.values()}
     for blob in (places.cache / "blobs").iterdir():
         assert stat.S_IMODE(blob.stat().st_mode) == 0o444
-    assert any("100%" in line for line in get.bar.getvalue().splitlines())
+    assert re.match(r"100%\|.*\| 300k/300k \[", get.bar.getvalue().splitlines()[-1])
     assert f"weights: fetching 3 of 3 files, 0.30 MB, into {places.cache}" in get.lines
 
 

@@ -1,0 +1,338 @@
+"""`easel weights ...` as a person uses it, on models that are folders of a test."""
+
+import contextlib
+import fcntl
+import io
+import os
+import re
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from easel import cli
+from easel.progress import ByteBar
+from easel.weights.manifest import read_manifest, verify_files
+from tests.hub_server import HubServer, Repo
+from tests.model_folders import WEIGHTS, digest, entry, local_model, write_lock, write_model
+
+LARGE, SMALL = os.urandom(400_000), b'{"width": 8}'
+FILES = {"transformer/model.safetensors": LARGE, "vae/config.json": SMALL}
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    for name in ("EASEL_MODEL", "EASEL_WEIGHTS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("EASEL_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def easel(tmp_path, cache, capsys) -> Callable[..., tuple[int, str, str]]:
+    """Exit code, standard output and standard error of a command."""
+
+    def easel(*arguments: str) -> tuple[int, str, str]:
+        args = cli.parse_args(["weights", *arguments, "--root", str(tmp_path)])
+        code = args.run(args)
+        return code, *capsys.readouterr()
+
+    return easel
+
+
+def blob(cache: Path, data: bytes) -> Path:
+    return cache / "blobs" / digest(data).replace(":", "-")
+
+
+def damage(path: Path) -> None:
+    path.chmod(0o644)
+    with path.open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(bytes(8))
+
+
+def row(output: str, name: str) -> str:
+    return next(line for line in output.splitlines() if line.startswith(name + " "))
+
+
+def test_a_whole_new_model_is_a_folder_and_nothing_else(easel, tmp_path, cache):
+    """Its files come from a web server and from this machine; one lies beside the lock."""
+    with HubServer() as server:
+        server.repos["owner/name"] = Repo(large={"model.safetensors": LARGE})
+        (tmp_path / "config.json").write_bytes(SMALL)
+        entries = [
+            entry("transformer/model.safetensors", LARGE, f"{server.files_url}/owner/name/model.safetensors"),
+            entry("vae/config.json", SMALL, "file:../../config.json"),
+        ]
+        folder = write_model(tmp_path, "new", entries, {"model_index.json": b"{}"})
+        code, output, _ = easel("status")
+        assert code == 0
+        assert re.split(r"  +", row(output, "new")) == [
+            "new", "3", "0.40 MB", "2 of 2 files missing, 0.40 MB to fetch", str(cache)
+        ]  # fmt: skip
+        assert re.search(rf"^[0-9.]+ GB are free in {cache}\.$", output, re.MULTILINE)
+        code, output, log = easel("pull", "new")
+    assert code == 0
+    snapshot = Path(output.removesuffix("\n"))
+    verify_files(read_manifest(folder), snapshot)
+    assert re.search(rf"^new: 3 files, 0.40 MB, are in {snapshot} after [0-9.]+ s\.$", log, re.MULTILINE)
+    assert "in the store" in row(easel("status")[1], "new")
+    assert easel("pull", "new")[1] == output
+    code, _, log = easel("verify", "new")
+    assert (code, log.splitlines()[-1]) == (0, "new: all 3 files are right.")
+
+
+def test_what_verify_finds_bad_is_named_and_removed_and_fetched_anew(easel, tmp_path, cache):
+    local_model(tmp_path, FILES)
+    easel("pull", "tiny")
+    damage(blob(cache, LARGE))
+    code, _, log = easel("verify", "tiny")
+    assert code == 1
+    found = re.search(r"^transformer/model.safetensors has digest (sha256:\w+) instead of (\S+)\. (.*)$", log, re.M)
+    assert found[1] != found[2] == digest(LARGE)
+    assert found[3] == "It is removed; `easel weights pull tiny` fetches it anew."
+    assert "vae/config.json" not in log
+    assert log.splitlines()[-1] == "tiny: 1 problem."
+    code, _, log = easel("verify", "tiny")
+    assert code == 1
+    assert "Missing: transformer/model.safetensors. Run `easel weights pull tiny`." in log
+    assert "1 of 2 files missing, 0.40 MB to fetch" in row(easel("status")[1], "tiny")
+    assert easel("pull", "tiny")[0] == 0
+    assert easel("verify", "tiny")[0] == 0
+    assert blob(cache, LARGE).read_bytes() == LARGE
+
+
+def test_verify_finds_a_folder_of_links_that_leads_elsewhere(easel, tmp_path):
+    local_model(tmp_path, FILES)
+    snapshot = Path(easel("pull", "tiny")[1].strip())
+    link = snapshot / "transformer/model.safetensors"
+    link.unlink()
+    link.write_bytes(bytes(len(LARGE)))
+    code, _, log = easel("verify", "tiny")
+    assert code == 1
+    assert f"{link} is not the file that it should be" in log
+    assert easel("pull", "tiny")[0] == easel("verify", "tiny")[0] == 0
+    assert link.read_bytes() == LARGE
+
+
+def test_verify_of_an_embedded_model_names_what_is_wrong(easel, tmp_path, monkeypatch):
+    folder = write_model(tmp_path, "tiny", [], {"a.json": b"a", "b.json": b"b", "c.json": b"c"})
+    monkeypatch.setenv("EASEL_MODEL", "tiny")
+    assert "embedded" in row(easel("status")[1], "tiny")
+    assert easel("verify")[0] == 0
+    (folder / "a.json").unlink()
+    (folder / "b.json").write_bytes(b"B")
+    (folder / "d.json").write_bytes(b"d")
+    code, _, log = easel("verify")
+    assert code == 1
+    assert f"Missing: a.json. Restore it in {folder} from the repository." in log
+    assert re.search(rf"^b.json has digest .* Restore {folder}/b.json from the repository.$", log, re.M)
+    assert f"d.json is not listed in weights.lock: remove it from {folder}." in log
+    assert (folder / "b.json").read_bytes() == b"B"
+
+
+def test_verify_reads_mounted_files_and_removes_none(easel, tmp_path, monkeypatch):
+    local_model(tmp_path, FILES)
+    mount = tmp_path / "mount"
+    (mount / "transformer").mkdir(parents=True)
+    (mount / "transformer/model.safetensors").write_bytes(LARGE)
+    monkeypatch.setenv("EASEL_WEIGHTS_DIR", str(mount))
+    assert easel("pull", "tiny")[0] == easel("verify", "tiny")[0] == 0
+    assert "in the store, 1 of 2 mounted" in row(easel("status")[1], "tiny")
+    damage(mount / "transformer/model.safetensors")
+    code, _, log = easel("verify", "tiny")
+    assert code == 1
+    assert f"Replace {mount}/transformer/model.safetensors." in log
+    assert (mount / "transformer/model.safetensors").is_file()
+
+
+def test_prune_removes_what_no_lock_names_and_nothing_else(easel, tmp_path, cache):
+    model = local_model(tmp_path, {**FILES, "old.json": b"old"})
+    old = Path(easel("pull", "tiny")[1].strip())
+    kept = [vars(file) for file in read_manifest(model.folder).files if file.path != "old.json"]
+    write_lock(model.folder, kept)
+    snapshot = Path(easel("pull", "tiny")[1].strip())
+    bystanders = [cache / "adapters/sha256-1.safetensors", cache / "compile/x86/graph.bin", blob(cache, LARGE)]
+    unfinished = blob(cache, b"unknown").with_name(blob(cache, b"unknown").name + ".part")
+    unfinished_kept = blob(cache, SMALL).with_name(blob(cache, SMALL).name + ".part")
+    for path in (*bystanders[:2], unfinished, unfinished_kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(50_000))
+    before = sorted(cache.rglob("*"))
+    code, output, log = easel("prune", "--dry-run")
+    assert (code, output) == (0, "")
+    assert sorted(cache.rglob("*")) == before
+    gone = (unfinished, blob(cache, b"old"), old)
+    for path in gone:
+        assert f"would remove {path.relative_to(cache)} (" in log
+    assert log.splitlines()[-1] == f"Would free 0.05 MB in {cache}."
+    code, _, log = easel("prune")
+    assert (code, log.count("removed ")) == (0, 3)
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in (*bystanders, unfinished_kept, snapshot / "vae/config.json"))
+    assert easel("prune")[2] == f"Freed 0.00 MB in {cache}.\n"
+
+
+def test_prune_of_one_model_leaves_what_another_shares(easel, tmp_path, cache):
+    md5 = {"size": None, "digest": digest(b"md5", "md5")}
+    local_model(tmp_path, FILES)
+    local_model(tmp_path, {"vae/config.json": SMALL}, "other")
+    local_model(tmp_path, {"a.json": b"md5"}, "third", **md5)
+    for name in ("tiny", "other", "third"):
+        easel("pull", name)
+    assert easel("prune")[2] == f"Freed 0.00 MB in {cache}.\n"  # also what is named by its MD5 only
+    easel("prune", "tiny")
+    assert "2 of 2" not in row(easel("status")[1], "tiny")
+    assert "1 of 2 files missing" in row(easel("status")[1], "tiny")
+    assert easel("verify", "other")[0] == easel("verify", "third")[0] == 0
+    easel("prune", "third")
+    assert {path.name for path in (cache / "blobs").iterdir()} == {blob(cache, SMALL).name}
+    assert {path.name for path in (cache / "snapshots").glob("*/*")} == {
+        path.name for path in (cache / "snapshots/other").iterdir()
+    }
+
+
+def test_prune_leaves_what_a_process_fetches_now(easel, tmp_path, cache):
+    local_model(tmp_path, FILES)
+    easel("pull", "tiny")
+    with (cache / "locks" / f"{blob(cache, LARGE).name}.lock").open("r+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        _, _, log = easel("prune", "tiny")
+        assert f"kept, since a process fetches it now: blobs/{blob(cache, LARGE).name}" in log
+    assert blob(cache, LARGE).exists()
+    assert not blob(cache, SMALL).exists()
+
+
+def test_prune_with_a_lock_that_cannot_be_read_removes_nothing(easel, tmp_path, cache):
+    local_model(tmp_path, FILES)
+    easel("pull", "tiny")
+    folder = write_model(tmp_path, "broken", [entry("a", b"a", None)])
+    (folder / "weights.lock").write_text("{")
+    with pytest.raises(Exception, match="broken/weights.lock is not a lock file"):
+        easel("prune")
+    assert blob(cache, LARGE).exists()
+
+
+def test_lock_pins_what_it_fetches_and_what_lies_beside_it(easel, tmp_path):
+    model = local_model(tmp_path, FILES, size=None, digest=None)
+    (model.folder / "tokenizer.json").write_bytes(b"{}")
+    code, _, log = easel("lock", "tiny")
+    assert code == 0
+    assert f"vae/config.json: 0.00 MB, {digest(SMALL)} (fetched)" in log
+    assert log.splitlines()[-1].endswith("weights.lock: 4 of 4 files are pinned by size and SHA-256.")
+    files = {file.path: file for file in read_manifest(model.folder).files}
+    assert list(files) == ["model_index.json", "tokenizer.json", "transformer/model.safetensors", "vae/config.json"]
+    assert (files["vae/config.json"].size, files["vae/config.json"].digest) == (len(SMALL), digest(SMALL))
+    assert files["vae/config.json"].source == f"file:{tmp_path}/origin/vae/config.json"
+    assert files["tokenizer.json"].source is None
+    before = (model.folder / "weights.lock").read_bytes()
+    assert easel("lock", "tiny")[0] == 0
+    assert (model.folder / "weights.lock").read_bytes() == before
+    assert easel("pull", "tiny")[0] == easel("verify", "tiny")[0] == 0
+
+
+def test_lock_says_what_it_cannot_pin_and_keeps_the_rest(easel, tmp_path):
+    model = local_model(tmp_path, FILES, size=None, digest=None)
+    (tmp_path / "origin/vae/config.json").unlink()
+    code, _, log = easel("lock", "tiny")
+    assert code == 1
+    assert "weights.lock: 2 of 3 files are pinned by size and SHA-256." in log
+    assert f"vae/config.json is not pinned: file:{tmp_path}/origin/vae/config.json: there is no such file" in log
+    assert [file.path for file in read_manifest(model.folder).files if not file.is_pinned] == ["vae/config.json"]
+
+
+def test_lock_of_a_model_without_sources_is_that_of_its_folder(easel, tmp_path):
+    folder = write_model(tmp_path, "tiny", [entry("gone.json", b"", None)], {"a.json": b"a"})
+    (folder / "weights.lock").unlink()
+    assert easel("lock", "tiny")[0] == 0
+    assert [(file.path, file.digest) for file in read_manifest(folder).files] == [("a.json", digest(b"a"))]
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "easel.cli", "weights", *arguments]
+    return subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, timeout=30)
+
+
+def test_mistakes_end_in_a_sentence_and_an_exit_code(tmp_path):
+    unknown = run("pull", "nosuch")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "There is no model 'nosuch'" in unknown.stderr
+    assert "Models here: emoji, z-image-turbo" in unknown.stderr
+    nowhere = run("prune", "--root", str(tmp_path), EASEL_CACHE_DIR=str(tmp_path))
+    assert nowhere.returncode == 2
+    assert nowhere.stderr == f"There is no model in {tmp_path}/weights: --root is the folder of this repository.\n"
+
+
+def test_the_models_of_this_repository_have_a_status(tmp_path):
+    status = run("status", EASEL_CACHE_DIR=str(tmp_path / "cache"), HF_HOME=str(tmp_path))
+    assert status.returncode == 0, status.stderr
+    assert re.split(r"  +", row(status.stdout, "emoji"))[3:] == ["embedded", str(WEIGHTS / "emoji")]
+    sourced = sum(file.source is not None for file in read_manifest(WEIGHTS / "z-image-turbo").files)
+    assert f"{sourced} of {sourced} files missing, 20.6" in row(status.stdout, "z-image-turbo")
+
+
+def test_help_teaches_where_files_are_looked_for():
+    text = run("--help").stdout
+    for word in ("EASEL_WEIGHTS_DIR", "EASEL_CACHE_DIR", "HF_TOKEN", "pull", "verify", "status", "prune", "lock"):
+        assert word in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_what_is_over_soon_needs_no_bar():
+    stream = io.StringIO()
+    with ByteBar(100, stream) as bar:
+        bar.advance(100)
+    assert stream.getvalue() == ""
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(ByteBar, "delay_s", 0.0)
+
+
+def test_a_bar_in_a_log_is_a_few_whole_lines(at_once):
+    stream = io.StringIO()
+    with ByteBar(3_000_000, stream) as bar:
+        for _ in range(300):
+            bar.advance(10_000)
+    first, last = stream.getvalue().splitlines()
+    assert re.fullmatch(r"0%\|.*\| 0\.00/3\.00M \[00:00<\?, \?B/s\]", first)
+    assert re.fullmatch(r"100%\|.*\| 3\.00M/3\.00M \[.*B/s\]", last)
+
+
+def test_a_bar_in_a_log_is_renewed_every_two_seconds(at_once, monkeypatch):
+    assert ByteBar.line_s == 2.0
+    monkeypatch.setattr(ByteBar, "line_s", 0.1)
+    stream = io.StringIO()
+    with ByteBar(100, stream) as bar:
+        for _ in range(60):
+            bar.advance(1)
+            time.sleep(0.01)
+        assert 3 <= len(stream.getvalue().splitlines()) <= 8
+
+
+def read_to_end(terminal: int) -> str:
+    shown = b""
+    with contextlib.suppress(OSError), os.fdopen(terminal, "rb", buffering=0) as stream:  # EIO: nobody writes any more
+        while data := stream.read(10_000):
+            shown += data
+    return shown.decode()
+
+
+def test_a_bar_on_a_terminal_stays_on_one_line_and_makes_way_for_the_log(at_once):
+    reader, writer = os.openpty()
+    termios.tcsetwinsize(writer, (24, 80))
+    with os.fdopen(writer, "w") as terminal, ByteBar(100, terminal) as bar:
+        bar.advance(50)
+        bar.log_above(lambda text: terminal.write(text + "\n"), "a line")
+        bar.advance(50)
+    shown = read_to_end(reader)
+    before, _, after = shown.partition("a line\r\n")
+    assert before.strip(" ").endswith("\r")
+    assert "0.00/100" in before
+    assert "100/100" in after
+    assert after.count("\n") == 1
