@@ -13,7 +13,7 @@ from easel.models import DEFAULT_MODEL, Model, load_model
 from easel.weights.manifest import LOCK_NAME, read_manifest
 from easel.weights.pinning import lock_model
 from easel.weights.prune import find_leftovers, remove_leftover
-from easel.weights.pull import gigabytes
+from easel.weights.pull import readable
 from easel.weights.snapshots import obtain
 from easel.weights.status import state_of
 from easel.weights.store import places_from
@@ -81,9 +81,13 @@ def find_model(args: argparse.Namespace) -> Model:
 def run_pull(args: argparse.Namespace) -> int:
     model = find_model(args)
     started = time.monotonic()
-    snapshot = obtain(model, places_from(os.environ), log=say)
+    try:
+        snapshot = obtain(model, places_from(os.environ), log=say)
+    except KeyboardInterrupt:
+        say("\nWhat has come so far is kept; the next pull goes on from there.")
+        raise
     files = snapshot.manifest.files
-    size = gigabytes(sum(path.stat().st_size for file in files if (path := snapshot.folder / file.path).is_file()))
+    size = readable(sum(path.stat().st_size for file in files if (path := snapshot.folder / file.path).is_file()))
     say(f"{model.name}: {len(files)} files, {size}, are in {snapshot.folder} after {time.monotonic() - started:.1f} s.")
     print_result(str(snapshot.folder))
     return 0
@@ -104,12 +108,12 @@ def run_status(args: argparse.Namespace) -> int:
     places = places_from(os.environ)
     states = [state_of(load_model(folder), places) for folder in model_folders(args.root)]
     rows = [("MODEL", "FILES", "BYTES", "STATE", "PLACE")]
-    rows += [(one.name, str(one.files), gigabytes(one.size), one.state, str(one.place)) for one in states]
+    rows += [(one.name, str(one.files), readable(one.size), one.state, str(one.place)) for one in states]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print_result("  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
     existing = next(one for one in (places.cache, *places.cache.parents) if one.exists())
-    print_result(f"\n{gigabytes(shutil.disk_usage(existing).free)} are free in {places.cache}.")
+    print_result(f"\n{readable(shutil.disk_usage(existing).free)} are free in {places.cache}.")
     return 0
 
 
@@ -127,9 +131,9 @@ def run_prune(args: argparse.Namespace) -> int:
             continue
         if not args.dry_run:
             remove_leftover(one)
-        say(f"{'would remove' if args.dry_run else 'removed'} {name} ({gigabytes(one.size)})")
+        say(f"{'would remove' if args.dry_run else 'removed'} {name} ({readable(one.size)})")
         freed += one.size
-    say(f"{'Would free' if args.dry_run else 'Freed'} {gigabytes(freed)} in {cache}.")
+    say(f"{'Would free' if args.dry_run else 'Freed'} {readable(freed)} in {cache}.")
     return 0
 
 

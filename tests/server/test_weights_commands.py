@@ -169,12 +169,12 @@ def test_prune_removes_what_no_lock_names_and_nothing_else(easel, tmp_path, cach
     gone = (unfinished, blob(cache, b"old"), old)
     for path in gone:
         assert f"would remove {path.relative_to(cache)} (" in log
-    assert log.splitlines()[-1] == f"Would free 0.05 MB in {cache}."
+    assert log.splitlines()[-1] == f"Would free 50.00 kB in {cache}."
     code, _, log = easel("prune")
     assert (code, log.count("removed ")) == (0, 3)
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in (*bystanders, unfinished_kept, snapshot / "vae/config.json"))
-    assert easel("prune")[2] == f"Freed 0.00 MB in {cache}.\n"
+    assert easel("prune")[2] == f"Freed 0 bytes in {cache}.\n"
 
 
 def test_prune_of_one_model_leaves_what_another_shares(easel, tmp_path, cache):
@@ -184,7 +184,7 @@ def test_prune_of_one_model_leaves_what_another_shares(easel, tmp_path, cache):
     local_model(tmp_path, {"a.json": b"md5"}, "third", **md5)
     for name in ("tiny", "other", "third"):
         easel("pull", name)
-    assert easel("prune")[2] == f"Freed 0.00 MB in {cache}.\n"  # also what is named by its MD5 only
+    assert easel("prune")[2] == f"Freed 0 bytes in {cache}.\n"  # also what is named by its MD5 only
     easel("prune", "tiny")
     assert "2 of 2" not in row(easel("status")[1], "tiny")
     assert "1 of 2 files missing" in row(easel("status")[1], "tiny")
@@ -222,7 +222,7 @@ def test_lock_pins_what_it_fetches_and_what_lies_beside_it(easel, tmp_path):
     (model.folder / "tokenizer.json").write_bytes(b"{}")
     code, _, log = easel("lock", "tiny")
     assert code == 0
-    assert f"vae/config.json: 0.00 MB, {digest(SMALL)} (fetched)" in log
+    assert f"vae/config.json: 12 bytes, {digest(SMALL)} (fetched)" in log
     assert log.splitlines()[-1].endswith("weights.lock: 4 of 4 files are pinned by size and SHA-256.")
     files = {file.path: file for file in read_manifest(model.folder).files}
     assert list(files) == ["model_index.json", "tokenizer.json", "transformer/model.safetensors", "vae/config.json"]

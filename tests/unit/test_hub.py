@@ -226,7 +226,7 @@ def test_lock_fills_in_what_the_hub_has_on_record_and_fetches_the_rest(hub, ease
         "vae/model.safetensors": (len(LARGE), digest(LARGE)),
     }
     assert f"vae/model.safetensors: 0.20 MB, {digest(LARGE)} (as the Hub has it on record)" in done.stderr
-    assert f"vae/config.json: 0.00 MB, {digest(SMALL)} (fetched)" in done.stderr
+    assert f"vae/config.json: 12 bytes, {digest(SMALL)} (fetched)" in done.stderr
     assert hub.asked("bytes", "GET") == []
     assert easel("pull", "tiny").returncode == 0
 

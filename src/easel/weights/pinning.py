@@ -18,7 +18,7 @@ from easel.weights.manifest import (
     relative_paths,
     write_manifest,
 )
-from easel.weights.pull import algorithms, find_missing, gigabytes, mismatch, pull_file
+from easel.weights.pull import algorithms, find_missing, mismatch, pull_file, readable
 from easel.weights.store import Log, check_room, hash_file
 from easel.weights.weight_sources import HubFile, parse_weight_source
 
@@ -83,5 +83,5 @@ def fetch_to_pin(
 
 
 def log_pin(file: LockedFile, how: str, log: Log) -> LockedFile:
-    log(f"{file.path}: {gigabytes(file.size)}, {file.digest} ({how})")
+    log(f"{file.path}: {readable(file.size)}, {file.digest} ({how})")
     return file

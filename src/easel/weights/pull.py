@@ -41,8 +41,13 @@ class Missing:
     in_hub_cache: Path | None
 
     @property
+    def to_fetch(self) -> int:
+        """Bytes that have not come yet, as far as the lock knows the size."""
+        return 0 if self.in_hub_cache else max(0, (self.file.size or 0) - bytes_done(self.blob))
+
+    @property
     def room(self) -> int:
-        """Bytes that it will take on the disk beyond those that an unfinished download has there."""
+        """Bytes that it will take on the disk beyond the room that an unfinished download has there."""
         if self.in_hub_cache:
             return 0
         return max(0, (self.file.size or 0) - sum(bytes_on_disk(part) for part in unfinished_parts(self.blob)))
@@ -60,19 +65,23 @@ def pull_files(files: Sequence[LockedFile], folder: Path, cache: Path, log: Log,
     total = sum(one.file.size or 0 for one in missing)
     begun = sum(bytes_done(one.blob) for one in missing)
     log(
-        f"weights: fetching {len(missing)} of {len(files)} files, {gigabytes(total)}, into {cache}"
-        + (f"; an unfinished download has {gigabytes(begun)} of them" if begun else "")
+        f"weights: fetching {len(missing)} of {len(files)} files, {readable(total)}, into {cache}"
+        + (f"; an unfinished download has {readable(begun)} of them" if begun else "")
     )
     started = time.monotonic()
     with ByteBar(total, stream) as bar:
         for one in sorted(missing, key=lambda one: one.file.size or 0):  # a token that is missing shows at the first
             progress = bar.advance_unforeseen if one.file.size is None else bar.advance
             pull_file(one, cache, progress, functools.partial(bar.log_above, log))
-    log(f"weights: {gigabytes(bar.n)} are here and proven after {time.monotonic() - started:.1f} s")
+    log(f"weights: {readable(bar.n)} are here and proven after {time.monotonic() - started:.1f} s")
 
 
-def gigabytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
+def readable(size: int) -> str:
+    """A number of bytes in a unit that suits it."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale / 10 and size >= 1000:
+            return f"{size / scale:.2f} {unit}"
+    return f"{size} bytes"
 
 
 def find_missing(file: LockedFile, folder: Path, cache: Path) -> Missing:

@@ -6,7 +6,7 @@ from pathlib import Path
 from easel.errors import WeightsError
 from easel.models import Model
 from easel.weights.manifest import Manifest, read_manifest
-from easel.weights.pull import find_missing, gigabytes
+from easel.weights.pull import find_missing, readable
 from easel.weights.snapshots import find_mounted, is_embedded
 from easel.weights.store import Places, bytes_done, find_blob
 
@@ -44,10 +44,10 @@ def describe_remote(model: Model, manifest: Manifest, places: Places) -> tuple[s
     if missing:
         begun = sum(bytes_done(one.blob) for one in missing)
         state = (
-            f"{len(missing)} of {len(sourced)} files missing, {gigabytes(sum(one.room for one in missing))} to fetch"
+            f"{len(missing)} of {len(sourced)} files missing, {readable(sum(one.to_fetch for one in missing))} to fetch"
         )
         unpinned = sum(file.digest is None for file in sourced)
-        state += f"; unfinished download of {gigabytes(begun)}" if begun else ""
+        state += f"; unfinished download of {readable(begun)}" if begun else ""
         state += f"; {unpinned} not pinned: `easel weights lock {model.name}`" if unpinned else ""
         return state, places.cache
     if len(mounted) == len(sourced):
