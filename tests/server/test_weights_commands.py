@@ -169,7 +169,7 @@ def test_prune_removes_what_no_lock_names_and_nothing_else(easel, tmp_path, cach
     gone = (unfinished, blob(cache, b"old"), old)
     for path in gone:
         assert f"would remove {path.relative_to(cache)} (" in log
-    assert log.splitlines()[-1] == f"Would free 50.00 kB in {cache}."
+    assert log.splitlines()[-1] == f"Would free 50.03 kB in {cache}."
     code, _, log = easel("prune")
     assert (code, log.count("removed ")) == (0, 3)
     assert not any(path.exists() for path in gone)
