@@ -159,21 +159,23 @@ def test_prune_removes_what_no_lock_names_and_nothing_else(easel, tmp_path, cach
     bystanders = [cache / "adapters/sha256-1.safetensors", cache / "compile/x86/graph.bin", blob(cache, LARGE)]
     unfinished = blob(cache, b"unknown").with_name(blob(cache, b"unknown").name + ".part")
     unfinished_kept = blob(cache, SMALL).with_name(blob(cache, SMALL).name + ".part")
-    for path in (*bystanders[:2], unfinished, unfinished_kept):
+    needless = blob(cache, LARGE).with_name(blob(cache, LARGE).name + ".part")
+    blob(cache, SMALL).unlink()
+    for path in (*bystanders[:2], unfinished, unfinished_kept, needless):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes(50_000))
     before = sorted(cache.rglob("*"))
     code, output, log = easel("prune", "--dry-run")
     assert (code, output) == (0, "")
     assert sorted(cache.rglob("*")) == before
-    gone = (unfinished, blob(cache, b"old"), old)
+    gone = (unfinished, needless, blob(cache, b"old"), old)
     for path in gone:
         assert f"would remove {path.relative_to(cache)} (" in log
-    assert log.splitlines()[-1] == f"Would free 50.03 kB in {cache}."
+    assert log.splitlines()[-1] == f"Would free 0.10 MB in {cache}."
     code, _, log = easel("prune")
-    assert (code, log.count("removed ")) == (0, 3)
+    assert (code, log.count("removed ")) == (0, 4)
     assert not any(path.exists() for path in gone)
-    assert all(path.exists() for path in (*bystanders, unfinished_kept, snapshot / "vae/config.json"))
+    assert all(path.exists() for path in (*bystanders, unfinished_kept, snapshot / "model_index.json"))
     assert easel("prune")[2] == f"Freed 0 bytes in {cache}.\n"
 
 

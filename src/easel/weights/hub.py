@@ -29,7 +29,10 @@ def find_in_hub_cache(file: HubFile) -> Path | None:
     """The file in the user's Hub cache (HF_HOME, HF_HUB_CACHE), where other programs have put it."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(file.repo_id, file.filename, revision=file.revision)
+    try:
+        found = try_to_load_from_cache(file.repo_id, file.filename, revision=file.revision)
+    except OSError:  # a cache that this user may not read
+        return None
     return Path(found).resolve() if isinstance(found, str) else None
 
 

@@ -27,8 +27,8 @@ def find_leftovers(cache: Path, manifests: Mapping[str, Manifest], model: str | 
     Without a model that is all that no lock names; with one, all of that model that no other one shares.
     """
     if model is None:
-        kept = set().union(*(blob_names(cache, one) for one in manifests.values()))
-        blobs = [path for path in entries(cache / "blobs") if base_name(path) not in kept]
+        named = set().union(*(blob_names(cache, one) for one in manifests.values()))
+        blobs = [path for path in entries(cache / "blobs") if not is_needed(path, named)]
         snapshots = [path for path in snapshots_of(cache, "*") if not is_current(path, cache, manifests)]
     else:
         others = (one for name, one in manifests.items() if name != model)
@@ -69,6 +69,12 @@ def entries(folder: Path) -> list[Path]:
 def base_name(path: Path) -> str:
     """The name of the blob that a file in blobs/ is, or is to become."""
     return path.name.partition(".")[0]
+
+
+def is_needed(path: Path, named: set[str]) -> bool:
+    """Whether it is a blob that some lock names, or the beginning of one that is not there yet."""
+    base = base_name(path)
+    return base in named and (path.name == base or not path.with_name(base).exists())
 
 
 def snapshots_of(cache: Path, model: str) -> list[Path]:

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from easel.errors import FetchError, WeightsError
 from easel.progress import ByteBar
+from easel.weights.disk import disk_errors
 from easel.weights.hub import ask_hub, find_in_hub_cache
 from easel.weights.manifest import LockedFile
 from easel.weights.ranges import Address, fetch_file
@@ -63,17 +64,21 @@ def pull_files(files: Sequence[LockedFile], folder: Path, cache: Path, log: Log,
         return
     check_room(cache, sum(one.room for one in missing), folder.name)
     total = sum(one.file.size or 0 for one in missing)
-    begun = sum(bytes_done(one.blob) for one in missing)
-    log(
-        f"weights: fetching {len(missing)} of {len(files)} files, {readable(total)}, into {cache}"
-        + (f"; an unfinished download has {readable(begun)} of them" if begun else "")
-    )
+    log(f"weights: {len(missing)} of {len(files)} files, {readable(total)}, are to come into {cache}{known(missing)}")
     started = time.monotonic()
     with ByteBar(total, stream) as bar:
         for one in sorted(missing, key=lambda one: one.file.size or 0):  # a token that is missing shows at the first
             progress = bar.advance_unforeseen if one.file.size is None else bar.advance
             pull_file(one, cache, progress, functools.partial(bar.log_above, log))
     log(f"weights: {readable(bar.n)} are here and proven after {time.monotonic() - started:.1f} s")
+
+
+def known(missing: Sequence[Missing]) -> str:
+    """What of the missing files is on this machine already."""
+    begun = sum(bytes_done(one.blob) for one in missing)
+    in_hub_cache = [one for one in missing if one.in_hub_cache]
+    text = f"; {len(in_hub_cache)} of them are in the Hub's cache, to be proven and used there" if in_hub_cache else ""
+    return text + (f"; an unfinished download has {readable(begun)}" if begun else "")
 
 
 def readable(size: int) -> str:
@@ -114,14 +119,19 @@ def pull_file(missing: Missing, cache: Path, progress: Progress, log: Log) -> Pa
 
 def adopt(missing: Missing, progress: Progress, log: Log) -> str | None:
     """Make the blob a link to a file of the Hub's cache, if that is the pinned one: nothing is downloaded twice."""
-    path, size = missing.in_hub_cache, missing.in_hub_cache.stat().st_size
-    digests = hash_file(path, algorithms(missing.file), progress)
-    problem = mismatch(missing.file, size, digests)
+    path, digests = missing.in_hub_cache, {}
+    try:
+        size = path.stat().st_size
+        digests = hash_file(path, algorithms(missing.file), progress)
+        problem = mismatch(missing.file, size, digests)
+    except OSError as error:
+        size, problem = 0, f"cannot be read ({error.strerror})"
     if problem:
         progress(-size)
         log(f"{missing.source.label}: {path} in the Hub's cache {problem}; fetching it instead")
         return None
-    make_link(missing.blob, str(path))
+    with disk_errors(missing.blob):
+        make_link(missing.blob, str(path))
     return digests["sha256"]
 
 
@@ -132,8 +142,8 @@ def copy_local(missing: Missing, progress: Progress) -> str:
         raise FetchError(f"{label}: there is no such file on this machine. Put it there, or change the lock's source.")
     try:
         digests = copy_file(path, unfinished, algorithms(missing.file), progress)
-    except PermissionError as error:
-        raise FetchError(f"{label}: the file cannot be read ({error.strerror}).") from None
+    except OSError as error:
+        raise FetchError(f"{label}: it cannot be copied into {unfinished.parent} ({error.strerror}).") from None
     problem = mismatch(missing.file, unfinished.stat().st_size, digests)
     if problem:
         unfinished.unlink()

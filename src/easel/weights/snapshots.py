@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 from uuid import uuid4
 
-from easel.errors import WeightsError
+from easel.errors import ResourceError, WeightsError
 from easel.models import Model
 from easel.weights.disk import disk_errors
 from easel.weights.manifest import LOCK_NAME, LockedFile, Manifest, digest_problem, file_problem, read_manifest
@@ -143,7 +143,13 @@ def move_into_place(unfinished: Path, folder: Path, manifest: Manifest) -> None:
 
 def temporary_snapshot(model: Model, manifest: Manifest, files: Mapping[str, Path]) -> Path:
     """As a stored one, with absolute links, until this process ends."""
-    folder = Path(tempfile.mkdtemp(prefix=f"easel-{model.name}-"))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"easel-{model.name}-"))
+    except OSError as error:
+        raise ResourceError(
+            f"A folder of links to the files of {model.name} cannot be made ({error.strerror}): set TMPDIR to a folder "
+            "that can be written."
+        ) from None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     fill_snapshot(folder, model, manifest, files, None)
     return folder

@@ -92,7 +92,9 @@ def blob_lock(cache: Path, blob: Path, label: str, log: Log) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        if not try_lock(handle):
+        with disk_errors(cache):  # a network's file system may have no locks
+            is_free = try_lock(handle)
+        if not is_free:
             log(f"{label}: another process fetches it; waiting")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -156,7 +158,7 @@ def copy_file(source: Path, unfinished: Path, algorithms: set[str], progress: Pr
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         check_room(unfinished.parent, source.stat().st_size, f"A copy of {source}")
-        raise  # There is room again, or a quota that nobody tells.
+        raise  # There is room again, or a quota that nobody can ask for.
     return digests
 
 
