@@ -221,6 +221,8 @@ def test_prune_with_a_lock_that_cannot_be_read_removes_nothing(easel, tmp_path, 
 
 def test_lock_pins_what_it_fetches_and_what_lies_beside_it(easel, tmp_path):
     model = local_model(tmp_path, FILES, size=None, digest=None)
+    state = "2 of 2 files missing, 0 bytes to fetch and 2 of unknown size; 2 not pinned: `easel weights lock tiny`"
+    assert state in row(easel("status")[1], "tiny")
     (model.folder / "tokenizer.json").write_bytes(b"{}")
     code, _, log = easel("lock", "tiny")
     assert code == 0

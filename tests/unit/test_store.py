@@ -232,8 +232,16 @@ def test_what_is_not_mounted_comes_from_the_store(model, tmp_path, places, get):
     assert not snapshot.proven
     verify_files(snapshot.manifest, snapshot.folder)
     assert get.lines[0] == f"weights: 1 of 3 files are used in place in {mount}"
-    assert "not in" in get.lines[1]
+    assert get.lines[1] == (
+        f"weights: {mount} does not have transformer/model.safetensors, vae/empty; looking in {places.cache}"
+    )
     assert len(names(places.cache / "blobs")) == 2
+
+
+def test_an_empty_mounted_folder_is_as_good_as_none(model, tmp_path, places, get):
+    (tmp_path / "mount").mkdir()
+    assert get(model, Places(places.cache, tmp_path / "mount")).proven
+    assert get.lines[0] == f"weights: {tmp_path}/mount does not have any of the files; looking in {places.cache}"
 
 
 def test_a_mounted_folder_that_does_not_exist_is_said_and_passed_over(model, tmp_path, places, get):

@@ -76,9 +76,11 @@ def find_mounted(name: str, manifest: Manifest, places: Places, log: Log) -> dic
     wanted = [file for file in manifest.files if file.source]
     found = {file.path: path for file in wanted if (path := find_in_folder(folder, name, file))}
     missing = [file.path for file in wanted if file.path not in found]
-    log(f"weights: {len(found)} of {len(wanted)} files are used in place in {folder}")
+    if found:
+        log(f"weights: {len(found)} of {len(wanted)} files are used in place in {folder}")
     if missing:
-        log(f"weights: not in {folder}: {', '.join(missing)}; looking in {places.cache}")
+        names = ", ".join(missing) if found else "any of the files"
+        log(f"weights: {folder} does not have {names}; looking in {places.cache}")
     return found
 
 

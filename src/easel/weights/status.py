@@ -1,12 +1,13 @@
 """What state the weights on this machine are in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from easel.errors import WeightsError
 from easel.models import Model
 from easel.weights.manifest import Manifest, read_manifest
-from easel.weights.pull import find_missing, readable
+from easel.weights.pull import Missing, find_missing, readable
 from easel.weights.snapshots import find_mounted, is_embedded
 from easel.weights.store import Places, bytes_done, find_blob
 
@@ -42,14 +43,18 @@ def describe_remote(model: Model, manifest: Manifest, places: Places) -> tuple[s
         if file.path not in mounted and not find_blob(places.cache, file)
     ]
     if missing:
-        begun = sum(bytes_done(one.blob) for one in missing)
-        state = (
-            f"{len(missing)} of {len(sourced)} files missing, {readable(sum(one.to_fetch for one in missing))} to fetch"
-        )
-        unpinned = sum(file.digest is None for file in sourced)
-        state += f"; unfinished download of {readable(begun)}" if begun else ""
-        state += f"; {unpinned} not pinned: `easel weights lock {model.name}`" if unpinned else ""
-        return state, places.cache
+        return f"{len(missing)} of {len(sourced)} files missing, {describe_missing(model.name, missing)}", places.cache
     if len(mounted) == len(sourced):
         return "mounted", places.mounted
     return f"in the store, {len(mounted)} of {len(sourced)} mounted" if mounted else "in the store", places.cache
+
+
+def describe_missing(name: str, missing: Sequence[Missing]) -> str:
+    """What there is to fetch, what has come of it, and what is to be done before."""
+    text = f"{readable(sum(one.to_fetch for one in missing))} to fetch"
+    unknown = sum(one.file.size is None and not one.in_hub_cache for one in missing)
+    begun = sum(bytes_done(one.blob) for one in missing)
+    unpinned = sum(one.file.digest is None for one in missing)
+    text += f" and {unknown} of unknown size" if unknown else ""
+    text += f"; unfinished download of {readable(begun)}" if begun else ""
+    return text + (f"; {unpinned} not pinned: `easel weights lock {name}`" if unpinned else "")
