@@ -107,8 +107,8 @@ def run_verify(args: argparse.Namespace) -> int:
 def run_status(args: argparse.Namespace) -> int:
     places = places_from(os.environ)
     states = [state_of(load_model(folder), places) for folder in model_folders(args.root)]
-    rows = [("MODEL", "FILES", "BYTES", "STATE", "PLACE")]
-    rows += [(one.name, str(one.files), readable(one.size), one.state, str(one.place)) for one in states]
+    rows = [("MODEL", "FILES", "BYTES", "PLACE", "STATE")]
+    rows += [(one.name, str(one.files), readable(one.size), str(one.place), one.state) for one in states]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print_result("  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip())

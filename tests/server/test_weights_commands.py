@@ -72,7 +72,7 @@ def test_a_whole_new_model_is_a_folder_and_nothing_else(easel, tmp_path, cache):
         code, output, _ = easel("status")
         assert code == 0
         assert re.split(r"  +", row(output, "new")) == [
-            "new", "3", "0.40 MB", "2 of 2 files missing, 0.40 MB to fetch", str(cache)
+            "new", "3", "0.40 MB", str(cache), "2 of 2 files missing, 0.40 MB to fetch"
         ]  # fmt: skip
         assert re.search(rf"^[0-9.]+ GB are free in {cache}\.$", output, re.MULTILINE)
         code, output, log = easel("pull", "new")
@@ -274,7 +274,7 @@ def test_mistakes_end_in_a_sentence_and_an_exit_code(tmp_path):
 def test_the_models_of_this_repository_have_a_status(tmp_path):
     status = run("status", EASEL_CACHE_DIR=str(tmp_path / "cache"), HF_HOME=str(tmp_path))
     assert status.returncode == 0, status.stderr
-    assert re.split(r"  +", row(status.stdout, "emoji"))[3:] == ["embedded", str(WEIGHTS / "emoji")]
+    assert re.split(r"  +", row(status.stdout, "emoji"))[3:] == [str(WEIGHTS / "emoji"), "embedded"]
     sourced = sum(file.source is not None for file in read_manifest(WEIGHTS / "z-image-turbo").files)
     assert f"{sourced} of {sourced} files missing, 20.6" in row(status.stdout, "z-image-turbo")
 
