@@ -11,19 +11,27 @@ from pathlib import Path as LocalPath
 
 from cog import BaseRunner, Input, Path, Secret
 
-from easel.engine import Engine
 from easel.errors import EaselError
-from easel.loader import default_device, load_components
+from easel.logs import log
 from easel.models import DEFAULT_MODEL, load_model
 from easel.request import Request
 from easel.weights.adapter_files import AdapterFiles, Endpoints
+from easel.weights.reading import start_reading
+from easel.weights.snapshots import obtain
+from easel.weights.store import places_from
 
 
 class Runner(BaseRunner):
     def setup(self) -> None:
         """Load the model's verified weights into memory, once, before the first request."""
+        places = places_from(os.environ)
         model = load_model(LocalPath(__file__).parent / "weights" / (os.environ.get("EASEL_MODEL") or DEFAULT_MODEL))
-        self.engine = Engine(load_components(model, default_device()), adapter_files())
+        reading = start_reading(obtain(model, places, log=log))
+        # Only now, since importing torch takes as long as reading gigabytes: both go on side by side.
+        from easel.engine import Engine
+        from easel.loader import default_device, load_components
+
+        self.engine = Engine(load_components(model, reading, default_device()), adapter_files(places.cache))
 
     def run(
         self,
@@ -172,11 +180,10 @@ def reveal(secret: Secret | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
-def adapter_files() -> AdapterFiles:
+def adapter_files(cache: LocalPath) -> AdapterFiles:
     """Where LoRAs come from and are kept, as the environment says it."""
-    cache = os.environ.get("EASEL_CACHE_DIR") or LocalPath.home() / ".cache" / "easel"
     return AdapterFiles(
-        LocalPath(cache) / "adapters",
+        cache / "adapters",
         allow_files=os.environ.get("EASEL_ALLOW_FILES") == "1",
         allow_loopback=os.environ.get("EASEL_ALLOW_LOOPBACK") == "1",
         endpoints=Endpoints(hf=(os.environ.get("HF_ENDPOINT") or Endpoints.hf).rstrip("/")),

@@ -1,9 +1,10 @@
 """Measure Easel on this machine: a table for people, then one JSON line.
 
-    script/bench [request] [start] [--rounds N]
+    script/bench [NAME ...] [--rounds N]
 
-request   one request over HTTP against the bare diffusers pipeline with the same weights, steps and size, by turns
-start     from process start to READY against `python -c "import torch"`, by turns
+request     one request over HTTP against the bare diffusers pipeline with the same weights, steps and size, by turns
+start       from process start to READY against `python -c "import torch"`, by turns
+cold-start  from process start to 4 GB of weights in memory, page cache emptied, against diffusers' own loading (root)
 
 Ratios are what counts: both sides are measured side by side in one run, and medians are taken. Absolute times differ
 from machine to machine.
@@ -12,25 +13,26 @@ from machine to machine.
 import argparse
 import json
 
+from benches.cold_start import bench_cold_start
 from benches.emoji import bench_request, bench_start
 
 # What each takes is the number of measured rounds, what it gives are named figures.
-BENCHES = {"request": bench_request, "start": bench_start}
+BENCHES = {"request": bench_request, "start": bench_start, "cold-start": bench_cold_start}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", metavar="request|start", help="default: both")
+    parser.add_argument("what", nargs="*", metavar="NAME", help="which (request and start)")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each (%(default)s)")
     options = parser.parse_args()
     if unknown := set(options.what) - set(BENCHES):
         parser.error(f"there is no bench {', '.join(sorted(unknown))}; choose from {', '.join(BENCHES)}")
     results: dict[str, float] = {}
-    for name in options.what or BENCHES:
+    for name in options.what or ("request", "start"):
         results |= BENCHES[name](options.rounds)
     for name, value in results.items():
         print(f"{name:<28} {value:8.3f}")
-    print(json.dumps({"bench": "emoji", **{name: round(value, 4) for name, value in results.items()}}))
+    print(json.dumps({"bench": "easel", **{name: round(value, 4) for name, value in results.items()}}))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ pixels, should be the icon that was asked for. The last line is JSON.
 import argparse
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from easel.models import load_model
 from easel.pipeline import Timings, run_plan
 from easel.plan import plan_request
 from easel.request import Request
+from easel.weights.reading import start_reading
+from easel.weights.snapshots import obtain
+from easel.weights.store import places_from
 from recipes.emoji import data
 
 HERE = Path(__file__).parent
@@ -73,7 +77,9 @@ def main() -> None:
     options = parser.parse_args()
 
     icons, images = data.load_dataset()
-    components = load_components(load_model(options.weights), default_device())
+    model = load_model(options.weights)
+    snapshot = obtain(model, places_from(os.environ), log=print)
+    components = load_components(model, start_reading(snapshot), default_device())
     chosen = np.random.default_rng(NAMES_SEED).choice(len(icons), NAMES, replace=False).tolist()
     of_names = ranks(draw(components, [icons[i].name for i in chosen]), images, chosen)
     synonyms = check_synonyms(icons)

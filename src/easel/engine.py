@@ -4,7 +4,6 @@ All that lives longer than a request is here: the components, LoRAs used lately,
 """
 
 import gc
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from easel.adapters import Adapter, AdapterMemory
 from easel.errors import ResourceError, SafetyError
 from easel.images import image_metadata, save_image
 from easel.loader import Components
+from easel.logs import log
 from easel.outputs import Outputs
 from easel.pipeline import Source, Timings, read_source, run_plan
 from easel.plan import Plan, plan_request
@@ -133,9 +133,3 @@ def lack_of_memory(size: tuple[int, int], made: set[tuple[int, int]], min_area: 
         f"Out of memory at {size[0]} x {size[1]} pixels. Ask for fewer: {known}. Fewer or smaller LoRAs help as well. "
         "The model is still loaded and takes the next request."
     )
-
-
-def log(*lines: str) -> None:
-    """Lines for the prediction's logs, which Cog takes from standard error."""
-    sys.stderr.write("".join(line + "\n" for line in lines))
-    sys.stderr.flush()

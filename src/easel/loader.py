@@ -1,18 +1,27 @@
 """Verified files -> Components on a device. The only place that turns a model's folder into modules."""
 
+import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import diffusers
 import torch
+import transformers
+from accelerate import init_empty_weights
 
 from easel.adapters import Transformer
+from easel.devices import placing
 from easel.errors import WeightsError
 from easel.models import Model
 from easel.safety import SafetyChecker, load_safety_checker
-from easel.weights.manifest import read_manifest, verify_files
+from easel.tensors import fill_module, fit_names, read_tensors, skip_modules
+from easel.weights.reading import Reading
+
+LIBRARIES = {"diffusers": diffusers, "transformers": transformers}  # that a model_index.json may name
 
 
 @dataclass(frozen=True)
@@ -44,31 +53,84 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_components(model: Model, device: str) -> Components:
-    """Verify the model's files against its lock, then load them. Raises WeightsError before anything is loaded."""
-    manifest = read_manifest(model.folder)
-    verify_files(manifest, model.folder)
-    classes = {kind: named(diffusers, name, model) for kind, name in model.pipelines.items()}
-    dtype = {name: named(torch, kind, model) for name, kind in model.dtype.items()}
-    pipeline = classes["text"].from_pretrained(model.folder, dtype=dtype, local_files_only=True).to(device)
-    modules = dict(pipeline.components)
-    scheduler = modules.pop("scheduler")
-    for module in modules.values():
-        if isinstance(module, torch.nn.Module):
-            module.eval().requires_grad_(False)
+def load_components(model: Model, reading: Reading, device: str) -> Components:
+    """The model's modules with the tensors of the files that `reading` reads, which are proven when this returns.
+
+    Raises WeightsError for files that are not those of the lock, or do not fit the model.
+    """
+    try:
+        components = load_parts(model, reading.snapshot.folder, reading.snapshot.manifest.digest, torch.device(device))
+    except Exception:
+        reading.wait()  # A file that is not the right one is the reason, whatever it led to.
+        raise
+    reading.wait()
+    return components
+
+
+def load_parts(model: Model, folder: Path, digest: str, device: torch.device) -> Components:
+    names = read_json(folder / "model_index.json")
+    classes = {
+        part: named(LIBRARIES.get(entry[0]), entry[1], folder / "model_index.json")
+        for part, entry in names.items()
+        if not part.startswith("_")
+    }
+    pipelines = {kind: named(diffusers, name, model.folder / "model.yaml") for kind, name in model.pipelines.items()}
+    modules = {
+        part: new_module(kind, folder / part, model.skip.get(part, ()))
+        for part, kind in classes.items()
+        if issubclass(kind, torch.nn.Module)
+    }
+    with ThreadPoolExecutor() as pool:  # side by side: each waits for the disk and the device, not for the others
+        filled = [pool.submit(load_module, modules[part], folder / part, model, part, device) for part in modules]
+        tokenizers = {
+            part: kind.from_pretrained(folder / part, local_files_only=True)
+            for part, kind in classes.items()
+            if part not in modules and part != "scheduler"
+        }
+        safety_checker = load_safety_checker(model, folder, device)
+        for each in filled:
+            each.result()
     return Components(
         model,
-        manifest.digest,
-        MappingProxyType(classes),
-        MappingProxyType(modules),
-        type(scheduler),
-        MappingProxyType(dict(scheduler.config)),
+        digest,
+        MappingProxyType(pipelines),
+        MappingProxyType(modules | tokenizers),
+        classes["scheduler"],
+        MappingProxyType(read_json(folder / "scheduler" / "scheduler_config.json")),
         Transformer(modules["transformer"]),
-        load_safety_checker(model, device),
+        safety_checker,
     )
 
 
-def named(library: Any, name: str, model: Model) -> Any:
+def new_module(kind: type, folder: Path, skip: Any) -> torch.nn.Module:
+    """The module that `folder/config.json` describes, its parameters without memory (device meta), buffers real."""
+    if issubclass(kind, transformers.PreTrainedModel):
+        config = kind.config_class.from_pretrained(folder, local_files_only=True)
+    else:
+        config = kind.load_config(folder, local_files_only=True)
+    with init_empty_weights(include_buffers=False):
+        module = kind(config) if issubclass(kind, transformers.PreTrainedModel) else kind.from_config(config)
+    skip_modules(module, skip)
+    return module
+
+
+def load_module(module: torch.nn.Module, folder: Path, model: Model, part: str, device: torch.device) -> None:
+    path = model.folder / "model.yaml"
+    dtype = named(torch, model.dtype.get(part, model.dtype["default"]), path)
+    tensors = fit_names(read_tensors(sorted(folder.glob("*.safetensors"))), module)
+    with placing(device) as place:
+        fill_module(module, tensors, dtype, place, model.skip.get(part, ()))
+    module.to(device).eval().requires_grad_(False)  # .to(): the buffers
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}.") from error
+
+
+def named(library: Any, name: str, source: Path) -> Any:
     if not hasattr(library, name):
-        raise WeightsError(f"{model.folder / 'model.yaml'}: {library.__name__} has no {name!r}.")
+        raise WeightsError(f"{source}: {getattr(library, '__name__', 'no library that is known')} has no {name!r}.")
     return getattr(library, name)

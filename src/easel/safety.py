@@ -1,6 +1,7 @@
 """Which images may leave: an image classifier looks at each."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,8 +27,8 @@ class SafetyChecker:
         return label == self.blocked_label
 
 
-def load_safety_checker(model: Model, device: str) -> SafetyChecker | None:
-    """The checker that `model.yaml` names, from files that were verified before; None when it names none.
+def load_safety_checker(model: Model, folder: Path, device: torch.device) -> SafetyChecker | None:
+    """The checker that `model.yaml` names, from its files in `folder`; None when it names none.
 
     Raises WeightsError when the classifier has no such label.
     """
@@ -36,7 +37,7 @@ def load_safety_checker(model: Model, device: str) -> SafetyChecker | None:
     # Here, because it is slow to import, and not every model has a checker.
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-    folder, label = model.folder / model.safety_checker["folder"], model.safety_checker["blocked_label"]
+    folder, label = folder / model.safety_checker["folder"], model.safety_checker["blocked_label"]
     classifier = AutoModelForImageClassification.from_pretrained(folder, local_files_only=True).to(device).eval()
     labels = list(classifier.config.id2label.values())
     if label not in labels:

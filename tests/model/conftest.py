@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from easel.loader import Components, load_components
-from easel.models import load_model
+from easel.loader import Components
 from easel.pipeline import Timings, run_plan
 from easel.plan import plan_request
 from easel.request import Request
+from tests.loading import load_folder
 
 EMOJI = Path(__file__).resolve().parents[2] / "weights" / "emoji"
 
 
 @pytest.fixture(scope="session")
 def components() -> Components:
-    return load_components(load_model(EMOJI), "cpu")
+    return load_folder(EMOJI)
 
 
 @pytest.fixture

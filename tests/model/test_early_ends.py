@@ -94,12 +94,11 @@ from dataclasses import replace
 from pathlib import Path
 from easel.engine import Engine
 from easel.errors import ResourceError
-from easel.loader import load_components
-from easel.models import load_model
 from easel.request import Request
 from easel.weights.adapter_files import AdapterFiles
+from tests.loading import load_folder
 
-components = load_components(load_model(Path("weights/emoji")), "cpu")
+components = load_folder(Path("weights/emoji"))
 large = replace(components, model=replace(components.model, max_area=1024**2))  # or nothing would be too large
 engine = Engine(large, AdapterFiles(Path(sys.argv[1])))
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from easel.errors import WeightsError
-from easel.loader import load_components
-from easel.models import load_model
+from tests.loading import load_folder
 
 EMOJI = Path(__file__).resolve().parents[2] / "weights" / "emoji"
 
@@ -26,13 +25,13 @@ def test_one_flipped_bit_keeps_a_model_from_loading(folder):
     path.unlink()  # the link, not the model's own file
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=": vae/diffusion_pytorch_model.safetensors has digest sha256:"):
-        load_components(load_model(folder), "cpu")
+        load_folder(folder)
 
 
 def test_a_model_without_a_lock_does_not_load(folder):
     (folder / "weights.lock").unlink()
     with pytest.raises(WeightsError, match="cannot be proven"):
-        load_components(load_model(folder), "cpu")
+        load_folder(folder)
 
 
 def test_the_components_compute_in_the_number_type_that_the_model_names(components):

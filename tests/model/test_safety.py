@@ -9,10 +9,9 @@ from PIL import Image
 
 from easel.engine import Engine
 from easel.errors import SafetyError, WeightsError
-from easel.loader import load_components
-from easel.models import load_model
 from easel.request import Request
 from easel.weights.adapter_files import AdapterFiles
+from tests.loading import load_folder
 from tests.safety_checker import checked_model
 
 EMOJI = Path(__file__).resolve().parents[2] / "weights" / "emoji"
@@ -27,7 +26,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(folder, tmp_path_factory) -> Iterator[Engine]:
-    engine = Engine(load_components(load_model(folder), "cpu"), AdapterFiles(tmp_path_factory.mktemp("adapters")))
+    engine = Engine(load_folder(folder), AdapterFiles(tmp_path_factory.mktemp("adapters")))
     yield engine
     engine.outputs.root.cleanup()
 
@@ -94,4 +93,4 @@ def test_a_checker_without_the_label_to_block_is_refused(folder, tmp_path):
     text = (other / "model.yaml").read_text().replace("nsfw", "unsafe")
     (other / "model.yaml").write_text(text)
     with pytest.raises(WeightsError, match="has the labels normal, nsfw, but not 'unsafe'"):
-        load_components(load_model(other), "cpu")
+        load_folder(other)

@@ -1,0 +1,95 @@
+"""The checkpoint of the cold start: Z-Image-Turbo's layer sizes with fewer layers, 4 GB of random numbers.
+
+Run as a program, so that a bench that only looks whether it is there imports no torch.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKL, ZImageTransformer2DModel
+from safetensors.torch import save_file
+from tqdm import tqdm
+from transformers import Qwen3Config, Qwen3Model
+
+from easel.weights.manifest import lock_folder
+
+MODEL = """# As z-image-turbo, with fewer layers and random weights.
+name: {name}
+title: Z-Image bench
+license: Apache-2.0
+source: script/bench cold-start
+pipelines: {{text: ZImagePipeline, image: ZImageImg2ImgPipeline, inpaint: ZImageInpaintPipeline}}
+dtype: {{default: bfloat16}}
+num_inference_steps: 8
+guidance_scale: 0
+native_area: 1048576
+min_area: 4096
+max_area: 2097152
+multiple: 16
+max_prompt_tokens: 512
+safety_checker: null
+skip: {{text_encoder: [layers.3, norm]}}
+go_fast: null
+hardware: {{device: cpu, memory_gb: 8}}
+{rest}"""
+TEXT_ENCODER = {  # Qwen3-4B, which has 36 layers
+    "vocab_size": 151936,
+    "hidden_size": 2560,
+    "intermediate_size": 9728,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+}
+VAE = {  # FLUX's
+    "block_out_channels": [128, 256, 512, 512],
+    "layers_per_block": 2,
+    "latent_channels": 16,
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "use_quant_conv": False,
+    "use_post_quant_conv": False,
+    "scaling_factor": 0.3611,
+    "shift_factor": 0.1159,
+}
+
+
+def write_checkpoint(root: Path, name: str, repository: Path) -> None:
+    """`root`, with a predict.py and the one model `name`: what a server of Easel needs."""
+    shutil.rmtree(root, ignore_errors=True)
+    folder = root / "weights" / name
+    emoji = repository / "weights" / "emoji"
+    for part in ("tokenizer", "scheduler"):
+        shutil.copytree(emoji / part, folder / part)
+    with init_empty_weights():
+        modules = {
+            "transformer": ZImageTransformer2DModel(
+                dim=3840, n_layers=4, n_refiner_layers=1
+            ),  # 30 and 2 in the real one
+            "text_encoder": Qwen3Model(Qwen3Config(**TEXT_ENCODER)),
+            "vae": AutoencoderKL(**VAE),
+        }
+    modules["transformer"].save_config(folder / "transformer")
+    modules["vae"].save_config(folder / "vae")
+    modules["text_encoder"].config.save_pretrained(folder / "text_encoder")
+    for part, module in modules.items():
+        file = "model" if part == "text_encoder" else "diffusion_pytorch_model"
+        shapes = module.state_dict()
+        tensors = {key: random_tensor(shapes[key].shape) for key in tqdm(shapes, desc=part, leave=False)}
+        save_file(tensors, folder / part / f"{file}.safetensors", metadata={"format": "pt"})
+    shutil.copy(repository / "weights" / "z-image-turbo" / "model_index.json", folder)
+    rest = "".join(line for line in (emoji / "model.yaml").open() if line.startswith("go_fast:"))
+    (folder / "model.yaml").write_text(MODEL.format(name=name, rest=rest and "go_fast: null\n"))
+    lock_folder(folder)
+    shutil.copy(repository / "predict.py", root)  # last: it says that the rest is there
+
+
+def random_tensor(shape: torch.Size) -> torch.Tensor:
+    return torch.empty(shape, dtype=torch.bfloat16).uniform_(-0.02, 0.02)
+
+
+if __name__ == "__main__":
+    write_checkpoint(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
