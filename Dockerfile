@@ -3,10 +3,6 @@
 ARG BASE=python:3.11-slim
 FROM ${BASE}
 
-ARG PACKAGES
-RUN if [ -n "$PACKAGES" ]; then apt-get update && apt-get install -y --no-install-recommends $PACKAGES \
-    && rm -rf /var/lib/apt/lists/*; fi
-
 # A mirror, and a certificate for it: as environment they reach pip. They stay readable in the image's history.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
@@ -17,6 +13,9 @@ COPY requirements.txt .
 RUN python -m pip install --no-cache-dir -r requirements.txt
 RUN echo /src/src > "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/easel.pth"
 
+ARG PACKAGES
+RUN if [ -n "$PACKAGES" ]; then apt-get update && apt-get install -y --no-install-recommends $PACKAGES \
+    && rm -rf /var/lib/apt/lists/*; fi
 RUN useradd --uid 1000 --create-home easel && mkdir /cache && chown easel:easel /src /cache
 USER easel
 COPY --chown=easel:easel weights weights

@@ -21,6 +21,10 @@ REASON = engine_is_missing()
 needs_engine = pytest.mark.skipif(bool(REASON), reason=f"needs a Docker engine: {REASON}")
 
 
+def image_is_missing(image: str) -> bool:
+    return bool(REASON) or subprocess.run(["docker", "image", "inspect", image], capture_output=True).returncode != 0
+
+
 def docker(*arguments: str, stdin: bytes = b"") -> bytes:
     return subprocess.run(["docker", *arguments], input=stdin, capture_output=True, timeout=120, check=True).stdout
 
