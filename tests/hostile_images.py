@@ -1,4 +1,4 @@
-"""Reads 1,000 damaged pictures, to be run in a process of its own: `python -m tests.hostile_images FOLDER`.
+"""Reads hundreds of damaged pictures, to be run in a process of its own: `python -m tests.hostile_images FOLDER`.
 
 Prints one JSON line for each: format, seed, CPU seconds, what came of it; and at the end the peak memory. A line is
 begun before its picture is read, so that a crash or a hang shows which one it was.
@@ -18,11 +18,12 @@ from pillow_heif import from_pillow
 
 from easel.errors import InputError
 from easel.input_images import read_image
+from tests.rounds import rounds
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC")
 MODES = {"PNG": ("RGB", "RGBA", "L", "P", "1", "I;16"), "GIF": ("P", "L"), "JPEG": ("RGB", "L", "CMYK")}
 EXTREMES = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\0\0\xff\xff")
-COUNT = 1000
+COUNT = rounds(usual=400, full=1000)
 
 
 def picture(random: random.Random, mode: str) -> Image.Image:

@@ -12,6 +12,9 @@ from easel.pipeline import Timings, read_source, run_plan
 from easel.plan import plan_request
 from easel.request import Request
 
+# What holds for any picture is seen on a small one.
+SMALL = {"width": 64, "height": 64, "num_inference_steps": 4}
+
 
 @pytest.fixture
 def make(components):
@@ -59,7 +62,7 @@ def open_rgb(path) -> np.ndarray:
         return array(image.convert("RGB"))
 
 
-@pytest.mark.parametrize("steps", [1, 3, 8, 10])
+@pytest.mark.parametrize("steps", [1, 3, 10])
 @pytest.mark.parametrize("strength", [0, 0.05, 0.3, 0.6, 0.7, 0.8, 1])
 def test_prompt_strength_leaves_its_share_of_the_passes_rounded_up(make, apple, steps, strength):
     inputs = {"width": 64, "height": 64, "num_inference_steps": steps, "guidance_scale": 0, "image": apple}
@@ -79,8 +82,8 @@ def test_the_more_strength_the_further_from_the_image(make, apple):
 
 def test_strength_1_ignores_the_content_of_the_image(make, apple, tmp_path):
     Image.new("RGB", (128, 128), "blue").save(tmp_path / "blue.png")
-    (one,), _ = make("green apple", seed=3, image=apple, prompt_strength=1)
-    (other,), _ = make("green apple", seed=3, image=tmp_path / "blue.png", prompt_strength=1)
+    (one,), _ = make("green apple", seed=3, image=apple, prompt_strength=1, **SMALL)
+    (other,), _ = make("green apple", seed=3, image=tmp_path / "blue.png", prompt_strength=1, **SMALL)
     assert one.tobytes() == other.tobytes()
 
 
@@ -143,16 +146,16 @@ def test_a_banner_is_cut_to_the_widest_ratio(make, tmp_path):
 
 def test_image_k_is_the_request_for_its_seed_alone(make, apple, mask):
     for inputs in ({"image": apple}, {"image": apple, "mask": mask}):
-        two, _ = make("star", seed=5, num_outputs=2, **inputs)
-        (second,), _ = make("star", seed=6, **inputs)
+        two, _ = make("star", seed=5, num_outputs=2, **inputs, **SMALL)
+        (second,), _ = make("star", seed=6, **inputs, **SMALL)
         assert two[1].tobytes() == second.tobytes() != two[0].tobytes()
 
 
 def test_text_requests_are_the_same_after_images(make, apple, mask):
-    before = make("cat", seed=1)[0][0].tobytes()
-    make("star", seed=5, image=apple)
-    make("star", seed=5, image=apple, mask=mask)
-    assert make("cat", seed=1)[0][0].tobytes() == before
+    before = make("cat", seed=1, **SMALL)[0][0].tobytes()
+    make("star", seed=5, image=apple, **SMALL)
+    make("star", seed=5, image=apple, mask=mask, **SMALL)
+    assert make("cat", seed=1, **SMALL)[0][0].tobytes() == before
 
 
 def test_pipelines_of_all_kinds_share_every_weight(components):

@@ -42,7 +42,7 @@ def outcomes(tmp_path_factory) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_none_of_a_thousand_damaged_pictures_crashes_the_process(outcomes):
+def test_none_of_many_damaged_pictures_crashes_the_process(outcomes):
     assert len(outcomes) == COUNT + 1
     assert {one["format"] for one in outcomes[:-1]} == set(FORMATS)
 

@@ -1,0 +1,7 @@
+"""How often a test repeats what chance decides: EASEL_TEST_ROUNDS=full takes as long as before a release."""
+
+import os
+
+
+def rounds(usual: int, full: int) -> int:
+    return full if os.environ.get("EASEL_TEST_ROUNDS") == "full" else usual
