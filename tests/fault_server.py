@@ -1,10 +1,12 @@
 """A web server on loopback that misbehaves on demand, and remembers what it was asked."""
 
 import hashlib
+import re
 import ssl
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -22,12 +24,32 @@ class Answer:
     etag: bool = False  # send an ETag, and 304 to whoever has it
     token: str | None = None
     refused: int = 401
+    keep: bool = False  # the connection, for the next request
 
 
 @dataclass(frozen=True)
 class Seen:
     path: str
     headers: dict[str, str]
+    time: float  # time.monotonic()
+
+    @property
+    def range(self) -> tuple[int, int] | None:
+        """First and last byte that are asked for."""
+        match = re.fullmatch(r"bytes=([0-9]+)-([0-9]+)", self.headers.get("range", ""))
+        return (int(match[1]), int(match[2])) if match else None
+
+
+def part_of(answer: Answer, seen: Seen) -> Answer:
+    """What a server that knows ranges answers (RFC 9110, 14): the part that is asked for, or all after a change."""
+    condition = seen.headers.get("if-range")
+    if seen.range is None or condition not in (None, answer.headers.get("ETag")):
+        return answer
+    first, last = seen.range[0], min(seen.range[1], len(answer.body) - 1)
+    if first > last:
+        return Answer(416, headers={"Content-Range": f"bytes */{len(answer.body)}"})
+    span = {"Content-Range": f"bytes {first}-{last}/{len(answer.body)}"}
+    return replace(answer, status=206, body=answer.body[first : last + 1], headers={**answer.headers, **span})
 
 
 def redirect(location: str, status: int = 302) -> Answer:
@@ -35,13 +57,14 @@ def redirect(location: str, status: int = 302) -> Answer:
 
 
 class FaultServer:
-    """`routes` maps a path (with its query) to an Answer, or to a list of them whose last one stays.
+    """`routes` maps a path (with its query) to an Answer, to a list of them whose last one stays, or to a function that
+    makes one of what was asked, in the thread of that connection.
 
     Use it in `with`; with `tls` (a server's SSLContext) it speaks https.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self.routes: dict[str, Answer | list[Answer]] = {}
+        self.routes: dict[str, Answer | list[Answer] | Callable[[Seen], Answer]] = {}
         self.seen: list[Seen] = []
         self.stalled = threading.Event()
         self._released = threading.Event()
@@ -91,17 +114,20 @@ class FaultServer:
     def count(self, path: str) -> int:
         return sum(one.path == path for one in self.seen)
 
-    def _take(self, path: str) -> Answer:
+    def _take(self, seen: Seen) -> Answer:
         with self._lock:
-            answers = self.routes.get(path, Answer(404))
+            answers = self.routes.get(seen.path, Answer(404))
             if isinstance(answers, Answer):
                 return answers
+            if callable(answers):
+                return answers(seen)
             return answers.pop(0) if len(answers) > 1 else answers[0]
 
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        self.seen.append(Seen(handler.path, headers))
-        answer = self._take(handler.path)
+        seen = Seen(handler.path, headers, time.monotonic())
+        self.seen.append(seen)
+        answer = self._take(seen)
         etag = '"' + hashlib.md5(answer.body).hexdigest() + '"'
         status, body = answer.status, answer.body
         if answer.token is not None and headers.get("authorization") != f"Bearer {answer.token}":
@@ -117,9 +143,12 @@ class FaultServer:
             handler.send_header("ETag", etag)
         if status != 304 and answer.length != -1:
             handler.send_header("Content-Length", str(len(body) if answer.length is None else answer.length))
-        handler.send_header("Connection", "close")
-        handler.close_connection = True
+        if not answer.keep:
+            handler.send_header("Connection", "close")
+        handler.close_connection = not answer.keep
         handler.end_headers()
+        if answer.cut is not None:
+            handler.close_connection = True
         end = min(x for x in (answer.cut, answer.stall, len(body)) if x is not None)
         if answer.drip_s:
             for k in range(end):

@@ -1,0 +1,416 @@
+"""A ranged download from a server that misbehaves: each fault ends in the right file or in one clear sentence."""
+
+import hashlib
+import os
+import threading
+import time
+
+import pytest
+
+from easel.errors import FetchError, InputError, ResourceError
+from easel.weights.ranges import Address, Limits, Received, fetch_file
+from tests.fault_server import Answer, FaultServer, part_of, redirect
+
+CHUNK = 65536
+BODY = os.urandom(CHUNK * 16 + 1234)
+OTHER = os.urandom(len(BODY))
+SIZE = len(BODY)
+DIGEST = "sha256:" + hashlib.sha256(BODY).hexdigest()
+QUICK = Limits(connect_s=2, stall_s=0.3, backoff_s=0.01, max_wait_s=0.3, chunk_bytes=CHUNK)
+FILE = Answer(body=BODY, headers={"ETag": '"one"'}, keep=True)
+
+
+@pytest.fixture
+def server():
+    with FaultServer() as server:
+        yield server
+
+
+class Download:
+    """Fetches /a of the server into `target`, and remembers what it was told."""
+
+    def __init__(self, server, folder):
+        self.server = server
+        self.target = folder / "file"
+        self.part = folder / "file.part"
+        self.journal = folder / "file.part.journal"
+        self.logs = []
+        self.progress = []
+
+    def __call__(self, path="/a", size=SIZE, digest=DIGEST, **options):
+        options = {"limits": QUICK, "connections": 4, **options}
+        resolve = options.pop("resolve", lambda: Address(self.server.url + path))
+        return fetch_file(
+            resolve,
+            self.target,
+            label="the file",
+            size=size,
+            digest=digest,
+            progress=self.progress.append,
+            log=self.logs.append,
+            **options,
+        )
+
+    def gives_the_file(self, **options):
+        assert self(**options) == Received(SIZE, DIGEST)
+        assert self.target.read_bytes() == BODY
+        assert sum(self.progress) == SIZE
+        assert not self.part.exists()
+        assert not self.journal.exists()
+
+    def fails(self, sentence, kind=FetchError, **options):
+        threads = threading.active_count()
+        with pytest.raises(kind) as caught:
+            self(**options)
+        assert sentence in str(caught.value)
+        assert str(caught.value).startswith("the file: ") or kind is not FetchError
+        assert not self.target.exists()
+        wait = time.monotonic() + 1
+        while threading.active_count() > threads + len(self.server.seen):  # the server has some of its own
+            assert time.monotonic() < wait
+
+
+@pytest.fixture
+def download(server, tmp_path):
+    return Download(server, tmp_path)
+
+
+def ranged(file=FILE, before=()):
+    """A route of a proper server, but that `before` gives the first answers to requests for more than one byte."""
+    faults = list(before)
+
+    def answer(seen):
+        if faults and seen.range not in (None, (0, 0)):
+            return faults.pop(0)
+        return part_of(file, seen)
+
+    return answer
+
+
+def chunks_asked(server):
+    return [seen.range for seen in server.seen if seen.range not in (None, (0, 0))]
+
+
+def test_each_chunk_is_asked_for_once_on_the_condition_of_the_etag(server, download):
+    server.routes["/a"] = ranged()
+    download.gives_the_file()
+    expected = [(first, min(first + CHUNK, SIZE) - 1) for first in range(0, SIZE, CHUNK)]
+    assert sorted(chunks_asked(server)) == expected
+    assert all(seen.headers["if-range"] == '"one"' for seen in server.seen[1:])
+    assert all(seen.headers["accept-encoding"] == "identity" for seen in server.seen)
+    assert download.logs == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Answer(500),
+        Answer(503),
+        Answer(408),
+        Answer(206, body=BODY[:CHUNK], cut=777, headers={"Content-Range": f"bytes 0-{CHUNK - 1}/{SIZE}"}),
+        Answer(stall=-1),
+        Answer(206, body=BODY[:CHUNK], stall=3000, headers={"Content-Range": f"bytes 0-{CHUNK - 1}/{SIZE}"}),
+        Answer(206, body=b"", length=-1, headers={"Content-Range": f"bytes 0-{CHUNK - 1}/{SIZE}"}),
+    ],
+    ids=str,
+)
+def test_passing_fault_is_overcome(server, download, fault):
+    server.routes["/a"] = ranged(before=[fault])
+    download.gives_the_file(connections=1)
+    assert len(download.logs) == 1
+    assert download.logs[0].startswith("the file: 127.0.0.1 ")
+
+
+def test_500_five_times_then_good(server, download):
+    server.routes["/a"] = ranged(before=[Answer(500)] * 5)
+    download.gives_the_file(connections=1)
+    assert len(download.logs) == 5
+    assert "status 500" in download.logs[0]
+
+
+def test_500_for_ever_is_said_after_all_attempts(server, download):
+    server.routes["/a"] = ranged(before=[Answer(500)] * 1000)
+    download.fails("127.0.0.1 answers with status 500, 7 times")
+
+
+def test_bytes_that_came_before_a_break_are_not_asked_for_again(server, download):
+    cut = 3000
+    server.routes["/a"] = ranged(
+        before=[Answer(206, BODY[:CHUNK], {"Content-Range": f"bytes 0-{CHUNK - 1}/{SIZE}"}, cut=cut)]
+    )
+    download.gives_the_file(connections=1)
+    assert chunks_asked(server)[:2] == [(0, CHUNK - 1), (cut, CHUNK - 1)]
+
+
+def test_429_is_obeyed_by_all_connections(server, download):
+    server.routes["/a"] = ranged(before=[Answer(429, headers={"Retry-After": "1"})])
+    download.gives_the_file(limits=Limits(chunk_bytes=CHUNK, backoff_s=0.01, max_wait_s=5))
+    begun = server.seen[1].time
+    assert [seen for seen in server.seen if begun + 0.2 < seen.time < begun + 0.95] == []
+
+
+def test_429_that_asks_for_a_day_gets_the_most_that_is_allowed(server, download):
+    server.routes["/a"] = ranged(before=[Answer(429, headers={"Retry-After": "86400"})])
+    began = time.monotonic()
+    download.gives_the_file()
+    assert time.monotonic() - began < 3
+    assert "follows in 0.3 s" in download.logs[0]
+
+
+def test_server_without_ranges_gives_one_plain_stream(server, download):
+    server.routes["/a"] = FILE
+    download.gives_the_file()
+    assert [seen.range for seen in server.seen] == [(0, 0), None]
+
+
+def test_plain_stream_that_breaks_begins_again(server, download):
+    server.routes["/a"] = [FILE, Answer(body=BODY, cut=100_000), Answer(body=BODY, cut=200_000, length=-1), FILE]
+    download.gives_the_file()
+    assert len(download.logs) == 2
+
+
+def test_stream_without_a_length_is_read_to_its_end(server, download):
+    server.routes["/a"] = Answer(body=BODY, length=-1)
+    download.gives_the_file(size=None)
+
+
+def test_server_that_forgets_ranges_in_the_middle_gives_one_plain_stream(server, download):
+    answers = []
+
+    def forgetful(seen):
+        answers.append(seen)
+        return part_of(FILE, seen) if len(answers) < 6 else FILE
+
+    server.routes["/a"] = forgetful
+    download.gives_the_file()
+    assert "fetched in one stream" in download.logs[0]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        f"bytes 1-{CHUNK}/{SIZE}",
+        f"bytes 0-{CHUNK}/{SIZE}",
+        f"bytes 0-{CHUNK - 2}/{SIZE}",
+        f"bytes 0-{CHUNK - 1}/*",
+        "",
+        "bytes 0-",
+        f"items 0-{CHUNK - 1}/{SIZE}",
+        f"bytes -1-{CHUNK}/{SIZE}",
+    ],
+)
+def test_range_that_lies_is_not_believed(server, download, lie):
+    server.routes["/a"] = ranged(before=[Answer(206, BODY[:CHUNK], {"Content-Range": lie})] * 40)
+    download.gives_the_file(connections=1)
+    assert "sends other parts than were asked for: it is fetched in one stream" in download.logs[0]
+
+
+@pytest.mark.parametrize("length", [CHUNK - 1, CHUNK + 1], ids=["short", "long"])
+def test_body_of_another_length_than_its_range_is_not_believed(server, download, length):
+    lie = Answer(206, BODY[:length], {"Content-Range": f"bytes 0-{CHUNK - 1}/{SIZE}"})
+    server.routes["/a"] = ranged(before=[lie] * 40)
+    download.gives_the_file(connections=1)
+    assert "fetched in one stream" in download.logs[0]
+
+
+def test_body_that_goes_on_after_its_range_is_not_believed(server, download):
+    lie = Answer(206, BODY[: CHUNK + 1], {"Content-Range": f"bytes 0-{CHUNK - 1}/{SIZE}"}, length=-1)
+    server.routes["/a"] = ranged(before=[lie] * 40)
+    download.gives_the_file(connections=1)
+    assert "sends more than was asked for" in download.logs[0]
+
+
+def test_416_to_the_first_request_gives_a_plain_stream(server, download):
+    server.routes["/a"] = lambda seen: Answer(416) if seen.range else FILE
+    download.gives_the_file()
+
+
+@pytest.mark.parametrize(
+    "fault", [Answer(416), Answer(206, BODY[:CHUNK], {"Content-Range": f"bytes 0-{CHUNK - 1}/{SIZE - 1}"})], ids=str
+)
+def test_size_that_changes_in_the_middle_starts_over_once(server, download, fault):
+    server.routes["/a"] = ranged(before=[fault])
+    download.gives_the_file()
+    assert "the server gave it another size" in download.logs[0]
+
+
+def test_file_that_changes_once_is_fetched_anew(server, download):
+    """If-Range answers 200 with the new file."""
+    answers = []
+
+    def changing(seen):
+        answers.append(seen)
+        old = Answer(body=OTHER, headers={"ETag": '"old"'})
+        return part_of(old if len(answers) < 6 else FILE, seen)
+
+    server.routes["/a"] = changing
+    download.gives_the_file()
+    assert download.logs == [
+        "the file: the server changed it while it was fetched: it is fetched anew from the beginning"
+    ]
+
+
+def test_file_that_always_changes_ends_in_a_sentence(server, download):
+    def changing(seen):
+        return part_of(Answer(body=BODY, headers={"ETag": f'"{len(server.seen)}"'}), seen)
+
+    server.routes["/a"] = changing
+    download.fails("the server changed it while it was fetched, and again after a new start")
+
+
+def test_weak_etag_is_compared_and_not_sent(server, download):
+    server.routes["/a"] = ranged(Answer(body=BODY, headers={"ETag": 'W/"one"'}))
+    download.gives_the_file()
+    assert not any("if-range" in seen.headers for seen in server.seen)
+
+
+def test_compressed_answer_is_refused(server, download):
+    server.routes["/a"] = Answer(body=BODY, headers={"Content-Encoding": "gzip"})
+    download.fails("sends the file compressed")
+
+
+@pytest.mark.parametrize(("status", "sentence"), [(404, "no such file"), (410, "no such file"), (418, "status 418")])
+def test_other_answers_are_final(server, download, status, sentence):
+    server.routes["/a"] = Answer(status)
+    download.fails(sentence)
+    assert len(server.seen) == 1
+
+
+def test_other_size_is_refused_before_a_byte_is_kept(server, download):
+    server.routes["/a"] = ranged()
+    download.fails(f"127.0.0.1 has {SIZE} bytes instead of {SIZE + 1}", size=SIZE + 1)
+    assert not download.part.exists()
+
+
+def test_other_content_is_refused_and_nothing_is_kept(server, download):
+    server.routes["/a"] = ranged(Answer(body=OTHER))
+    download.fails(f"instead of {DIGEST}")
+    assert not download.part.exists()
+    assert not download.journal.exists()
+    assert sum(download.progress) == 0
+
+
+def test_expired_address_is_asked_for_again(server, download):
+    """A signed address goes 403 after a few requests; each new one serves a few more."""
+    resolved, asked = [], {}
+
+    def signed(seen):
+        asked[seen.path] = asked.get(seen.path, 0) + 1
+        return part_of(FILE, seen) if asked[seen.path] <= 6 else Answer(403)
+
+    def resolve():
+        path = f"/a?signature={len(resolved)}"
+        server.routes[path] = signed
+        resolved.append(path)
+        return Address(server.url + path)
+
+    download.gives_the_file(resolve=resolve)
+    assert 3 <= len(resolved) <= 6
+    assert download.logs == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_lasting_refusal_speaks_of_the_token_and_the_address(server, download, status):
+    server.routes["/a"] = Answer(status)
+    download.fails(f"127.0.0.1 refuses it (status {status}). If the file is private or gated, give a token")
+    assert len(server.seen) == 1 + QUICK.renewals
+
+
+def test_error_of_resolve_is_passed_on(download):
+    def resolve():
+        raise InputError("no such thing")
+
+    download.fails("no such thing", InputError, resolve=resolve)
+
+
+def test_error_of_resolve_in_the_middle_ends_all_threads(server, download):
+    calls = []
+
+    def resolve():
+        calls.append(1)
+        if len(calls) == 2:
+            raise InputError("no such thing any more")
+        return Address(server.url + "/a")
+
+    server.routes["/a"] = ranged(before=[Answer(403)])
+    download.fails("no such thing any more", InputError, resolve=resolve)
+
+
+def test_server_that_allows_two_connections_gets_two(server, download):
+    """The others are answered 503, for ever."""
+    at_once, most = [], []
+    gate = threading.Semaphore(2)
+    original = server._serve
+
+    def serve(handler):
+        if not gate.acquire(blocking=False):
+            handler.path = "/busy"
+            return original(handler)
+        try:
+            at_once.append(1)
+            most.append(len(at_once))
+            time.sleep(0.02)
+            return original(handler)
+        finally:
+            at_once.pop()
+            gate.release()
+
+    server._serve = serve
+    server.routes["/a"] = ranged()
+    server.routes["/busy"] = Answer(503)
+    limits = Limits(retries=3, backoff_s=0.01, max_wait_s=0.1, chunk_bytes=CHUNK // 4)
+    download.gives_the_file(connections=8, limits=limits)
+    assert max(most) == 2
+    assert "goes on with fewer connections" in "".join(download.logs)
+
+
+@pytest.fixture
+def other():
+    with FaultServer() as server:
+        yield server
+
+
+def test_redirect_is_followed_once_and_its_end_asked_directly(server, other, download):
+    server.routes["/a"] = redirect("/b")
+    server.routes["/b"] = redirect(other.url + "/c", 307)
+    other.routes["/c"] = ranged()
+    download.gives_the_file()
+    assert [seen.path for seen in server.seen] == ["/a", "/b"]
+
+
+def test_token_stays_with_its_origin(server, other, download):
+    server.routes["/a"] = redirect("/b")
+    server.routes["/b"] = redirect(other.url + "/c")
+    other.routes["/c"] = ranged()
+    headers = {"authorization": "Bearer hunter2", "X-Own": "1"}
+    download.gives_the_file(resolve=lambda: Address(server.url + "/a", headers))
+    assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer hunter2"] * 2
+    assert not any("authorization" in seen.headers for seen in other.seen)
+
+
+def test_redirect_without_end_is_refused(server, download):
+    server.routes["/a"] = redirect("/a")
+    download.fails("more than 5 times")
+
+
+@pytest.mark.parametrize("location", ["http://example.org/a", "ftp://127.0.0.1/a", "file:///etc/passwd"])
+def test_redirect_to_what_is_not_encrypted_is_refused(server, download, location):
+    server.routes["/a"] = redirect(location)
+    download.fails("is not encrypted")
+
+
+def test_nobody_listening_is_said_after_all_attempts(server, download):
+    with FaultServer() as gone:
+        url = gone.url
+    download.fails("takes no connection, 7 times", resolve=lambda: Address(url + "/a"))
+
+
+def test_full_disk_is_said_at_the_start(server, download):
+    server.routes["/a"] = Answer(206, b"x", {"Content-Range": f"bytes 0-0/{2**50}"})
+    download.fails("cannot be written", ResourceError, size=None, digest=None)
+    assert len(server.seen) == 1
+    assert not download.part.exists()
+
+
+def test_address_shows_neither_token_nor_signature():
+    assert "hunter2" not in repr(Address("https://example.org/?signature=hunter2", {"Authorization": "hunter2"}))

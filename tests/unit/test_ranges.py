@@ -1,0 +1,231 @@
+"""A ranged download from nginx, killed, interrupted and resumed."""
+
+import _thread
+import filecmp
+import hashlib
+import multiprocessing
+import os
+import random
+import signal
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from easel.weights.manifest import digest_of
+from easel.weights.range_journal import read_journal
+from easel.weights.ranges import Address, Limits, Received, fetch_file
+from tests.fault_server import wait_until
+from tests.nginx import NGINX, run_nginx
+
+pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not here: apt-get install nginx")
+CHUNK = 65536
+COUNT = 25
+SIZE = CHUNK * (COUNT - 1) + 1234
+QUICK = Limits(connect_s=2, stall_s=1, retries=3, backoff_s=0.01, max_wait_s=0.1, chunk_bytes=CHUNK)
+SMALL = b"small " * 100
+SLOW = "limit_rate 60k;"  # nginx counts in full seconds, so that a chunk takes up to one
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("root")
+    (root / "file").write_bytes(random.Random(0).randbytes(SIZE))
+    (root / "small").write_bytes(SMALL)
+    (root / "empty").write_bytes(b"")
+    return root
+
+
+@pytest.fixture(scope="module")
+def digest(root):
+    return digest_of(root / "file")
+
+
+@pytest.fixture
+def serve(root, tmp_path):
+    """Starts an nginx that serves `root`, or another folder."""
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    return lambda served=root, **options: run_nginx(served, folder, **options)
+
+
+class Download:
+    def __init__(self, target):
+        self.target = target
+        self.part = target.with_name("file.part")
+        self.journal = target.with_name("file.part.journal")
+        self.logs = []
+        self.progress = []
+
+    def __call__(self, url, **options):
+        options = {"size": SIZE, "digest": None, "limits": QUICK, "progress": self.progress.append, **options}
+        return fetch_file(lambda: Address(url), self.target, label="the file", log=self.logs.append, **options)
+
+
+@pytest.fixture
+def download(tmp_path):
+    return Download(tmp_path / "file")
+
+
+def test_file_arrives_over_kept_connections_each_chunk_once(root, serve, download, digest):
+    with serve() as nginx:
+        assert download(nginx.url + "/file", digest=digest) == Received(SIZE, digest)
+        logged = [one for one in nginx.logged() if one.range != "bytes=0-0"]
+    assert filecmp.cmp(download.target, root / "file", shallow=False)
+    assert len(logged) == len({one.range for one in logged}) == COUNT
+    assert sum(one.sent for one in logged) == SIZE
+    assert 2 <= len({one.connection for one in logged}) <= 8
+    assert sorted(path.name for path in download.target.parent.iterdir()) == ["file", "nginx"]
+    assert sum(download.progress) == SIZE
+    assert download.logs == []
+
+
+def test_nothing_known_of_a_file_is_found_out(root, serve, download, digest):
+    with serve() as nginx:
+        assert download(nginx.url + "/file", size=None) == Received(SIZE, digest)
+
+
+def test_md5_is_proven_too(root, serve, download, digest):
+    with serve() as nginx:
+        md5 = digest_of(root / "file", "md5")
+        assert download(nginx.url + "/file", digest=md5) == Received(SIZE, digest)
+
+
+def test_small_file_costs_one_request(serve, download):
+    with serve() as nginx:
+        md5 = "md5:" + hashlib.md5(SMALL).hexdigest()
+        received = download(nginx.url + "/small", size=len(SMALL), digest=md5)
+        assert received == Received(len(SMALL), "sha256:" + hashlib.sha256(SMALL).hexdigest())
+        assert len(nginx.logged()) == 1
+
+
+@pytest.mark.parametrize("size", [0, None])
+def test_empty_file_arrives(serve, download, size):
+    with serve() as nginx:
+        assert download(nginx.url + "/empty", size=size).size == 0
+    assert download.target.read_bytes() == b""
+
+
+def test_connections_that_nginx_closes_after_each_request_are_no_failure(serve, download, digest):
+    with serve(server="keepalive_timeout 0;") as nginx:
+        assert download(nginx.url + "/file", digest=digest).size == SIZE
+    assert download.logs == []
+
+
+def test_connections_that_nginx_closes_now_and_then_are_no_failure(serve, download, digest):
+    with serve(server="keepalive_requests 3;") as nginx:
+        assert download(nginx.url + "/file", digest=digest).size == SIZE
+    assert download.logs == []
+
+
+def test_file_that_is_replaced_in_the_middle_is_fetched_anew(serve, tmp_path, download):
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "file").write_bytes(os.urandom(SIZE))
+    new = os.urandom(SIZE)
+
+    def swap(count):
+        if count and not (served / "new").exists():
+            (served / "new").write_bytes(new)
+            os.utime(served / "new", (1, 1))  # else both could be of the same second, and so of the same ETag
+            (served / "new").rename(served / "file")
+            (served / "new").touch()
+
+    with serve(served, server=SLOW) as nginx:
+        received = download(nginx.url + "/file", progress=lambda count: (swap(count), download.progress.append(count)))
+    assert received.sha256 == "sha256:" + hashlib.sha256(new).hexdigest()
+    assert download.target.read_bytes() == new
+    assert sum(download.progress) == SIZE
+    assert "fetched anew" in download.logs[0]
+
+
+def interrupt_after(count):
+    """A progress callback that sends the main thread a KeyboardInterrupt once so many bytes have come."""
+    seen = []
+
+    def progress(more):
+        seen.append(more)
+        if sum(seen) >= count:
+            seen.clear()
+            threading.Timer(0.01, _thread.interrupt_main).start()
+
+    return progress
+
+
+def test_interrupt_ends_all_threads_and_the_next_call_goes_on(serve, download, digest):
+    with serve(server=SLOW) as nginx:
+        with pytest.raises(KeyboardInterrupt):
+            download(nginx.url + "/file", digest=digest, progress=interrupt_after(CHUNK * 9))
+        assert threading.active_count() <= 2  # this one and the timer
+        recorded = read_journal(download.journal)[1]
+        assert 8 <= len(recorded) < COUNT
+        assert download.part.exists()
+        before = len(nginx.logged())
+        assert download(nginx.url + "/file", digest=digest) == Received(SIZE, digest)
+        asked = [one.range for one in nginx.logged()[before:] if one.range != "bytes=0-0"]
+    assert len(asked) == COUNT - len(recorded)
+    assert sum(download.progress) == SIZE
+
+
+def test_interrupt_of_a_stall_strikes_within_a_second(serve, download):
+    with serve(server="limit_rate 1;") as nginx:
+        threading.Timer(0.5, _thread.interrupt_main).start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            download(nginx.url + "/file", limits=Limits(chunk_bytes=CHUNK))
+        assert time.monotonic() - began < 1.5
+        assert threading.active_count() <= 2
+
+
+def fetch_in_child(url, target, size, digest):
+    fetch_file(
+        lambda: Address(url),
+        target,
+        label="the file",
+        size=size,
+        digest=digest,
+        progress=lambda count: None,
+        log=lambda line: None,
+    )
+
+
+def make_big_file(path):
+    """2 GiB of which no two reads are equal: a mark in every 256 KiB, and a hole after it, which costs no time."""
+    with path.open("wb") as stream:
+        stream.truncate(2 * 2**30)
+        for position in range(0, 2 * 2**30, 2**18):
+            os.pwrite(stream.fileno(), b"%16d" % position, position)
+
+
+@pytest.fixture
+def memory_folder(tmp_path):
+    """A folder in memory where there is one: ext4 takes minutes to remove a file with thousands of holes."""
+    parent = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=parent if parent.is_dir() else tmp_path) as folder:
+        yield Path(folder)
+
+
+def test_download_of_two_gigabytes_survives_twenty_kills(tmp_path, memory_folder, serve):
+    """At most one chunk per connection and kill is fetched again."""
+    target, journal = tmp_path / "file", tmp_path / "file.part.journal"
+    make_big_file(memory_folder / "file")
+    size, chunk, kills = 2 * 2**30, Limits().chunk_bytes, 20
+    digest = digest_of(memory_folder / "file")
+    moments = sorted(random.sample(range(size // chunk - 10), kills))  # in recorded chunks
+    with serve(memory_folder) as nginx:
+        arguments = (nginx.url + "/file", target, size, digest)
+        for moment in moments:
+            child = multiprocessing.get_context("fork").Process(target=fetch_in_child, args=arguments)
+            child.start()
+            wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") > moment, 60)  # noqa: B023
+            child.kill()
+            child.join()
+            assert child.exitcode == -signal.SIGKILL
+            assert not target.exists()
+        fetch_in_child(*arguments)
+        sent = sum(one.sent for one in nginx.logged())
+    assert digest_of(target) == digest
+    assert size <= sent <= size + kills * 8 * chunk + kills + 1  # and a byte for each first request
+    target.unlink()
