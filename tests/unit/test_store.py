@@ -18,7 +18,7 @@ from easel.errors import FetchError, ResourceError, WeightsError
 from easel.models import load_model
 from easel.progress import ByteBar
 from easel.weights.manifest import read_manifest, verify_files
-from easel.weights.snapshots import obtain
+from easel.weights.snapshots import move_into_place, obtain
 from easel.weights.store import Places, places_from
 from tests.fault_server import wait_until
 from tests.hub_server import HubServer, Repo
@@ -74,6 +74,7 @@ def test_the_next_start_reads_no_origin_and_the_whole_cache_can_be_moved(model, 
     assert get.bar.getvalue() == ""
     places.cache.rename(tmp_path / "elsewhere")
     moved = obtain(model, Places(tmp_path / "elsewhere", None), log=pytest.fail)
+    assert not any((moved.folder / path).readlink().is_absolute() for path in FILES)
     verify_files(moved.manifest, moved.folder)
 
 
@@ -114,6 +115,15 @@ def test_a_damaged_folder_of_links_is_made_anew(model, get):
     assert again.folder == folder
     verify_files(again.manifest, folder)
     assert names(folder.parent) == {folder.name}
+
+
+def test_of_two_processes_that_make_the_folder_the_first_one_stays(model, get, tmp_path):
+    first = get(model)
+    late = first.folder.with_name(".late")
+    shutil.copytree(first.folder, late, symlinks=True)
+    before = first.folder.stat().st_ino
+    move_into_place(late, first.folder, first.manifest)
+    assert first.folder.stat().st_ino == before
 
 
 def test_a_blob_of_a_wrong_size_is_fetched_again(model, places, get):
@@ -380,7 +390,7 @@ def test_temporary_folders_of_links_end_with_their_process(model, tmp_path):
     put(tmp_path / "mount", FILES)
     program = (
         "import sys; from pathlib import Path; from easel.models import load_model;"
-        "from easel.weights.snapshots import obtain; from easel.weights.store import Places;"
+        "from easel.weights.snapshots import move_into_place, obtain; from easel.weights.store import Places;"
         "print(obtain(load_model(Path(sys.argv[1])), Places(Path('/nowhere'), Path(sys.argv[2])), log=str).folder)"
     )
     command = [sys.executable, "-c", program, str(model.folder), str(tmp_path / "mount")]
