@@ -1,37 +1,17 @@
 """Every case of bad_inputs/cases.py against one server: a sentence each, and nothing is lost or left."""
 
 import json
-import os
 import re
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import psutil
 import pytest
 
 from easel.client import send
-from easel.server import Server, run_server
+from easel.server import Server
 from tests.server.bad_inputs.cases import GOOD, MODEL, SCHEMA, SECRET
+from tests.server.calls import files_in, wait_for, worker_of
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = {"prompt": "red apple", "width": 64, "height": 64, "num_inference_steps": 1, "seed": 3}
 KINDS = "InputError|AdapterError|FetchError|ResourceError"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("of-the-server")
-
-
-@pytest.fixture(scope="module")
-def server(folder) -> Iterator[Server]:
-    with pytest.MonkeyPatch.context() as patch:
-        (folder / "tmp").mkdir()
-        patch.setenv("TMPDIR", str(folder / "tmp"))
-        patch.setenv("EASEL_CACHE_DIR", str(folder / "cache"))
-        with run_server(REPOSITORY, timeout=120) as server:
-            yield server
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +21,7 @@ def reference(server) -> list[str]:
 
 @pytest.fixture(scope="module")
 def worker(server, reference) -> int:
-    (process,) = psutil.Process(server.process.pid).children(recursive=True)
-    return process.pid
+    return worker_of(server).pid
 
 
 def ask(server: Server, inputs: dict) -> tuple[int, dict]:
@@ -77,15 +56,13 @@ def test_what_looks_wrong_and_is_not_makes_pictures(server, inputs):
     assert len(answer["output"]) == inputs.get("num_outputs", 1)
 
 
-def test_after_all_of_them_the_same_worker_makes_the_same_file_and_nothing_is_left(server, worker, reference, folder):
+def test_after_all_of_them_the_same_worker_makes_the_same_file_and_nothing_is_left(
+    server, worker, reference, server_folder
+):
     assert ask(server, {})[1]["output"] == reference
-    (process,) = psutil.Process(server.process.pid).children(recursive=True)
-    assert process.pid == worker
-    deadline = time.monotonic() + 5
-    while left := [name for _, _, names in os.walk(folder / "tmp") for name in names]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
-    kept = [name for _, _, names in os.walk(folder / "cache") for name in names]
+    assert worker_of(server).pid == worker
+    wait_for(lambda: not files_in(server_folder / "tmp"), "files of a request are left")
+    kept = [path.name for path in files_in(server_folder / "cache")]
     assert all(re.fullmatch(r"sha256-[0-9a-f]{64}\.safetensors|[0-9a-f]{64}\.json", name) for name in kept), kept
 
 

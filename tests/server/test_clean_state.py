@@ -1,26 +1,34 @@
 """What one request leaves for the next over HTTP: nothing, whatever it asked for and however it ended."""
 
-import base64
-import io
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
-from PIL import Image, ImageDraw
 
-from easel.client import call, read_state, send
+from easel.client import call
 from easel.models import load_model
 from easel.server import Server, run_server
 from tests.fault_server import Answer, FaultServer
 from tests.lora_files import peft_tensors, write_lora
+from tests.rounds import rounds
+from tests.server.calls import (
+    REPOSITORY,
+    Caller,
+    answer_to,
+    files_in,
+    images,
+    mask,
+    picture,
+    wait_for,
+    wait_until_busy,
+    worker_of,
+)
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+MOMENTS = rounds(usual=50, full=200)  # at which a request is cancelled
 SMALL = {"width": 64, "height": 64, "num_inference_steps": 2, "seed": 3, "output_format": "png"}
 REFERENCE = {"prompt": "red apple", **SMALL}
 
@@ -37,23 +45,13 @@ def loras(tmp_path_factory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("of-the-server")
+def server(open_server) -> Server:
+    return open_server
 
 
 @pytest.fixture(scope="module")
-def server(folder) -> Iterator[Server]:
-    with pytest.MonkeyPatch.context() as patch:
-        (folder / "tmp").mkdir()
-        patch.setenv("TMPDIR", str(folder / "tmp"))
-        patch.setenv("EASEL_CACHE_DIR", str(folder / "cache"))
-        patch.setenv("EASEL_ALLOW_FILES", "1")
-        patch.setenv("EASEL_ALLOW_LOOPBACK", "1")
-        # Freed tensors go back to the system at once: what stays resident is then in use, not kept by the allocator.
-        patch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
-        patch.setenv("MALLOC_TRIM_THRESHOLD_", "0")
-        with run_server(REPOSITORY, timeout=120) as server:
-            yield server
+def folder(open_folder) -> Path:
+    return open_folder
 
 
 @pytest.fixture(scope="module")
@@ -62,34 +60,16 @@ def faults() -> Iterator[FaultServer]:
         yield server
 
 
-def data_url(image: Image.Image) -> str:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
-
-
-def picture() -> str:
-    image = Image.new("RGB", (90, 60), "white")
-    ImageDraw.Draw(image).ellipse((20, 10, 60, 50), fill="red")
-    return data_url(image)
-
-
-def mask() -> str:
-    image = Image.new("L", (90, 60))
-    ImageDraw.Draw(image).rectangle((0, 0, 44, 59), fill=255)
-    return data_url(image)
-
-
-def answer_to(server: Server, **inputs: object) -> dict:
-    status, answer = send(server.url, {"input": inputs})
-    assert status == 200, answer
-    return answer
-
-
 def reference(server: Server) -> list[str]:
     answer = answer_to(server, **REFERENCE)
     assert answer["status"] == "succeeded", answer
     return answer["output"]
+
+
+@pytest.fixture(scope="module")
+def before(server) -> list[str]:
+    """What the request for the reference must go on making."""
+    return reference(server)
 
 
 # What is asked for between two requests for the same picture, and how it ends.
@@ -111,7 +91,7 @@ BETWEEN = {
 
 
 @pytest.mark.parametrize("name", BETWEEN)
-def test_the_same_request_makes_the_same_file_before_and_after(server, loras, faults, name):
+def test_the_same_request_makes_the_same_file_before_and_after(server, before, loras, faults, name):
     inputs, expected = BETWEEN[name]
     whole = loras[3].read_bytes()
     faults.routes |= {"/good.safetensors": Answer(body=whole), "/bad.safetensors": Answer(body=whole[:-100])}
@@ -121,7 +101,6 @@ def test_the_same_request_makes_the_same_file_before_and_after(server, loras, fa
         for written, meant in places.items():
             weights = [text.replace(written, meant) for text in weights]
         inputs = {**inputs, "lora_weights": weights}
-    before = reference(server)
     answer = answer_to(server, **{**SMALL, **({} if "width" in inputs else SMALL), **inputs})
     assert answer["status"] == expected, answer
     if expected == "succeeded":
@@ -136,74 +115,49 @@ def test_a_lora_changes_the_picture_says_so_and_is_remembered(server, loras):
     assert "9.safetensors, scale 0.5, " in first["logs"]
     assert "still in memory" not in first["logs"]
     assert "still in memory" in second["logs"]
-    with Image.open(io.BytesIO(base64.b64decode(first["output"][0].partition(",")[2]))) as image:
-        assert image.text["lora_scales"] == "[0.5]"
-        assert "9.safetensors" in image.text["lora_weights"]
+    (image,) = images(first)
+    assert image.text["lora_scales"] == "[0.5]"
+    assert "9.safetensors" in image.text["lora_weights"]
 
 
-def test_200_requests_over_10_loras_keep_memory_flat(server, loras, record_property):
-    (process,) = psutil.Process(server.process.pid).children(recursive=True)
+def test_requests_of_three_sizes_over_10_loras_keep_memory_flat(server, loras, record_property):
+    process, count = worker_of(server), rounds(usual=45, full=100)
 
     def smallest_of(requests: range) -> int:
+        """The least resident memory after any of these requests: the allocator's ups and downs are some MB."""
         sizes = []
         for k in requests:
             inputs = {"lora_weights": [str(loras[k % 10])], "lora_scales": [(k % 7 - 3) / 2], "num_inference_steps": 1}
+            inputs |= {"width": (64, 96, 64)[k % 3], "height": (64, 64, 96)[k % 3]}
             assert answer_to(server, **{**REFERENCE, **inputs})["status"] == "succeeded"
             sizes.append(process.memory_info().rss)
         return min(sizes)
 
     smallest_of(range(20))  # all ten are in memory, and the allocator has what it needs
-    first, second = smallest_of(range(100)), smallest_of(range(100, 200))
+    first, second = smallest_of(range(count)), smallest_of(range(count, 2 * count))
     assert second - first < 8 * 2**20, f"{first / 2**20:.1f} MiB, then {second / 2**20:.1f} MiB"
     record_property("MiB", (first / 2**20, second / 2**20))
 
 
-class Caller(threading.Thread):
-    """A request that is under way, to be cancelled."""
-
-    def __init__(self, server: Server, name: str, **inputs: object) -> None:
-        super().__init__(daemon=True)
-        self.server, self.name_, self.inputs, self.answer = server, name, inputs, {}
-        self.start()
-
-    def run(self) -> None:
-        for _ in range(100):  # right after an answer the server may still hold its only place
-            status, self.answer = call(
-                "PUT", f"{self.server.url}/predictions/{self.name_}", {"input": self.inputs}, timeout=60
-            )
-            if status != 409:
-                return
-            time.sleep(0.02)
-
-    def cancel(self) -> float:
-        """Cancel it, and return the seconds until its answer was there."""
-        began = time.monotonic()
-        call("POST", f"{self.server.url}/predictions/{self.name_}/cancel")
-        self.join(30)
-        assert not self.is_alive()
-        return time.monotonic() - began
+@pytest.fixture(scope="module")
+def lively(loras) -> dict:
+    """A request of which encoding, denoising, decoding and writing take their turns."""
+    size = {"width": 128, "height": 128, "num_outputs": 3, "num_inference_steps": 2, "output_format": "png"}
+    return {"prompt": "dog", **size, "image": picture(), "mask": mask(), "lora_weights": [str(loras[0])]}
 
 
-def wait_for(condition, what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.005)
+@pytest.fixture(scope="module")
+def lively_s(server, lively) -> float:
+    """Seconds that it takes."""
+    answer_to(server, **lively)
+    return answer_to(server, **lively)["metrics"]["predict_time"]
 
 
-def files_in(folder: Path) -> list[Path]:
-    return [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
-
-
-@pytest.mark.parametrize("k", range(24))
-def test_a_cancel_at_any_moment_leaves_nothing(server, folder, loras, k):
-    """Encoding, denoising, decoding and writing take turns within the 0.6 s of this request; each k strikes later."""
-    before = reference(server)
-    inputs = {"prompt": "dog", "num_outputs": 4, "num_inference_steps": 4, "output_format": "png", "width": 192}
-    inputs |= {"height": 192, "image": picture(), "mask": mask(), "lora_weights": [str(loras[k % 10])]}
-    caller = Caller(server, f"moment-{k}", **inputs)
-    wait_for(lambda: read_state(server.url) == "BUSY", "the request never started")
-    time.sleep(0.05 * k)
+@pytest.mark.parametrize("k", range(MOMENTS))
+def test_a_cancel_at_any_moment_leaves_nothing(server, folder, before, lively, lively_s, k):
+    caller = Caller(server, f"moment-{k}", **lively)
+    wait_until_busy(server)
+    time.sleep(lively_s * k / MOMENTS)
     seconds = caller.cancel()
     assert caller.answer["status"] in ("canceled", "succeeded"), caller.answer
     assert seconds < 5
@@ -211,8 +165,8 @@ def test_a_cancel_at_any_moment_leaves_nothing(server, folder, loras, k):
     wait_for(lambda: not files_in(folder / "tmp"), "files of the request are left")
 
 
-def test_a_cancel_while_a_lora_is_fetched_ends_soon_and_leaves_nothing(server, folder, loras, faults):
-    before, cached = reference(server), set(files_in(folder / "cache"))
+def test_a_cancel_while_a_lora_is_fetched_ends_soon_and_leaves_nothing(server, folder, before, loras, faults):
+    cached = set(files_in(folder / "cache"))
     faults.routes["/slow.safetensors"] = Answer(body=loras[4].read_bytes(), stall=1000)
     caller = Caller(server, "fetching", **REFERENCE, lora_weights=[f"{faults.url}/slow.safetensors"])
     assert faults.stalled.wait(10)
@@ -222,13 +176,12 @@ def test_a_cancel_while_a_lora_is_fetched_ends_soon_and_leaves_nothing(server, f
     assert reference(server) == before
 
 
-def test_two_cancels_in_a_row_leave_nothing(server, loras):
+def test_two_cancels_in_a_row_leave_nothing(server, before, loras):
     """The second may strike while the first is being dealt with."""
-    before = reference(server)
     for k in range(5):
         inputs = {**REFERENCE, "num_outputs": 4, "num_inference_steps": 20, "lora_weights": [str(loras[k])]}
         caller = Caller(server, f"twice-{k}", **inputs)
-        wait_for(lambda: read_state(server.url) == "BUSY", "the request never started")
+        wait_until_busy(server)
         time.sleep(0.1)
         for _ in range(2):
             call("POST", f"{server.url}/predictions/twice-{k}/cancel")

@@ -1,16 +1,10 @@
 """The emoji model behind Cog's real server, over HTTP: what a caller sends and what comes back."""
 
-import base64
-import io
 import json
-import os
 import signal
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from PIL import ExifTags, Image
 
@@ -21,26 +15,10 @@ from easel.inputs import encode_files
 from easel.models import load_model
 from easel.server import Server, run_server
 from easel.weights.manifest import read_manifest
+from tests.server.calls import REPOSITORY, files_in, images, pixels, wait_for, wait_until_busy, worker_of
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 MODEL = load_model(REPOSITORY / "weights" / "emoji")
 SAMPLES = sorted((REPOSITORY / "samples" / "requests").glob("*.json"))
-
-
-@pytest.fixture(scope="module")
-def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("of-the-server")
-
-
-@pytest.fixture(scope="module")
-def server(temporary_folder: Path) -> Iterator[Server]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(temporary_folder))
-        # Freed tensors go back to the system at once: what stays resident is then in use, not kept by the allocator.
-        patch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
-        patch.setenv("MALLOC_TRIM_THRESHOLD_", "0")
-        with run_server(REPOSITORY, timeout=120) as server:
-            yield server
 
 
 def ask(server: Server, **inputs: object) -> dict:
@@ -48,33 +26,9 @@ def ask(server: Server, **inputs: object) -> dict:
     return predict(server.url, inputs, lambda text: None)
 
 
-def images(answer: dict) -> list[Image.Image]:
-    assert answer["status"] == "succeeded", answer
-    return [Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) for url in answer["output"]]
-
-
-def pixels(answer: dict) -> list[bytes]:
-    return [image.convert("RGB").tobytes() for image in images(answer)]
-
-
-def wait_until_busy(server: Server) -> None:
-    deadline = time.monotonic() + 10
-    while read_state(server.url) != "BUSY":
-        assert time.monotonic() < deadline, "the request never started"
-        time.sleep(0.02)
-
-
 def wait_until_empty(folder: Path) -> None:
     """A file goes a moment after it was read."""
-    deadline = time.monotonic() + 5
-    while left := [name for _, _, names in os.walk(folder) for name in names]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
-
-
-def worker(server: Server) -> psutil.Process:
-    (process,) = psutil.Process(server.process.pid).children(recursive=True)
-    return process
+    wait_for(lambda: not files_in(folder), "files of the request are left")
 
 
 def test_health_says_ready(server):
@@ -278,26 +232,9 @@ def test_two_callers_at_once_both_get_their_own_picture(server, monkeypatch):
     assert {seed: pixels(answer) for seed, answer in answers.items()} == alone
 
 
-def test_forty_requests_in_a_row_keep_memory_flat(server):
-    process = worker(server)
-
-    def smallest_of(requests: range) -> int:
-        """The least resident memory after any of these requests: the allocator's ups and downs are some 10 MB."""
-        sizes = []
-        for seed in requests:
-            ratio = ("1:1", "16:9", "9:21")[seed % 3]
-            ask(server, prompt="a dog", seed=seed, aspect_ratio=ratio, output_format="png", num_inference_steps=2)
-            sizes.append(process.memory_info().rss)
-        return min(sizes)
-
-    smallest_of(range(9))  # each size three times, until the allocator has what it needs
-    first, second = smallest_of(range(20)), smallest_of(range(20, 40))
-    assert second - first < 8 * 2**20  # less than half a MB for each request between the two
-
-
-def test_no_file_of_a_request_remains_once_its_answer_is_there(server, temporary_folder):
+def test_no_file_of_a_request_remains_once_its_answer_is_there(server, server_folder):
     ask(server, prompt="a dog", seed=1, num_outputs=2)
-    wait_until_empty(temporary_folder)
+    wait_until_empty(server_folder / "tmp")
 
 
 def test_a_killed_worker_gives_its_caller_a_failure_and_the_server_says_that_it_is_gone():
@@ -311,7 +248,7 @@ def test_a_killed_worker_gives_its_caller_a_failure_and_the_server_says_that_it_
         caller = threading.Thread(target=send)
         caller.start()
         wait_until_busy(server)
-        worker(server).send_signal(signal.SIGKILL)
+        worker_of(server).send_signal(signal.SIGKILL)
         caller.join(30)
         ((status, answer),) = answers
         assert (status, answer["status"], answer["error"]) == (200, "failed", "Worker crashed")

@@ -5,29 +5,22 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from easel.client import predict, save_output
-from easel.server import run_server
+from tests.server.calls import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 TIMEOUT_S = 120
+FIRST = 'script/predict -i prompt="a red apple"'
 
 
 def block(language: str, words: str) -> str:
     (found,) = [text for kind, text in BLOCKS if kind == language and words in text]
     return found
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with run_server(REPOSITORY, timeout=TIMEOUT_S) as server:
-        yield server.url
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -46,15 +39,18 @@ def same_picture(path: Path, other: Path) -> bool:
 @pytest.mark.parametrize(
     ("words", "files"),
     [
-        ('script/predict -i prompt="a red apple"', ["output.0.webp"]),
+        (FIRST, ["output.0.webp"]),
         ("-o pictures", ["pictures/output.0.webp", "pictures/output.1.webp"]),
         ("sketch.jpg", ["output.0.webp"]),
         ("roof.png", ["output.0.webp"]),
         ("blue-ink", ["output.0.webp"]),
     ],
 )
-def test_the_command_line_makes_the_files_and_prints_their_paths(tmp_path, words, files):
-    command = re.sub(r"\b(script|samples)/", rf"{REPOSITORY}/\1/", block("sh", words))
+def test_the_command_line_makes_the_files_and_prints_their_paths(request, tmp_path, words, files):
+    command = re.sub(r"\b(script|samples)/", rf"{REPOSITORY}/\1/", block("sh", words)).strip()
+    if words != FIRST:  # One is enough to see that the command starts a server of its own.
+        assert "\n" not in command
+        command += f" --server {request.getfixturevalue('server').url}"
     assert run(["bash", "-c", command], tmp_path).split() == files
     for file in files:
         with Image.open(tmp_path / file) as image:
@@ -69,15 +65,17 @@ CALLS = {  # language of the block, words in it, how it is run, what it prints
 
 
 @pytest.mark.parametrize("program", CALLS)
-def test_each_way_to_call_the_server_gets_the_picture(tmp_path, url, program):
+def test_each_way_to_call_the_server_gets_the_picture(tmp_path, server, program):
     if shutil.which(program) is None and program != "python":
         pytest.skip(f"{program} is not installed: its lines in the README were not run")
     language, words, command, printed = CALLS[program]
     text = block(language, words)
     assert "http://127.0.0.1:5000" in text
-    assert run(command(text.replace("http://127.0.0.1:5000", url)), tmp_path) == printed
+    assert run(command(text.replace("http://127.0.0.1:5000", server.url)), tmp_path) == printed
     (made,) = tmp_path.iterdir()
-    save_output(predict(url, {"prompt": "a red apple", "seed": 7}, lambda text: None)["output"], tmp_path, "expected")
+    save_output(
+        predict(server.url, {"prompt": "a red apple", "seed": 7}, lambda text: None)["output"], tmp_path, "expected"
+    )
     assert same_picture(made, tmp_path / "expected.0.webp")
 
 
