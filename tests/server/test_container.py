@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from easel.client import predict
+from easel.client import call
 from tests.docker_engine import docker, image_is_missing, needs_engine
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -100,7 +100,9 @@ def served():
 @needs_base
 def test_the_container_makes_a_picture_and_ctrl_c_removes_it(served):
     script, url, name = served
-    prediction = predict(url, {"prompt": "a red apple", "seed": 7, "output_format": "png"}, lambda text: None)
+    inputs = {"prompt": "a red apple", "seed": 7, "output_format": "png"}
+    status, prediction = call("POST", f"{url}/predictions", {"input": inputs})
+    assert status == 200
     image = Image.open(io.BytesIO(base64.b64decode(prediction["output"][0].partition(",")[2])))
     red, green, blue = image.resize((1, 1), box=(40, 50, 90, 100)).getpixel((0, 0))
     assert image.size == (128, 128)
