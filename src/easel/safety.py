@@ -38,7 +38,9 @@ def load_safety_checker(model: Model, folder: Path, device: torch.device) -> Saf
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
     folder, label = folder / model.safety_checker["folder"], model.safety_checker["blocked_label"]
-    classifier = AutoModelForImageClassification.from_pretrained(folder, local_files_only=True).to(device).eval()
+    dtype = getattr(torch, model.dtype.get("safety_checker", model.dtype["default"]))
+    classifier = AutoModelForImageClassification.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    classifier.to(device).eval()
     labels = list(classifier.config.id2label.values())
     if label not in labels:
         raise WeightsError(f"{folder}: the classifier has the labels {', '.join(labels)}, but not {label!r}.")

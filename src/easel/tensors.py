@@ -84,7 +84,10 @@ def skip_modules(module: torch.nn.Module, names: Sequence[str]) -> None:
     They stay instances of their class, since transformers records hidden states by the class of a layer.
     """
     for name in names:
-        skipped = module.get_submodule(name)
+        try:
+            skipped = module.get_submodule(name)
+        except AttributeError:
+            raise WeightsError(f"skip in model.yaml: {type(module).__name__} has no module {name!r}.") from None
         skipped._parameters.clear()
         skipped._modules.clear()
         skipped.__class__ = type(f"Skipped{type(skipped).__name__}", (type(skipped),), {"forward": hand_on})

@@ -105,3 +105,8 @@ def test_a_file_that_is_none_is_an_error_with_its_path(tmp_path):
     path.write_bytes(b"no tensors")
     with pytest.raises(WeightsError, match=f"{path} is not a safetensors file"):
         read_tensors([path])
+
+
+def test_a_module_to_skip_that_is_not_there_is_named():
+    with pytest.raises(WeightsError, match="Qwen3Model has no module 'layers.40'"):
+        empty(("layers.40",))
