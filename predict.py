@@ -132,6 +132,10 @@ class Runner(BaseRunner):
             le=100,
             description="Quality of webp and jpg files, 100 is best. png ignores it.",
         ),
+        go_fast: bool = Input(
+            default=False,
+            description="Foretell every second step from the ones before it, after the first few, instead of computing it. A third faster at 20 steps, with a picture that differs little. Where it has no effect (few steps, or a model without a setting for it), the logs say so.",
+        ),
         disable_safety_checker: bool = Input(
             default=False,
             description="Let every picture out without a look at it. Otherwise one that is held to be unsafe is left out, and the logs and the metric safety.blocked say which. The emoji model has no checker: all that it has ever seen are 950 icons.",
@@ -163,6 +167,7 @@ class Runner(BaseRunner):
             lora_scales=lora_scales,
             output_format=output_format,
             output_quality=output_quality,
+            go_fast=go_fast,
             disable_safety_checker=disable_safety_checker,
             hf_token=reveal(hf_token),
             civitai_token=reveal(civitai_token),

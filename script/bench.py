@@ -5,6 +5,7 @@
 request     one request over HTTP against the bare diffusers pipeline with the same weights, steps and size, by turns
 start       from process start to READY against `python -c "import torch"`, by turns
 cold-start  from process start to 4 GB of weights in memory, page cache emptied, against diffusers' own loading (root)
+go-fast     the emoji model at 20 steps, 50 prompts, exact and with go_fast by turns: time saved, PSNR
 
 Ratios are what counts: both sides are measured side by side in one run, and medians are taken. Absolute times differ
 from machine to machine.
@@ -15,9 +16,10 @@ import json
 
 from benches.cold_start import bench_cold_start
 from benches.emoji import bench_request, bench_start
+from benches.go_fast import bench_go_fast
 
 # What each takes is the number of measured rounds, what it gives are named figures.
-BENCHES = {"request": bench_request, "start": bench_start, "cold-start": bench_cold_start}
+BENCHES = {"request": bench_request, "start": bench_start, "cold-start": bench_cold_start, "go-fast": bench_go_fast}
 
 
 def main() -> None:

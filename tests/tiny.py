@@ -20,6 +20,7 @@ MODEL = Model(
     max_prompt_tokens=64,
     safety_checker=None,
     skip={},
+    go_fast={"exact_passes": 5},
     hardware={"device": "cpu", "memory_gb": 1},
     folder=Path("weights/tiny"),
 )

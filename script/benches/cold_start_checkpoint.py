@@ -32,7 +32,6 @@ multiple: 16
 max_prompt_tokens: 512
 safety_checker: null
 skip: {{text_encoder: [layers.3, norm]}}
-go_fast: null
 hardware: {{device: cpu, memory_gb: 8}}
 {rest}"""
 TEXT_ENCODER = {  # Qwen3-4B, which has 36 layers

@@ -33,6 +33,7 @@ def image_metadata(plan: Plan, k: int, weights_digest: str, loras: Sequence[str]
         "weights": weights_digest,
         "easel": __version__,
         **({"prompt_strength": plan.prompt_strength} if plan.image else {}),
+        **({"go_fast": True} if plan.go_fast else {}),
         **({"lora_weights": [name[:MAX_LABEL] for name in loras], "lora_scales": scales} if loras else {}),
     }
 

@@ -17,6 +17,7 @@ NAMES_OF_TYPES = {
     dict[str, str]: "a mapping of text to text",
     dict[str, str] | None: "null or a mapping of text to text",
     dict[str, list[str]]: "a mapping of text to lists of text",
+    dict[str, int] | None: "null or a mapping of text to whole numbers",
     dict[str, Any]: "a mapping",
 }
 
@@ -29,8 +30,9 @@ class Model:
     kind of request (`text`, and `image` and `inpaint` where the model has them), `dtype` the number type of each
     component (or of `default`). `safety_checker` is None, or names the `folder` of an image classifier of transformers
     inside the model's folder and the `blocked_label` among its labels. `skip` names, for each component, modules whose
-    result the pipeline never reads: their tensors are not loaded. `hardware` is what it needs: `device` (cuda or cpu)
-    and `memory_gb`, in 10^9 bytes of that device's memory.
+    result the pipeline never reads: their tensors are not loaded. `go_fast` is None, or says with how many
+    `exact_passes` of the transformer that input begins. `hardware` is what it needs: `device` (cuda or cpu) and
+    `memory_gb`, in 10^9 bytes of that device's memory.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Model:
     max_prompt_tokens: int
     safety_checker: dict[str, str] | None
     skip: dict[str, list[str]]
+    go_fast: dict[str, int] | None
     hardware: dict[str, Any]
     folder: Path
 
@@ -95,6 +98,9 @@ def value_problems(values: dict[str, Any]) -> list[str]:
     checker = values["safety_checker"]
     if checker is not None and set(checker) != {"folder", "blocked_label"}:
         problems.append("safety_checker must be null or have the keys 'folder' and 'blocked_label'")
+    fast = values["go_fast"]
+    if fast is not None and (set(fast) != {"exact_passes"} or fast["exact_passes"] < 2):
+        problems.append("go_fast must be null or have the key 'exact_passes', at least 2")
     hardware = values["hardware"]
     if (
         set(hardware) != {"device", "memory_gb"}

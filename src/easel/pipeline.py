@@ -12,6 +12,7 @@ from PIL import Image
 
 from easel.adapters import Adapter
 from easel.errors import AdapterError
+from easel.go_fast import FastTransformer
 from easel.input_images import fit_image, read_image, read_mask
 from easel.loader import Components
 from easel.masks import keep_outside, widen
@@ -89,6 +90,8 @@ def run_plan(
         )
         with bar:
             for seed in plan.seeds:
+                if plan.go_fast:
+                    pipeline.transformer = FastTransformer(components.transformer.module, **components.model.go_fast)
                 with timings.measure("denoise"):
                     latents = denoise(pipeline, plan, seed, embeds, source, bar)
                 if adapters and not latents.isfinite().all():

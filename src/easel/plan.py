@@ -23,7 +23,8 @@ class Lora:
 class Plan:
     """Sizes are in pixels; `seeds` has one entry per image; `warnings` say what could not be honoured as asked.
 
-    `kind` is text, image or inpaint, and with it which of `image` and `mask` are there.
+    `kind` is text, image or inpaint, and with it which of `image` and `mask` are there. `go_fast` is whether passes
+    of the transformer will be foretold.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Plan:
     mask: Path | None = None
     prompt_strength: float = 1.0
     loras: tuple[Lora, ...] = ()
+    go_fast: bool = False
     check_safety: bool = True
     warnings: tuple[str, ...] = ()
 
@@ -84,7 +86,9 @@ def plan_request(request: Request, model: Model) -> Plan:
         loras=plan_loras(request),
         check_safety=not request.disable_safety_checker,
     )
-    return replace(plan, warnings=plan_warnings(request, plan, model.multiple))
+    exact_passes = (model.go_fast or {}).get("exact_passes", plan.passes)
+    plan = replace(plan, go_fast=request.go_fast and plan.passes > exact_passes)
+    return replace(plan, warnings=plan_warnings(request, plan, model))
 
 
 def plan_size(request: Request, model: Model) -> tuple[int, int]:
@@ -104,17 +108,22 @@ def plan_loras(request: Request) -> tuple[Lora, ...]:
     return tuple(Lora(reference, float(scale)) for reference, scale in zip(references, scales, strict=True))
 
 
-def plan_warnings(request: Request, plan: Plan, multiple: int) -> tuple[str, ...]:
+def plan_warnings(request: Request, plan: Plan, model: Model) -> tuple[str, ...]:
     warnings = []
     if request.width is not None and (request.width, request.height) != (plan.width, plan.height):
         asked = f"{request.width:g} x {request.height:g}"
-        warnings.append(f"{asked} was rounded to {plan.width} x {plan.height} pixels, multiples of {multiple}.")
+        warnings.append(f"{asked} was rounded to {plan.width} x {plan.height} pixels, multiples of {model.multiple}.")
     if request.width is not None and request.aspect_ratio != Request.aspect_ratio:
         warnings.append(f"aspect_ratio {request.aspect_ratio} is ignored, since width and height are given.")
     if request.negative_prompt and plan.guidance_scale == 0:
         warnings.append("negative_prompt has no effect with guidance_scale 0: raise guidance_scale to use it.")
     if request.image is None and request.prompt_strength != Request.prompt_strength:
         warnings.append("prompt_strength has no effect without an image.")
+    if request.go_fast and not plan.go_fast:
+        why = f"{model.name} has no setting for it"
+        if model.go_fast:
+            why = f"it computes the first {model.go_fast['exact_passes']} steps, and there are {plan.passes}"
+        warnings.append(f"go_fast has no effect: {why}.")
     if plan.passes == 0:
         warnings.append("prompt_strength 0 leaves nothing to do: the image comes back, only resized.")
     return tuple(warnings)

@@ -31,6 +31,7 @@ FRACTIONAL = (
     "guidance_scale",
     "prompt_strength",
 )  # others are whole; 3.0 is as good as 3: JSON does not tell them apart
+SWITCHES = ("go_fast", "disable_safety_checker")
 OPTIONAL = ("width", "height", "num_inference_steps", "guidance_scale", "seed")  # None: not given
 MAX_LORAS = 4
 LORA_SCALES = (-2, 2)
@@ -61,6 +62,7 @@ class Request:
     lora_scales: list[float] | None = None
     output_format: str = "webp"
     output_quality: int = 80
+    go_fast: bool = False
     disable_safety_checker: bool = False
     hf_token: str | None = field(default=None, repr=False)
     civitai_token: str | None = field(default=None, repr=False)
@@ -82,8 +84,9 @@ def check_request(request: Request, model: Model) -> None:
         *lora_problems(request),
         *(p for name in ("hf_token", "civitai_token") for p in token_problems(name, getattr(request, name))),
     ]
-    if not isinstance(request.disable_safety_checker, bool):
-        problems.append(f"disable_safety_checker must be true or false, not {request.disable_safety_checker!r}.")
+    for name in SWITCHES:
+        if not isinstance(getattr(request, name), bool):
+            problems.append(f"{name} must be true or false, not {getattr(request, name)!r}.")
     if not any(number_problems(name, getattr(request, name), LIMITS[name]) for name in ("width", "height")):
         problems += size_problems(request, model)
     if problems:

@@ -11,7 +11,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from easel.errors import InputError
-from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, Request, check_request
+from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, SWITCHES, Request, check_request
 from easel.schema import read_runner
 from easel.schema_inputs import NO_DEFAULT
 from tests.tiny import MODEL
@@ -182,7 +182,7 @@ def test_choices_are_the_same(name):
 
 
 def test_every_input_has_a_check():
-    assert {*TEXTS, *CHOICES, *LIMITS, *FILES, *SECRETS, *LISTS, "disable_safety_checker"} == set(REQUEST)
+    assert {*TEXTS, *CHOICES, *LIMITS, *FILES, *SECRETS, *LISTS, *SWITCHES} == set(REQUEST)
 
 
 def test_schema_says_nothing_that_this_test_does_not_read():

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from PIL import ExifTags, Image
@@ -89,6 +89,7 @@ def test_metadata_tells_all_of_one_image_by_the_apis_names():
         "weights": DIGEST,
         "easel": __version__,
     }
+    assert image_metadata(replace(PLAN, go_fast=True), 1, DIGEST) == image_metadata(PLAN, 1, DIGEST) | {"go_fast": True}
     assert metadata().keys() - {field.name for field in fields(Request)} == {"model", "weights", "easel"}
 
 

@@ -30,6 +30,7 @@ TINY = {
     "max_prompt_tokens": 64,
     "safety_checker": None,
     "skip": {"text_encoder": ["layers.35", "norm"]},
+    "go_fast": {"exact_passes": 5},
     "hardware": {"device": "cuda", "memory_gb": 24},
 }
 
@@ -137,14 +138,15 @@ def test_unknown_key_is_named(tmp_path, key):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *((key, None) for key in TINY if key != "safety_checker"),
+        *((key, None) for key in TINY if key not in ("safety_checker", "go_fast")),
         *((key, ["x"]) for key in TINY),
         *((key, True) for key in TINY),
-        *((key, 7) for key in ("name", "title", "license", "source", "pipelines", "dtype")),
+        *((key, 7) for key in ("name", "title", "license", "source", "pipelines", "dtype", "go_fast")),
         *((key, "8") for key in ("num_inference_steps", "guidance_scale", "native_area", "multiple")),
         *((key, 8.0) for key in ("num_inference_steps", "native_area", "min_area", "max_area", "multiple")),
         ("pipelines", {"text": 7}),
         ("dtype", {7: "float32"}),
+        ("go_fast", {"exact_passes": 5.0}),
     ],
 )
 def test_value_of_the_wrong_type_is_named(tmp_path, key, value):
@@ -188,6 +190,9 @@ def test_all_problems_are_named_together(tmp_path):
         ({"multiple": 0}, "multiple, num_inference_steps and max_prompt_tokens must be at least 1"),
         ({"pipelines": {"text": "A", "video": "B"}}, "pipelines has the unknown key 'video'"),
         ({"safety_checker": {"folder": "here"}}, "safety_checker must be null or have the keys 'folder' and"),
+        ({"go_fast": {}}, "go_fast must be null or have the key 'exact_passes', at least 2"),
+        ({"go_fast": {"exact_passes": 1}}, "go_fast must be null or have the key"),
+        ({"go_fast": {"exact_passes": 5, "threshold": 1}}, "go_fast must be null or have the key"),
         ({"guidance_scale": -1.0}, "guidance_scale must be 0 or more"),
         ({"guidance_scale": float("nan")}, "guidance_scale must be 0 or more"),
     ],

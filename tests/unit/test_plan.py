@@ -195,6 +195,18 @@ def test_an_image_that_cannot_be_read_gets_no_plan(picture):
         plan_for(image=picture)
 
 
+def test_go_fast_that_has_no_effect_is_a_warning(picture):
+    fast = plan_for(go_fast=True, num_inference_steps=6)
+    assert (fast.go_fast, fast.warnings) == (True, ())
+    assert plan_for(num_inference_steps=6).go_fast is False
+    for inputs, passes in (({}, 5), ({"image": picture, "prompt_strength": 0.5}, 3)):
+        plan = plan_for(go_fast=True, num_inference_steps=passes if not inputs else 6, **inputs)
+        warning = f"go_fast has no effect: it computes the first 5 steps, and there are {passes}."
+        assert (plan.go_fast, plan.warnings) == (False, (warning,))
+    plan = plan_for(replace(MODEL, go_fast=None), go_fast=True, num_inference_steps=50)
+    assert (plan.go_fast, plan.warnings) == (False, ("go_fast has no effect: tiny has no setting for it.",))
+
+
 def test_one_lora_scale_serves_all_and_none_is_1():
     assert [lora.scale for lora in plan_for(lora_weights=["a/b", "c/d"]).loras] == [1.0, 1.0]
     assert [lora.scale for lora in plan_for(lora_weights=["a/b", "c/d"], lora_scales=[0.5]).loras] == [0.5, 0.5]

@@ -70,6 +70,7 @@ def test_nothing_is_checked_before_it_is_known_for_which_model():
         {"lora_weights": ["owner/name"] * 4, "lora_scales": [0.5]},
         {"lora_weights": ["owner/name"] * 2, "lora_scales": [-2, 2.0]},
         {"hf_token": "hf_x", "civitai_token": "y" * 1000, "disable_safety_checker": True},
+        {"go_fast": True},
     ],
     ids=lambda changes: str(changes)[:40],
 )
@@ -221,6 +222,7 @@ def test_all_problems_are_named_in_one_message():
         hf_token="two words",
         civitai_token="\0",
         disable_safety_checker="no",
+        go_fast=1,
     )
     assert all(f"{field.name} " in message.replace("[0] ", " ") for field in fields(Request))
     assert message.endswith(".")

@@ -62,6 +62,7 @@ SCHEMA = [
     ("one scale as a number", {"lora_weights": [LORA], "lora_scales": 1}, 'not of type "array"'),
     ("a scale that is text", {"lora_weights": [LORA], "lora_scales": ["1"]}, 'not of type "number"'),
     ("a switch that is text", {"disable_safety_checker": "true"}, 'not of type "boolean"'),
+    ("another switch that is text", {"go_fast": "yes"}, 'not of type "boolean"'),
     ("a switch that is a number", {"disable_safety_checker": 1}, 'not of type "boolean"'),
     ("a token that is a number", {"hf_token": 7}, 'not of type "string"'),
 ]
