@@ -6,6 +6,7 @@ request     one request over HTTP against the bare diffusers pipeline with the s
 start       from process start to READY against `python -c "import torch"`, by turns
 cold-start  from process start to 4 GB of weights in memory, page cache emptied, against diffusers' own loading (root)
 go-fast     the emoji model at 20 steps, 50 prompts, exact and with go_fast by turns: time saved, PSNR
+fetch       one file from nginx on loopback, by Easel and by curl, aria2 and huggingface_hub, by turns (needs them)
 
 Ratios are what counts: both sides are measured side by side in one run, and medians are taken. Absolute times differ
 from machine to machine.
@@ -16,10 +17,17 @@ import json
 
 from benches.cold_start import bench_cold_start
 from benches.emoji import bench_request, bench_start
+from benches.fetch import bench_fetch
 from benches.go_fast import bench_go_fast
 
 # What each takes is the number of measured rounds, what it gives are named figures.
-BENCHES = {"request": bench_request, "start": bench_start, "cold-start": bench_cold_start, "go-fast": bench_go_fast}
+BENCHES = {
+    "request": bench_request,
+    "start": bench_start,
+    "cold-start": bench_cold_start,
+    "go-fast": bench_go_fast,
+    "fetch": bench_fetch,
+}
 
 
 def main() -> None:

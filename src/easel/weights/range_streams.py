@@ -4,11 +4,12 @@ import errno
 import hashlib
 import os
 import threading
+from io import FileIO
 
 from easel.errors import FetchError
 from easel.weights.disk import disk_errors
 from easel.weights.range_answers import Found, NoRanges, check_range, found_by, length_of
-from easel.weights.range_crew import Crew
+from easel.weights.range_crew import SLICE_S, Crew
 from easel.weights.range_http import Passing
 from easel.weights.range_journal import Journal
 from easel.weights.range_line import Line, Order
@@ -32,10 +33,10 @@ class Digests:
         return f"{name}:{self._running[name].hexdigest()}"
 
 
-def write_all(order: Order, file: int, view: memoryview, start: int) -> None:
+def write_all(order: Order, file: FileIO, view: memoryview, start: int) -> None:
     with disk_errors(order.part):
         while view:
-            count = os.pwrite(file, view, start)
+            count = os.pwrite(file.fileno(), view, start)
             view, start = view[count:], start + count
 
 
@@ -56,7 +57,7 @@ def probe(order: Order, crew: Crew) -> Found:
     return found[0]
 
 
-def stream_whole(order: Order, crew: Crew, file: int) -> tuple[int, Digests]:
+def stream_whole(order: Order, crew: Crew, file: FileIO) -> tuple[int, Digests]:
     """The whole file in one stream into `file`, from the beginning in each attempt; its size in bytes."""
     results: list[tuple[int, Digests]] = []
 
@@ -72,7 +73,7 @@ def stream_whole(order: Order, crew: Crew, file: int) -> tuple[int, Digests]:
     return results[0]
 
 
-def stream_once(order: Order, line: Line, file: int) -> tuple[int, Digests]:
+def stream_once(order: Order, line: Line, file: FileIO) -> tuple[int, Digests]:
     digests, size = Digests(order.digest), 0
     buffer = memoryview(bytearray(READ_BYTES))
     try:
@@ -99,7 +100,7 @@ class Ranges:
     """The chunks of a file over several connections, into `file`; those of `on_disk` are there already."""
 
     def __init__(
-        self, order: Order, crew: Crew, file: int, found: Found, journal: Journal, on_disk: frozenset[int]
+        self, order: Order, crew: Crew, file: FileIO, found: Found, journal: Journal, on_disk: frozenset[int]
     ) -> None:
         self._order = order
         self._crew = crew
@@ -109,11 +110,13 @@ class Ranges:
         self._window = Window(crew, found.size, order.limits.chunk_bytes, on_disk, order.connections)
         self._digests = Digests(order.digest)
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._is_digested = threading.Event()
         self._working = min(order.connections, self._window.missing)
         order.report.add(self._window.bytes_on_disk)
 
     def run(self) -> Digests:
-        self._crew.run(*[self._fetch] * self._working, self._digest)
+        self._crew.run(*[self._fetch] * self._working, self._digest, self._write_back)
         return self._digests
 
     def _fetch(self) -> None:
@@ -130,7 +133,8 @@ class Ranges:
                         return
                     line.wait(error)
                 else:
-                    write_all(self._order, self._file, chunk.view(), chunk.start)
+                    with self._writing:  # The kernel lets one thread write to a file, and the others would spin.
+                        write_all(self._order, self._file, chunk.view(), chunk.start)
                     self._journal.record(chunk.number)
                     self._window.finish(chunk)
 
@@ -166,12 +170,20 @@ class Ranges:
             else:
                 self._digests.update(chunk.view())
             self._window.digested()
+        self._is_digested.set()
+
+    def _write_back(self) -> None:
+        """Have the disk work while bytes arrive, so that little is left for the sync at the end."""
+        while not self._is_digested.wait(SLICE_S):
+            self._crew.check()
+            with disk_errors(self._order.part):
+                os.fdatasync(self._file.fileno())
 
     def _read_back(self, number: int, buffer: memoryview) -> memoryview:
         view, done = buffer[: self._window.length(number)], 0
         with disk_errors(self._order.part):
             while done < len(view):
-                count = os.preadv(self._file, [view[done:]], number * self._order.limits.chunk_bytes + done)
+                count = os.preadv(self._file.fileno(), [view[done:]], number * self._order.limits.chunk_bytes + done)
                 if count == 0:
                     raise OSError(errno.EIO, "it was cut off by another program")
                 done += count

@@ -17,10 +17,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from easel.errors import FetchError
-from easel.weights.disk import disk_errors, rename_file
+from easel.weights.disk import disk_errors, rename_file, sync_file
 from easel.weights.range_answers import Changed, Found, NoRanges
 from easel.weights.range_crew import Crew
 from easel.weights.range_http import Address, Limits
@@ -116,38 +117,35 @@ def receive(order: Order, plain: bool) -> Received:
 
 
 @contextmanager
-def unfinished(order: Order) -> Iterator[int]:
+def unfinished(order: Order) -> Iterator[FileIO]:
     """The open unfinished file; it is removed at the end unless a journal says what it holds."""
     try:
         with disk_errors(order.part):
-            file = os.open(order.part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
+            file = os.fdopen(os.open(order.part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b", buffering=0)
+        with file:
             yield file
-        finally:
-            os.close(file)
     finally:
         if not order.journal.exists():
             order.part.unlink(missing_ok=True)
 
 
-def receive_whole(order: Order, crew: Crew, file: int) -> Received:
+def receive_whole(order: Order, crew: Crew, file: FileIO) -> Received:
     with disk_errors(order.journal):
         order.journal.unlink(missing_ok=True)
     size, digests = stream_whole(order, crew, file)
     with disk_errors(order.part):
-        os.ftruncate(file, size)
+        file.truncate(size)
     return prove(order, file, size, digests, resumed=False)
 
 
-def receive_ranges(order: Order, crew: Crew, file: int, found: Found) -> Received:
+def receive_ranges(order: Order, crew: Crew, file: FileIO, found: Found) -> Received:
     head = make_head(found.size, found.etag, order.digest, order.limits.chunk_bytes)
     earlier = read_journal(order.journal)
     recorded = earlier[1] if earlier and head.continues(earlier[0]) else frozenset()
     if not recorded:
         order.journal.unlink(missing_ok=True)
     with disk_errors(order.part):
-        if os.fstat(file).st_size > found.size:
-            os.ftruncate(file, found.size)
+        file.truncate(found.size)
         reserve(file, found.size)
     journal = Journal(order.journal, head, recorded)
     try:
@@ -157,17 +155,17 @@ def receive_ranges(order: Order, crew: Crew, file: int, found: Found) -> Receive
     return prove(order, file, found.size, digests, resumed=bool(recorded))
 
 
-def reserve(file: int, size: int) -> None:
+def reserve(file: FileIO, size: int) -> None:
     """Have the disk set `size` bytes aside, so that one that is too full says so now. Raises OSError."""
-    disk = os.fstatvfs(file)
+    disk = os.fstatvfs(file.fileno())
     # Asked first, since the system would take all that is left before it said no.
-    if size - os.fstat(file).st_blocks * 512 > disk.f_bavail * disk.f_frsize:
+    if size - os.fstat(file.fileno()).st_blocks * 512 > disk.f_bavail * disk.f_frsize:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if size:
-        os.posix_fallocate(file, 0, size)
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
-def prove(order: Order, file: int, size: int, digests: Digests, resumed: bool) -> Received:
+def prove(order: Order, file: FileIO, size: int, digests: Digests, resumed: bool) -> Received:
     """Give the file its final name if it is the one that was ordered."""
     if order.digest is not None:
         digest = digests.get(order.digest.partition(":")[0])
@@ -180,7 +178,7 @@ def prove(order: Order, file: int, size: int, digests: Digests, resumed: bool) -
                 "another file than the lock file names: restore that, or use an address of the right one."
             )
     with disk_errors(order.part):
-        os.fsync(file)
+        sync_file(file)
         rename_file(order.part, order.target)
         order.journal.unlink(missing_ok=True)
     return Received(size, digests.get())
