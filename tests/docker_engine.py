@@ -21,8 +21,12 @@ REASON = engine_is_missing()
 needs_engine = pytest.mark.skipif(bool(REASON), reason=f"needs a Docker engine: {REASON}")
 
 
-def image_is_missing(image: str) -> bool:
-    return bool(REASON) or subprocess.run(["docker", "image", "inspect", image], capture_output=True).returncode != 0
+def needs_image(image: str) -> pytest.MarkDecorator:
+    """For a test that builds on an image and must not pull it."""
+    asked = ["docker", "image", "inspect", image]
+    missing = bool(REASON) or subprocess.run(asked, capture_output=True, timeout=30, check=False).returncode != 0
+    reason = f"the image {image}: docker pull {image}"
+    return pytest.mark.skipif(missing, reason=f"needs {f'a Docker engine: {REASON}' if REASON else reason}")
 
 
 def docker(*arguments: str, stdin: bytes = b"") -> bytes:

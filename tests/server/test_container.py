@@ -14,12 +14,11 @@ import pytest
 from PIL import Image
 
 from easel.client import call
-from tests.docker_engine import docker, image_is_missing, needs_engine
+from tests.docker_engine import docker, needs_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "script/container"
 BASE = os.environ.get("EASEL_TEST_BASE", "python:3.11-slim")
-needs_base = pytest.mark.skipif(image_is_missing(BASE), reason=f"needs the image {BASE}: docker pull {BASE}")
 
 
 def run_script(*arguments, **environment):
@@ -96,8 +95,7 @@ def served():
             script.terminate()
 
 
-@needs_engine
-@needs_base
+@needs_image(BASE)
 def test_the_container_makes_a_picture_and_ctrl_c_removes_it(served):
     script, url, name = served
     inputs = {"prompt": "a red apple", "seed": 7, "output_format": "png"}
