@@ -114,7 +114,7 @@ def test_all_broken_files_are_named_in_one_message_with_what_is_wrong(folder):
     assert found != locked
     assert f"transformer/second.safetensors has digest {found} instead of {locked}" in message
     assert "config.json" not in message
-    assert message.endswith("Restore them from the repository.")
+    assert message.endswith("Put the right ones there, and see that they may be read.")
 
 
 def test_a_file_beside_the_listed_ones_is_refused_since_a_loader_might_read_it(folder):

@@ -110,7 +110,7 @@ def raise_problems(problems: Iterable[str | None], manifest: Manifest, folder: P
     if found:
         raise WeightsError(
             f"The files in {folder} are not the {len(manifest.files)} of {LOCK_NAME}: {'; '.join(found)}. "
-            "Restore them from the repository."
+            "Put the right ones there, and see that they may be read."
         )
 
 
