@@ -1,23 +1,17 @@
 """A ranged download from a server that misbehaves: each fault ends in the right file or in one clear sentence."""
 
-import hashlib
 import os
 import threading
 import time
 
 import pytest
 
-from easel.errors import FetchError, InputError, ResourceError
-from easel.weights.ranges import Address, Limits, Received, fetch_file
-from tests.fault_server import Answer, FaultServer, part_of, redirect
+from easel.errors import InputError
+from easel.weights.ranges import Address, Limits
+from tests.fault_server import Answer, FaultServer, part_of
+from tests.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, Download, chunks_asked, ranged
 
-CHUNK = 65536
-BODY = os.urandom(CHUNK * 16 + 1234)
-OTHER = os.urandom(len(BODY))
-SIZE = len(BODY)
-DIGEST = "sha256:" + hashlib.sha256(BODY).hexdigest()
-QUICK = Limits(connect_s=2, stall_s=0.3, backoff_s=0.01, max_wait_s=0.3, chunk_bytes=CHUNK)
-FILE = Answer(body=BODY, headers={"ETag": '"one"'}, keep=True)
+OTHER = os.urandom(SIZE)
 
 
 @pytest.fixture
@@ -26,69 +20,9 @@ def server():
         yield server
 
 
-class Download:
-    """Fetches /a of the server into `target`, and remembers what it was told."""
-
-    def __init__(self, server, folder):
-        self.server = server
-        self.target = folder / "file"
-        self.part = folder / "file.part"
-        self.journal = folder / "file.part.journal"
-        self.logs = []
-        self.progress = []
-
-    def __call__(self, path="/a", size=SIZE, digest=DIGEST, **options):
-        options = {"limits": QUICK, "connections": 4, **options}
-        resolve = options.pop("resolve", lambda: Address(self.server.url + path))
-        return fetch_file(
-            resolve,
-            self.target,
-            label="the file",
-            size=size,
-            digest=digest,
-            progress=self.progress.append,
-            log=self.logs.append,
-            **options,
-        )
-
-    def gives_the_file(self, **options):
-        assert self(**options) == Received(SIZE, DIGEST)
-        assert self.target.read_bytes() == BODY
-        assert sum(self.progress) == SIZE
-        assert not self.part.exists()
-        assert not self.journal.exists()
-
-    def fails(self, sentence, kind=FetchError, **options):
-        threads = threading.active_count()
-        with pytest.raises(kind) as caught:
-            self(**options)
-        assert sentence in str(caught.value)
-        assert str(caught.value).startswith("the file: ") or kind is not FetchError
-        assert not self.target.exists()
-        wait = time.monotonic() + 1
-        while threading.active_count() > threads + len(self.server.seen):  # the server has some of its own
-            assert time.monotonic() < wait
-
-
 @pytest.fixture
 def download(server, tmp_path):
     return Download(server, tmp_path)
-
-
-def ranged(file=FILE, before=()):
-    """A route of a proper server, but that `before` gives the first answers to requests for more than one byte."""
-    faults = list(before)
-
-    def answer(seen):
-        if faults and seen.range not in (None, (0, 0)):
-            return faults.pop(0)
-        return part_of(file, seen)
-
-    return answer
-
-
-def chunks_asked(server):
-    return [seen.range for seen in server.seen if seen.range not in (None, (0, 0))]
 
 
 def test_each_chunk_is_asked_for_once_on_the_condition_of_the_etag(server, download):
@@ -364,53 +298,8 @@ def test_server_that_allows_two_connections_gets_two(server, download):
     assert "goes on with fewer connections" in "".join(download.logs)
 
 
-@pytest.fixture
-def other():
-    with FaultServer() as server:
-        yield server
-
-
-def test_redirect_is_followed_once_and_its_end_asked_directly(server, other, download):
-    server.routes["/a"] = redirect("/b")
-    server.routes["/b"] = redirect(other.url + "/c", 307)
-    other.routes["/c"] = ranged()
-    download.gives_the_file()
-    assert [seen.path for seen in server.seen] == ["/a", "/b"]
-
-
-def test_token_stays_with_its_origin(server, other, download):
-    server.routes["/a"] = redirect("/b")
-    server.routes["/b"] = redirect(other.url + "/c")
-    other.routes["/c"] = ranged()
-    headers = {"authorization": "Bearer hunter2", "X-Own": "1"}
-    download.gives_the_file(resolve=lambda: Address(server.url + "/a", headers))
-    assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer hunter2"] * 2
-    assert not any("authorization" in seen.headers for seen in other.seen)
-
-
-def test_redirect_without_end_is_refused(server, download):
-    server.routes["/a"] = redirect("/a")
-    download.fails("more than 5 times")
-
-
-@pytest.mark.parametrize("location", ["http://example.org/a", "ftp://127.0.0.1/a", "file:///etc/passwd"])
-def test_redirect_to_what_is_not_encrypted_is_refused(server, download, location):
-    server.routes["/a"] = redirect(location)
-    download.fails("is not encrypted")
-
-
-def test_nobody_listening_is_said_after_all_attempts(server, download):
-    with FaultServer() as gone:
-        url = gone.url
-    download.fails("takes no connection, 7 times", resolve=lambda: Address(url + "/a"))
-
-
-def test_full_disk_is_said_at_the_start(server, download):
-    server.routes["/a"] = Answer(206, b"x", {"Content-Range": f"bytes 0-0/{2**50}"})
-    download.fails("cannot be written", ResourceError, size=None, digest=None)
-    assert len(server.seen) == 1
-    assert not download.part.exists()
-
-
-def test_address_shows_neither_token_nor_signature():
-    assert "hunter2" not in repr(Address("https://example.org/?signature=hunter2", {"Authorization": "hunter2"}))
+def test_finished_download_does_not_wait_for_a_connection_that_waits(server, download):
+    server.routes["/a"] = ranged(before=[Answer(503, headers={"Retry-After": "50"})])
+    began = time.monotonic()
+    download.gives_the_file(limits=Limits(chunk_bytes=CHUNK))
+    assert time.monotonic() - began < 5

@@ -32,7 +32,9 @@ class Crew:
         However it ends, its threads have ended too, but for one that the system holds in a name look-up: that one does
         nothing more when it returns. A crew that failed runs nothing more.
         """
-        threads = [threading.Thread(target=self._work, args=(task,), daemon=True) for task in tasks]
+        threads = [
+            threading.Thread(target=self._work, args=(task,), name="easel-download", daemon=True) for task in tasks
+        ]
         try:
             for thread in threads:
                 thread.start()
@@ -56,6 +58,8 @@ class Crew:
     def _work(self, task: Callable[[], None]) -> None:
         try:
             task()
+        except Stopped:
+            self._ended.put(None)
         except BaseException as error:
             self._ended.put(error)
         else:
@@ -70,6 +74,10 @@ class Crew:
         for thread in threads:
             if thread.ident is not None:
                 thread.join(max(0.0, until - time.monotonic()))
+
+    def dismiss(self) -> None:
+        """The work is done: whoever waits for something is not needed any more. This crew runs nothing after that."""
+        self._stop.set()
 
     @property
     def stopping(self) -> bool:

@@ -176,6 +176,8 @@ class Connection:
                 error = one
                 sock.close()
                 self._unwatch()
+        if isinstance(error, TimeoutError):
+            raise Passing("takes no connection in time")
         raise error or OSError("no address")
 
 

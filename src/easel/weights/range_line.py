@@ -101,7 +101,7 @@ class Line:
         limits = self._order.limits
         problem = f"{self._order.label}: {self._order.route.host} {error}"
         if self.has_failed_enough:
-            raise FetchError(f"{problem}, {self.failures + 1} times. Try again later.")
+            raise FetchError(f"{problem}, {self.failures + 1} times. Try again later.") from None
         wait_s = limits.backoff_s * 2**self.failures if error.wait_s is None else error.wait_s
         wait_s = min(wait_s, limits.max_wait_s)
         self.failures += 1

@@ -111,7 +111,6 @@ class Ranges:
         self._digests = Digests(order.digest)
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._is_digested = threading.Event()
         self._working = min(order.connections, self._window.missing)
         order.report.add(self._window.bytes_on_disk)
 
@@ -170,14 +169,15 @@ class Ranges:
             else:
                 self._digests.update(chunk.view())
             self._window.digested()
-        self._is_digested.set()
+        self._crew.dismiss()  # also whoever waits before another attempt that nobody needs
 
     def _write_back(self) -> None:
         """Have the disk work while bytes arrive, so that little is left for the sync at the end."""
-        while not self._is_digested.wait(SLICE_S):
-            self._crew.check()
+        sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the other one
+        while True:
+            self._crew.sleep(SLICE_S)
             with disk_errors(self._order.part):
-                os.fdatasync(self._file.fileno())
+                sync(self._file.fileno())
 
     def _read_back(self, number: int, buffer: memoryview) -> memoryview:
         view, done = buffer[: self._window.length(number)], 0

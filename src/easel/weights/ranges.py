@@ -141,12 +141,13 @@ def receive_whole(order: Order, crew: Crew, file: FileIO) -> Received:
 def receive_ranges(order: Order, crew: Crew, file: FileIO, found: Found) -> Received:
     head = make_head(found.size, found.etag, order.digest, order.limits.chunk_bytes)
     earlier = read_journal(order.journal)
-    recorded = earlier[1] if earlier and head.continues(earlier[0]) else frozenset()
+    is_there = os.fstat(file.fileno()).st_size == found.size  # else somebody has removed it, but not its journal
+    recorded = earlier[1] if earlier and is_there and head.continues(earlier[0]) else frozenset()
     if not recorded:
         order.journal.unlink(missing_ok=True)
     with disk_errors(order.part):
-        file.truncate(found.size)
         reserve(file, found.size)
+        file.truncate(found.size)
     journal = Journal(order.journal, head, recorded)
     try:
         digests = Ranges(order, crew, file, found, journal, recorded).run()
@@ -161,7 +162,7 @@ def reserve(file: FileIO, size: int) -> None:
     # Asked first, since the system would take all that is left before it said no.
     if size - os.fstat(file.fileno()).st_blocks * 512 > disk.f_bavail * disk.f_frsize:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if size:
+    if size and hasattr(os, "posix_fallocate"):  # macOS has none
         os.posix_fallocate(file.fileno(), 0, size)
 
 
