@@ -3,10 +3,13 @@
 import _thread
 import filecmp
 import hashlib
+import json
 import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -22,7 +25,7 @@ from tests.nginx import NGINX, run_nginx
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not here: apt-get install nginx")
 CHUNK = 65536
-COUNT = 25
+COUNT = 17
 SIZE = CHUNK * (COUNT - 1) + 1234
 QUICK = Limits(connect_s=2, stall_s=1, retries=3, backoff_s=0.01, max_wait_s=0.1, chunk_bytes=CHUNK)
 SMALL = b"small " * 100
@@ -191,11 +194,11 @@ def fetch_in_child(url, target, size, digest):
     )
 
 
-def make_big_file(path):
-    """2 GiB of which no two reads are equal: a mark in every 256 KiB, and a hole after it, which costs no time."""
+def make_big_file(path, size):
+    """Bytes of which no two reads are equal: a mark in every 256 KiB, and a hole after it, which costs no time."""
     with path.open("wb") as stream:
-        stream.truncate(2 * 2**30)
-        for position in range(0, 2 * 2**30, 2**18):
+        stream.truncate(size)
+        for position in range(0, size, 2**18):
             os.pwrite(stream.fileno(), b"%16d" % position, position)
 
 
@@ -207,11 +210,40 @@ def memory_folder(tmp_path):
         yield Path(folder)
 
 
+MEASURED = """
+import json, resource, sys
+from pathlib import Path
+from easel.weights.ranges import Address, fetch_file
+
+def bytes_read():  # by read() and the like; what comes from a socket does not count
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+url, target = sys.argv[1:]
+before = bytes_read()
+received = fetch_file(
+    lambda: Address(url), Path(target), label="it", size=None, digest=None, progress=lambda count: None, log=print
+)
+print(json.dumps([received.sha256, bytes_read() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+"""
+
+
+def test_download_reads_nothing_twice_and_takes_less_than_300_mb(tmp_path, memory_folder, serve):
+    make_big_file(memory_folder / "file", 2**29)
+    with serve(memory_folder) as nginx:
+        command = [sys.executable, "-c", MEASURED, nginx.url + "/file", str(tmp_path / "file")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    sha256, read, peak = json.loads(done.stdout)
+    assert sha256 == digest_of(tmp_path / "file")
+    assert read < 2**20
+    assert 100e6 < peak < 300e6  # a lower one would mean that nothing was measured
+
+
 def test_download_of_two_gigabytes_survives_twenty_kills(tmp_path, memory_folder, serve):
     """At most one chunk per connection and kill is fetched again."""
     target, journal = tmp_path / "file", tmp_path / "file.part.journal"
-    make_big_file(memory_folder / "file")
     size, chunk, kills = 2 * 2**30, Limits().chunk_bytes, 20
+    make_big_file(memory_folder / "file", size)
     digest = digest_of(memory_folder / "file")
     moments = sorted(random.sample(range(size // chunk - 10), kills))  # in recorded chunks
     with serve(memory_folder) as nginx:
