@@ -1,17 +1,19 @@
 """Which chunk is fetched next, and which ones wait in memory until the digest reaches them.
 
 Chunks arrive in any order and the digest needs them in theirs. A chunk that is written stays in its buffer until it is
-digested, as long as there are buffers to spare. If there are none, the digest soon frees one or waits itself: for a
-slow connection, or because it is still reading what an earlier run left on disk. In that case the chunk gives its
-buffer up and is read back later, so no connection ever waits for another.
+digested, as long as there are buffers to spare; then its connection waits for one, which the digest soon frees. But
+where the digest is held up, by a slow connection or by what an earlier run left on disk and it still has to read, a
+chunk gives its buffer up and is read back later, from what the system still has in memory.
 """
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 from easel.weights.range_crew import SLICE_S, Crew
 
 BUFFERS = 24  # of 8 MiB: with Python itself below 300 MB
+HELD_UP_S = 1.0  # without a chunk that the digest needs; in that time a connection that is not slow fetches several
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Window:
         self._kept_most = BUFFERS - connections
         self._free: list[bytearray] = []
         self._next = 0  # the chunk that the digest needs
+        self._next_since = time.monotonic()
         self._change = threading.Condition()
 
     def length(self, number: int) -> int:
@@ -80,14 +83,21 @@ class Window:
         with self._change:
             self._open -= 1
             self._change.notify_all()  # The last one ends those that wait in `claim`.
-            while len(self._kept) >= self._kept_most and self._next in self._kept and chunk.number != self._next:
+            while not self._has_room(chunk) and not self._is_held_up():
                 self._wait()
-            if len(self._kept) < self._kept_most or chunk.number == self._next:
+            if self._has_room(chunk):
                 self._kept[chunk.number] = chunk
             else:
                 self._on_disk.add(chunk.number)
                 self._free.append(chunk.buffer)
             self._change.notify_all()
+
+    def _has_room(self, chunk: Chunk) -> bool:
+        return len(self._kept) < self._kept_most or chunk.number == self._next
+
+    def _is_held_up(self) -> bool:
+        is_late = self._next not in self._kept and time.monotonic() - self._next_since > HELD_UP_S
+        return is_late or self._next in self._on_disk
 
     def next_for_digest(self) -> tuple[int, Chunk | None] | None:
         """The number of the next chunk in order, and the chunk if it is in memory; None after the last one."""
@@ -104,6 +114,7 @@ class Window:
             if chunk is not None:
                 self._free.append(chunk.buffer)
             self._next += 1
+            self._next_since = time.monotonic()
             self._change.notify_all()
 
     def _wait(self) -> None:
