@@ -1,7 +1,7 @@
 """One connection to wherever a weights file is, used for one range after another.
 
-It is the standard library's http.client because that reads straight into a buffer of ours: on loopback 1.3 GB/s into
-nowhere, where httpx, which hands out pieces of at most 64 KiB, reaches 0.9 GB/s with a whole core.
+It is the standard library's http.client because that reads straight into a buffer of ours: 2.1 GB from nginx on
+loopback into nowhere took 1.2 s, and with httpx, which hands out pieces of at most 64 KiB, 2.2 s.
 
 The guard of `network.py` is not needed here: these addresses come from a lock file that is part of this repository or
 of its user's. So a proxy of the environment is honoured.
