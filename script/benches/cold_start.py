@@ -19,11 +19,11 @@ DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 
 def bench_cold_start(rounds: int) -> dict[str, float]:
     root = REPOSITORY / ".cache" / "bench" / "cold-start"
-    folder = root / "weights" / NAME
-    if not (root / "predict.py").is_file():
+    if not (root / "cache").is_dir() or (root / "files").exists():
         print(f"Making a checkpoint of 4 GB in {root} ...")
         subprocess.run([sys.executable, HERE / "cold_start_checkpoint.py", root, NAME, REPOSITORY], check=True)
     (root / "predict.py").write_bytes((REPOSITORY / "predict.py").read_bytes())
+    (folder,) = (root / "cache" / "snapshots" / NAME).iterdir()
     if not os.access(DROP_CACHES, os.W_OK):
         raise SystemExit(
             f"The cold start needs an empty page cache, and {DROP_CACHES} cannot be written: run it as root."
@@ -55,6 +55,7 @@ def run_side(side: str, root: Path, folder: Path) -> dict[str, float]:
     environment = {
         **os.environ,
         "EASEL_MODEL": NAME,
+        "EASEL_CACHE_DIR": str(root / "cache"),
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": os.pathsep.join([str(root), str(REPOSITORY / "src")]),
     }

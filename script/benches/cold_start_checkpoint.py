@@ -5,6 +5,7 @@ Run as a program, so that a bench that only looks whether it is there imports no
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,10 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 from transformers import Qwen3Config, Qwen3Model
 
-from easel.weights.manifest import lock_folder
+from easel.models import load_model
+from easel.weights.manifest import Manifest, lock_files, lock_folder, write_manifest
+from easel.weights.snapshots import obtain
+from easel.weights.store import Places
 
 MODEL = """# As z-image-turbo, with fewer layers and random weights.
 name: {name}
@@ -33,7 +37,8 @@ max_prompt_tokens: 512
 safety_checker: null
 skip: {{text_encoder: [layers.3, norm]}}
 hardware: {{device: cpu, memory_gb: 8}}
-{rest}"""
+go_fast: null
+"""
 TEXT_ENCODER = {  # Qwen3-4B, which has 36 layers
     "vocab_size": 151936,
     "hidden_size": 2560,
@@ -57,17 +62,26 @@ VAE = {  # FLUX's
 
 
 def write_checkpoint(root: Path, name: str, repository: Path) -> None:
-    """`root`, with a predict.py and the one model `name`: what a server of Easel needs."""
+    """`root` with the one model `name`, its files in the store `root/cache`: as after `easel weights pull`."""
     shutil.rmtree(root, ignore_errors=True)
-    folder = root / "weights" / name
-    emoji = repository / "weights" / "emoji"
+    folder, files = root / "weights" / name, root / "files"
+    folder.mkdir(parents=True)
+    write_files(files, repository / "weights" / "emoji")
+    locked = [replace(file, source=f"file:{files / file.path}") for file in lock_folder(files).files]
+    index = "model_index.json"
+    shutil.copy(repository / "weights" / "z-image-turbo" / index, folder)
+    write_manifest(Manifest((*locked, *lock_files(folder, [index]))), folder)
+    (folder / "model.yaml").write_text(MODEL.format(name=name))
+    obtain(load_model(folder), Places(root / "cache", None), log=print)
+    shutil.rmtree(files)  # last: without it all is there
+
+
+def write_files(folder: Path, emoji: Path) -> None:
     for part in ("tokenizer", "scheduler"):
         shutil.copytree(emoji / part, folder / part)
     with init_empty_weights():
-        modules = {
-            "transformer": ZImageTransformer2DModel(
-                dim=3840, n_layers=4, n_refiner_layers=1
-            ),  # 30 and 2 in the real one
+        modules = {  # the real transformer has 30 layers and 2 of each refiner's
+            "transformer": ZImageTransformer2DModel(dim=3840, n_layers=4, n_refiner_layers=1),
             "text_encoder": Qwen3Model(Qwen3Config(**TEXT_ENCODER)),
             "vae": AutoencoderKL(**VAE),
         }
@@ -79,11 +93,6 @@ def write_checkpoint(root: Path, name: str, repository: Path) -> None:
         shapes = module.state_dict()
         tensors = {key: random_tensor(shapes[key].shape) for key in tqdm(shapes, desc=part, leave=False)}
         save_file(tensors, folder / part / f"{file}.safetensors", metadata={"format": "pt"})
-    shutil.copy(repository / "weights" / "z-image-turbo" / "model_index.json", folder)
-    rest = "".join(line for line in (emoji / "model.yaml").open() if line.startswith("go_fast:"))
-    (folder / "model.yaml").write_text(MODEL.format(name=name, rest=rest and "go_fast: null\n"))
-    lock_folder(folder)
-    shutil.copy(repository / "predict.py", root)  # last: it says that the rest is there
 
 
 def random_tensor(shape: torch.Size) -> torch.Tensor:
