@@ -7,6 +7,7 @@ start       from process start to READY against `python -c "import torch"`, by t
 cold-start  from process start to 4 GB of weights in memory, page cache emptied, against diffusers' own loading (root)
 go-fast     the emoji model at 20 steps, 50 prompts, exact and with go_fast by turns: time saved, PSNR
 fetch       one file from nginx on loopback, by Easel and by curl, aria2 and huggingface_hub, by turns (needs them)
+compile     two starts with EASEL_COMPILE=1: what the second pays of the first, and a request against an uncompiled one
 
 Ratios are what counts: both sides are measured side by side in one run, and medians are taken. Absolute times differ
 from machine to machine.
@@ -16,6 +17,7 @@ import argparse
 import json
 
 from benches.cold_start import bench_cold_start
+from benches.compile import bench_compile
 from benches.emoji import bench_request, bench_start
 from benches.fetch import bench_fetch
 from benches.go_fast import bench_go_fast
@@ -27,6 +29,7 @@ BENCHES = {
     "cold-start": bench_cold_start,
     "go-fast": bench_go_fast,
     "fetch": bench_fetch,
+    "compile": bench_compile,
 }
 
 
