@@ -29,7 +29,7 @@ from tests.server.calls import (
 )
 
 MOMENTS = rounds(usual=50, full=200)  # at which a request is cancelled
-SMALL = {"width": 64, "height": 64, "num_inference_steps": 2, "seed": 3, "output_format": "png"}
+SMALL = {"width": 64, "height": 64, "num_inference_steps": 2, "guidance_scale": 0, "seed": 3, "output_format": "png"}
 REFERENCE = {"prompt": "red apple", **SMALL}
 
 
@@ -121,7 +121,7 @@ def test_a_lora_changes_the_picture_says_so_and_is_remembered(server, loras):
 
 
 def test_requests_of_three_sizes_over_10_loras_keep_memory_flat(server, loras, record_property):
-    process, count = worker_of(server), rounds(usual=45, full=100)
+    process, count = worker_of(server), rounds(usual=40, full=100)
 
     def smallest_of(requests: range) -> int:
         """The least resident memory after any of these requests: the allocator's ups and downs are some MB."""
@@ -148,9 +148,8 @@ def lively(loras) -> dict:
 
 @pytest.fixture(scope="module")
 def lively_s(server, lively) -> float:
-    """Seconds that it takes."""
-    answer_to(server, **lively)
-    return answer_to(server, **lively)["metrics"]["predict_time"]
+    """Seconds that it takes, when nothing else keeps the machine busy."""
+    return min(answer_to(server, **lively)["metrics"]["predict_time"] for _ in range(3))
 
 
 @pytest.mark.parametrize("k", range(MOMENTS))
@@ -204,7 +203,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 def test_a_full_disk_is_an_error_that_names_the_path_and_is_over_when_there_is_room(small_disk, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(small_disk))
-    inputs = {**REFERENCE, "width": 192, "height": 192}
+    inputs = {**REFERENCE, "width": 192, "height": 192, "num_inference_steps": 1}
     with run_server(REPOSITORY, timeout=120) as server:
         before = answer_to(server, **inputs)
         wait_for(lambda: not files_in(small_disk), "files are left")
