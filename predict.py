@@ -32,6 +32,8 @@ class Runner(BaseRunner):
         from easel.loader import default_device, load_components
 
         self.engine = Engine(load_components(model, reading, default_device()), adapter_files(places.cache))
+        if os.environ.get("EASEL_COMPILE") == "1":
+            self.engine.compile(places.cache)
 
     def run(
         self,

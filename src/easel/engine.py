@@ -4,6 +4,7 @@ All that lives longer than a request is here: the components, LoRAs used lately,
 """
 
 import gc
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -36,6 +37,19 @@ class Engine:
         self.adapters = AdapterMemory()
         self.outputs = Outputs()
         self._made: set[tuple[int, int]] = set()  # sizes that have fitted into memory
+
+    def compile(self, cache: Path) -> None:
+        """torch.compile the transformer's blocks, with what an earlier start has kept in `cache`; see compiled.py."""
+        from easel.compiled import compile_blocks, compile_key  # Nobody else needs to import a compiler.
+
+        plan = plan_request(Request("warm-up", seed=0, num_inference_steps=1), self.components.model)
+        transformer = self.components.transformer.module
+
+        def warm_up() -> None:
+            for _ in run_plan(plan, self.components, Timings(), log=io.StringIO()):
+                pass
+
+        compile_blocks(transformer, warm_up, cache, compile_key(self.components.digest, transformer.device), log)
 
     def answer(self, request: Request, record: Record) -> list[Path]:
         """Plan, run, save, and say what was done: in lines on standard error, and as metrics through `record`.

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src"
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "cog", "coglet"}
 WITH_TORCH = {  # the others start at once
-    f"easel.{name}" for name in "adapters compiled devices engine go_fast loader pipeline safety tensors".split()
+    f"easel.{name}"
+    for name in ("adapters", "compiled", "devices", "engine", "go_fast", "loader", "pipeline", "safety", "tensors")
 }
 RUNNERS = {"predict.py", "train.py"}
 CALLS_THAT_ONLY_MAKE_A_VALUE = {
