@@ -22,11 +22,11 @@ def test_a_new_model_starts_where_it_knows_nothing_and_learns():
     model = new_model()
     use_real_rotation(model)
     steppers = optimizers(model)
-    latents, captions = torch.randn(4, 8, 16, 16), torch.randn(4, CAPTION_TOKENS, 384)
+    latents, captions = torch.randn(2, 8, 16, 16), torch.randn(2, CAPTION_TOKENS, 384)
     losses = []
-    for _ in range(12):
+    for _ in range(8):
         torch.manual_seed(1)  # the same noise each time, which can be learned by heart
-        loss = loss_of(model, 0.0, latents, captions, torch.tensor([3, 5, 8, 32]))
+        loss = loss_of(model, 0.0, latents, captions, torch.tensor([3, 32]))
         loss.backward()
         for optimizer in steppers.values():
             optimizer.step()

@@ -78,7 +78,7 @@ def more_red_than_blue(pixels: bytes) -> bool:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_request_fails_with_a_sentence_when_all_are_blocked(answer, count):
-    inputs = {"prompt": "red apple", "seed": 3, "num_outputs": count}
+    inputs = {"prompt": "red apple", "seed": 3, "num_outputs": count, "num_inference_steps": 4}
     with pytest.raises(SafetyError, match="blocks .* of this request. Try another prompt or seed"):
         answer(**inputs)
     assert len(answer(**inputs, output_format="png", disable_safety_checker=True)[0]) == count
