@@ -1,4 +1,4 @@
-"""How often a test repeats what chance decides: EASEL_TEST_ROUNDS=full takes as long as before a release."""
+"""How often a test repeats what chance decides. EASEL_TEST_ROUNDS=full asks for more, as before a release."""
 
 import os
 
