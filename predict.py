@@ -15,6 +15,7 @@ from easel.errors import EaselError
 from easel.logs import log
 from easel.models import DEFAULT_MODEL, load_model
 from easel.request import Request
+from easel.uploads import Uploads
 from easel.weights.adapter_files import AdapterFiles, Endpoints
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import obtain
@@ -31,6 +32,7 @@ class Runner(BaseRunner):
         from easel.engine import Engine
         from easel.loader import default_device, load_components
 
+        self.uploads = Uploads()
         self.engine = Engine(load_components(model, reading, default_device()), adapter_files(places.cache))
         if os.environ.get("EASEL_COMPILE") == "1":
             self.engine.compile(places.cache)
@@ -152,6 +154,7 @@ class Runner(BaseRunner):
         ),
     ) -> list[Path]:
         """Make `num_outputs` pictures of `prompt`."""
+        self.uploads.clear(keep=(image, mask))
         request = Request(
             prompt=prompt,
             negative_prompt=negative_prompt,

@@ -60,7 +60,7 @@ class Outputs:
             yield Path(tempfile.mkdtemp(dir=self.root.name))
         except OSError as error:
             self.clear()
-            raise lack_of_room(error) from None
+            raise lack_of_room(error, self.root.name) from None
         except BaseException:
             self.clear()
             raise
@@ -72,8 +72,8 @@ class Outputs:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def lack_of_room(error: OSError) -> ResourceError:
+def lack_of_room(error: OSError, folder: str) -> ResourceError:
     return ResourceError(
-        f"The pictures cannot be written to {error.filename or tempfile.gettempdir()} ({error.strerror}). "
+        f"The pictures cannot be written to {error.filename or folder} ({error.strerror}). "
         "Make room there and send the request again; nothing of this one is kept."
     )
