@@ -1,7 +1,9 @@
 """The tiny Z-Image-Turbo: as the real files are, and loadable by diffusers itself, without Easel."""
 
+import io
 import json
 import math
+import shutil
 from itertools import pairwise
 
 import pytest
@@ -10,7 +12,11 @@ from diffusers import AutoencoderKL, ZImageTransformer2DModel
 from safetensors import safe_open
 from transformers import Qwen3Config, Qwen3Model
 
-from easel.weights.manifest import read_manifest, relative_paths, verify_files
+from easel.pipeline import Timings, run_plan
+from easel.plan import plan_request
+from easel.request import Request
+from easel.weights.manifest import read_manifest, relative_paths
+from tests.loading import load_folder
 from tests.tiny_z_image import (
     MODEL,
     REPOSITORY,
@@ -24,6 +30,7 @@ from tests.tiny_z_image import (
     tiny_z_image_model,
     write_tiny_z_image,
 )
+from tests.verify import verify_files
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +153,22 @@ def test_the_tokenizer_takes_any_text_and_the_chat_template_what_the_pipeline_sa
     assert tokenizer.decode(tokenizer(text).input_ids) == text
     quiet = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True, enable_thinking=False)
     assert quiet == text + "<think>\n\n</think>\n\n"
+
+
+def test_another_model_of_the_family_is_a_folder(root, pipeline, tmp_path):
+    """No line of code knows its name: its settings, its lock, and the files that the lock leads to."""
+    folder = shutil.copytree(root / "weights" / "z-image-turbo", tmp_path / "weights" / "another")
+    settings = (folder / "model.yaml").read_text().replace("name: z-image-turbo", "name: another")
+    (folder / "model.yaml").write_text(settings)
+    components = load_folder(folder, cache=tmp_path / "cache")
+    plan = plan_request(Request("a red apple", width=64, height=64, num_inference_steps=2, seed=7), components.model)
+    (image,) = run_plan(plan, components, Timings(), log=io.StringIO())
+    (expected,) = pipeline(
+        "a red apple",
+        width=64,
+        height=64,
+        num_inference_steps=2,
+        guidance_scale=0,
+        generator=torch.Generator("cpu").manual_seed(7),
+    ).images
+    assert image.tobytes() == expected.tobytes()

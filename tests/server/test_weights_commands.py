@@ -16,9 +16,10 @@ import pytest
 
 from easel import cli
 from easel.progress import ByteBar
-from easel.weights.manifest import read_manifest, verify_files
+from easel.weights.manifest import read_manifest
 from tests.hub_server import HubServer, Repo
 from tests.model_folders import WEIGHTS, digest, entry, local_model, write_lock, write_model
+from tests.verify import verify_files
 
 LARGE, SMALL = os.urandom(400_000), b'{"width": 8}'
 FILES = {"transformer/model.safetensors": LARGE, "vae/config.json": SMALL}

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from easel.weights.manifest import read_manifest, verify_files
+from easel.weights.manifest import read_manifest
 from tests.hub_server import COMMIT, HubServer, Repo
 from tests.model_folders import digest, entry, write_model
+from tests.verify import verify_files
 
 REPO = "owner/name"
 SMALL, LARGE = b'{"width": 8}', os.urandom(200_000)

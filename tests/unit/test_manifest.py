@@ -13,8 +13,8 @@ from easel.weights.manifest import (
     lock_folder,
     parse_manifest,
     read_manifest,
-    verify_files,
 )
+from tests.verify import verify_files
 
 TENSORS = b"tensors " * 1000
 EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # of no bytes at all

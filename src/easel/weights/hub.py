@@ -9,11 +9,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from easel.errors import FetchError
+from easel.weights.fetch import TRANSIENT
 from easel.weights.ranges import Address
+from easel.weights.redirects import origin, split_address
 from easel.weights.weight_sources import HubFile
 
 SHA256 = r"[0-9a-f]{64}"
-TRANSIENT = (429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def ask_hub(file: HubFile) -> HubAnswer:
             "one. If HF_ENDPOINT is set, check that it is a mirror that knows this commit."
         )
     headers = build_hf_headers()
-    if origin(metadata.location) != origin(url):  # The token is for the Hub, and not for where it keeps its bytes.
+    # The token is for the Hub, and not for where it keeps its bytes.
+    if origin(split_address(metadata.location)) != origin(split_address(url)):
         headers.pop("authorization", None)
     etag = metadata.etag or ""  # of a large file its SHA-256, of another one Git's own digest
     return HubAnswer(
@@ -104,8 +106,3 @@ def explain_status(error: Exception, file: HubFile, host: str) -> str:
     if status in TRANSIENT:
         return f"{host} is busy or broken (status {status}, several times). Try again later."
     return f"{host} answers with status {status} instead of the file."
-
-
-def origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)

@@ -93,14 +93,10 @@ def read_manifest(folder: Path) -> Manifest:
     return parse_manifest(path.read_bytes(), str(path))
 
 
-def verify_files(manifest: Manifest, folder: Path) -> None:
-    """Presence first, then size, then digest of every file, and none beside them; all problems in one WeightsError."""
-    problems = [file_problem(file, folder) or digest_problem(file, folder) for file in manifest.files]
-    raise_problems([*problems, *unlisted(manifest, folder)], manifest, folder)
-
-
 def check_files(manifest: Manifest, folder: Path) -> None:
-    """As `verify_files`, but without reading a byte: whoever uses the files must still prove their digests."""
+    """That all files are there with their sizes and none beside them, in one WeightsError; no byte is read for it:
+    whoever uses the files must still prove their digests.
+    """
     problems = [file_problem(file, folder) for file in manifest.files]
     raise_problems([*problems, *unlisted(manifest, folder)], manifest, folder)
 

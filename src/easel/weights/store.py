@@ -21,10 +21,9 @@ from typing import BinaryIO
 
 from easel.errors import ResourceError
 from easel.weights.disk import disk_errors, rename_file, sync_file
-from easel.weights.manifest import LockedFile
+from easel.weights.manifest import LockedFile, pieces
 from easel.weights.range_journal import read_journal
 
-CHUNK_BYTES = 4 * 2**20
 READ_ONLY = 0o444
 Progress = Callable[[int], None]  # is told how many further bytes are done
 Log = Callable[[str], None]
@@ -137,13 +136,12 @@ def check_room(folder: Path, needed: int, what: str) -> None:
 def hash_file(path: Path, algorithms: set[str], progress: Progress, copy: BinaryIO | None = None) -> dict[str, str]:
     """Digests of a file by algorithm, as a lock writes them, from one read, which also goes into `copy`."""
     hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            if copy:
-                copy.write(chunk)
-            for one in hashes.values():
-                one.update(chunk)
-            progress(len(chunk))
+    for piece in pieces(path):
+        if copy:
+            copy.write(piece)
+        for one in hashes.values():
+            one.update(piece)
+        progress(len(piece))
     return {name: f"{name}:{one.hexdigest()}" for name, one in hashes.items()}
 
 
