@@ -8,21 +8,10 @@ import pytest
 
 from easel.errors import InputError
 from easel.weights.ranges import Address, Limits
-from tests.fault_server import Answer, FaultServer, part_of
-from tests.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, Download, chunks_asked, ranged
+from tests.fault_server import Answer, part_of
+from tests.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, chunks_asked, ranged
 
 OTHER = os.urandom(SIZE)
-
-
-@pytest.fixture
-def server():
-    with FaultServer() as server:
-        yield server
-
-
-@pytest.fixture
-def download(server, tmp_path):
-    return Download(server, tmp_path)
 
 
 def test_each_chunk_is_asked_for_once_on_the_condition_of_the_etag(server, download):

@@ -11,19 +11,8 @@ from easel.errors import FetchError, ResourceError
 from easel.weights.range_crew import Crew
 from easel.weights.range_journal import Journal, make_head, read_journal
 from easel.weights.range_window import BUFFERS, HELD_UP_S, Window
-from tests.fault_server import Answer, FaultServer
+from tests.fault_server import Answer
 from tests.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, Download, chunks_asked, ranged
-
-
-@pytest.fixture
-def server():
-    with FaultServer() as server:
-        yield server
-
-
-@pytest.fixture
-def download(server, tmp_path):
-    return Download(server, tmp_path)
 
 
 @pytest.fixture

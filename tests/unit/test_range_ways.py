@@ -13,18 +13,7 @@ import trustme
 from easel.weights import range_http
 from easel.weights.ranges import Address, Limits
 from tests.fault_server import Answer, FaultServer, redirect
-from tests.range_download import BODY, CHUNK, Download, own_threads, ranged
-
-
-@pytest.fixture
-def server():
-    with FaultServer() as server:
-        yield server
-
-
-@pytest.fixture
-def download(server, tmp_path):
-    return Download(server, tmp_path)
+from tests.range_download import BODY, CHUNK, own_threads, ranged
 
 
 @pytest.fixture

@@ -1,0 +1,17 @@
+"""What several of the modules here begin with."""
+
+import pytest
+
+from tests.fault_server import FaultServer
+from tests.range_download import Download
+
+
+@pytest.fixture
+def server():
+    with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture
+def download(server, tmp_path):
+    return Download(server, tmp_path)
