@@ -14,7 +14,7 @@ from easel.server import Server, read_tail, run_server
 from easel.weights.manifest import read_manifest
 from easel.weights.snapshots import obtain
 from easel.weights.store import Places
-from tests.fault_server import Answer, FaultServer
+from tests.hub_server import HubServer, Repo
 from tests.lora_files import peft_tensors, write_lora
 from tests.server.calls import Caller, answer_to, data_url, files_in, images, mask, picture, pixels, wait_until_busy
 from tests.tiny_z_image import paths_with_a_source, plain_pipeline, tiny_z_image_model, write_lock
@@ -26,15 +26,17 @@ LARGE = [path for path in paths_with_a_source() if path.endswith(".safetensors")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Iterator[Path]:
-    """The large files come from a web server, the others from a folder."""
+    """As the real files do, these come from the Hub, the large ones from where it keeps their bytes."""
     root = tmp_path_factory.mktemp("z-image-turbo")
     folder = tiny_z_image_model(root)
-    with FaultServer() as web:
-        sources = {path: (root / "checkpoint" / path).as_uri() for path in paths_with_a_source()}
-        for path in LARGE:
-            web.routes[f"/{path}"] = Answer(body=(root / "checkpoint" / path).read_bytes(), etag=True)
-            sources[path] = f"{web.url}/{path}"
-        write_lock(folder, sources)
+    files = {path: (root / "checkpoint" / path).read_bytes() for path in paths_with_a_source()}
+    large = {path: files.pop(path) for path in LARGE}
+    with HubServer() as hub, pytest.MonkeyPatch.context() as patch:
+        hub.repos["tiny/z-image"] = Repo(files, large)
+        write_lock(folder, hub.sources("tiny/z-image"))
+        patch.setenv("HF_ENDPOINT", hub.url)
+        patch.setenv("HF_HOME", str(root / "hf"))
+        patch.delenv("HF_HUB_OFFLINE")
         yield root
 
 
