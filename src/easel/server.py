@@ -97,8 +97,8 @@ def server_environment(port: int) -> dict[str, str]:
     """This process's environment, under which a caller's own settings win over the defaults here."""
     defaults = {
         "EASEL_MODEL": DEFAULT_MODEL,
-        # Cog runs one prediction in this thread and the next in that one, each with OpenMP threads of its own; once there
-        # are more than processors, libgomp lets them sleep at once, and a request of emoji takes half as long again.
+        # Cog runs one prediction in this thread and the next in that one, each with OpenMP threads of its own. Once
+        # there are more than processors, libgomp lets them sleep at once: a request of emoji takes half as long again.
         "OMP_WAIT_POLICY": "active",
         "GOMP_SPINCOUNT": "300000",  # its usual one: "active" alone never sleeps
         "COG_LOG_LEVEL": "warning",  # What the model prints is still shown; the server's own steps are not.
