@@ -21,6 +21,7 @@ from easel.console import LogView, print_result, say
 from easel.errors import EaselError, InputError
 from easel.inputs import cast_inputs, check_names, encode_files, parse_inputs, read_json_inputs
 from easel.models import DEFAULT_MODEL
+from easel.publish.cli import add_push_command
 from easel.schema import check_schema, openapi, write_schema
 from easel.server import SETUP_TIMEOUT_S, Server, check_root, run_server
 from easel.weights_cli import add_weights_commands
@@ -91,6 +92,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     samples.set_defaults(run=run_samples)
     add_weights_commands(commands, common)
+    add_push_command(commands, common)
     return parser.parse_args(argv)
 
 

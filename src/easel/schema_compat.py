@@ -5,46 +5,68 @@ type, tighten a limit or lose a choice, and the output may not change. A new opt
 choice, another default or description is fine.
 """
 
+from typing import Any, NamedTuple
+
 _TIGHTER_WHEN_HIGHER = ("minimum", "minLength")
 _TIGHTER_WHEN_LOWER = ("maximum", "maxLength")
 _TYPE_KEYS = ("type", "format", "items")
 _DESCRIPTIVE = ("title", "description")
 
 
+class Break(NamedTuple):
+    """One thing that callers may rely on and no longer find.
+
+    `input` is its input, or "output". `kind` is gone, required, type, null, choice, output or the limit's keyword;
+    `value` is the choice that is gone, or what the limit now is.
+    """
+
+    input: str
+    text: str
+    kind: str
+    value: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.input}: {self.text}"
+
+
 def breaking_changes(old: dict, new: dict) -> list[str]:
     """A sentence for each thing that callers of the OpenAPI document `old` may rely on and `new` takes away."""
-    before, after = _inputs(old), _inputs(new)
+    return [str(change) for change in find_breaks(old, new)]
+
+
+def find_breaks(old: dict, new: dict) -> list[Break]:
+    before, after = inputs_of(old), inputs_of(new)
     required_before, required_after = _required(old), _required(new)
-    changes = [f"{name}: the input is gone" for name in before if name not in after]
+    changes = [Break(name, "the input is gone", "gone") for name in before if name not in after]
     for name in after:
         if name in required_after and name not in required_before:
-            changes.append(f"{name}: {'is now required' if name in before else 'a new input is required'}")
+            changes.append(Break(name, "is now required" if name in before else "a new input is required", "required"))
     for name in before:
         if name in after:
-            changes += [f"{name}: {change}" for change in _input_changes(before[name], after[name])]
+            changes += [Break(name, *change) for change in _input_changes(before[name], after[name])]
     if _output(old) != _output(new):
-        changes.append(f"output: was {_output(old)} and is {_output(new)}")
+        changes.append(Break("output", f"was {_output(old)} and is {_output(new)}", "output"))
     return changes
 
 
-def _input_changes(old: dict, new: dict) -> list[str]:
-    changes = []
+def _input_changes(old: dict, new: dict) -> list[tuple]:
+    changes: list[tuple] = []
     if _type(old) != _type(new):
-        changes.append(f"the type was {_type(old)} and is {_type(new)}")
+        changes.append((f"the type was {_type(old)} and is {_type(new)}", "type"))
     if old.get("nullable") and not new.get("nullable"):
-        changes.append("null is no longer accepted")
+        changes.append(("null is no longer accepted", "null"))
     for key in _TIGHTER_WHEN_HIGHER + _TIGHTER_WHEN_LOWER:
         was, now = old.get(key), new.get(key)
         if now is not None and (was is None or (now > was if key in _TIGHTER_WHEN_HIGHER else now < was)):
-            changes.append(f"{key} was {'open' if was is None else was} and is {now}")
+            changes.append((f"{key} was {'open' if was is None else was} and is {now}", key, now))
     for key in ("pattern", "x-cog-accept"):
         if key in new and new[key] != old.get(key):
-            changes.append(f"{key} was {old.get(key, 'open')} and is {new[key]}")
+            changes.append((f"{key} was {old.get(key, 'open')} and is {new[key]}", key, new[key]))
     if "enum" in new and "enum" not in old:
-        changes.append(f"any value was allowed and now only {new['enum']}")
+        changes.append((f"any value was allowed and now only {new['enum']}", "enum", new["enum"]))
     elif "enum" in new:
         lost = [choice for choice in old["enum"] if choice not in new["enum"]]
-        changes += [f"the choice {choice!r} is gone" for choice in lost]
+        changes += [(f"the choice {choice!r} is gone", "choice", choice) for choice in lost]
     return changes
 
 
@@ -52,7 +74,7 @@ def _schemas(document: dict) -> dict:
     return document.get("components", {}).get("schemas", {})
 
 
-def _inputs(document: dict) -> dict[str, dict]:
+def inputs_of(document: dict) -> dict[str, dict]:
     """The inputs by name, with the enum that Cog keeps in a schema of its own put back into its input."""
     schemas = _schemas(document)
     inputs = {}

@@ -1,0 +1,1 @@
+"""`script/push`: from a clean tree to a published version, in steps that can be resumed. See docs/push.md."""
