@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from easel import client
+from easel.api.cli import add_api_command
 from easel.console import LogView, print_result, say
 from easel.errors import EaselError, InputError
 from easel.inputs import cast_inputs, check_names, encode_files, parse_inputs, read_json_inputs
@@ -92,6 +93,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     samples.set_defaults(run=run_samples)
     add_weights_commands(commands, common)
+    add_api_command(commands, common, setup)
     add_push_command(commands, common)
     return parser.parse_args(argv)
 

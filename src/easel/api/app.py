@@ -1,0 +1,270 @@
+"""The application: everything wired together, and its routes."""
+
+import asyncio
+import base64
+import hmac
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from inspect import isawaitable
+from typing import Any
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from easel.api import files, models, predictions
+from easel.api.catalogue import Catalogue
+from easel.api.deliveries import Deliveries
+from easel.api.documents import Documents, account_document
+from easel.api.examples import read_examples, read_readme
+from easel.api.limits import Limiter
+from easel.api.outputs import Outputs
+from easel.api.problems import Problem
+from easel.api.runs import Runs
+from easel.api.servers import Servers
+from easel.api.settings import MB, Settings, secret_of
+from easel.api.store import Store, StoreError
+from easel.api.sweep import sweep_for_ever
+from easel.api.tables import Prediction, Version
+from easel.api.watch import Metrics, make_logger, now
+
+Handler = Callable[["Api", Request], Awaitable[Response]]
+
+
+class Api:
+    """What the handlers work with."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.log, self.metrics = make_logger(), Metrics()
+        self.store = Store(settings.database_url)
+        self.outputs = Outputs(settings.data)
+        self.documents = Documents(settings.public_url, self.outputs)
+        self.secret = secret_of(settings.data)
+        self.webhook_secret = f"whsec_{base64.b64encode(bytes.fromhex(self.secret)).decode()}"
+        self.catalogue = Catalogue(self.store)
+        self.client = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=None), trust_env=False)
+        self.deliveries = Deliveries(
+            self.documents, self.store, self.metrics, self.log, self.webhook_secret, settings.allow_private_webhooks
+        )
+        self.runs = Runs(
+            self.store,
+            self.outputs,
+            self.deliveries,
+            self.metrics,
+            self.log,
+            files.OwnFiles(settings.public_url, self.outputs).resolve,
+            callback_url=settings.callback_url,
+            secret=self.secret,
+            max_queue=settings.max_queue,
+        )
+        self.servers = Servers(
+            self.store, self.catalogue, self.runs, self.metrics, self.log, self.client, self._introduce
+        )
+        self._sweeper: asyncio.Task | None = None
+
+    @asynccontextmanager
+    async def running(self, _: Starlette) -> AsyncIterator[None]:
+        await self.store.open()
+        for key, _ in self.settings.servers:
+            await self.catalogue.add_model(key, visibility="public", hardware="cpu")
+        await self.servers.open(self.settings.servers)
+        self.deliveries.resume(await self.store.find(Prediction, Prediction.webhook_pending.is_(True)))
+        self._sweeper = asyncio.create_task(sweep_for_ever(self.store, self.outputs, self.settings, self.log))
+        try:
+            yield
+        finally:
+            self._sweeper.cancel()
+            await self.servers.close()
+            await self.deliveries.close()
+            await self.client.aclose()
+            await self.store.close()
+
+    async def _introduce(self, model: str, version: Version) -> None:
+        """README and examples of the first model that the command line names: those of the repository."""
+        root = self.settings.root
+        if root and model == self.settings.servers[0][0]:
+            examples = await asyncio.to_thread(
+                read_examples, root, model, version.id, self.outputs, self.settings.public_url, now()
+            )
+            row = await self.catalogue.model(model)
+            row.readme = read_readme(root, model.partition("/")[2])
+            await self.store.save(row, *examples)
+
+    def active_document(self, prediction: Prediction) -> dict[str, Any]:
+        """As it is now, which the database may not know yet."""
+        run = self.runs.active.get(prediction.id)
+        return self.documents.prediction(run.prediction if run else prediction)
+
+    async def page(self, request: Request, table: Any, key: Any, *conditions: Any, document: Callable) -> Response:
+        cursor = request.query_params.get("cursor")
+        rows, older, newer = await self.store.page(table, key, *conditions, cursor=cursor)
+        results = [await one if isawaitable(one) else one for one in map(document, rows)]
+
+        def address(cursor: str | None) -> str | None:
+            url = f"{self.settings.public_url}{request.url.path}"
+            query = request.url.include_query_params(cursor=cursor).query
+            return f"{url}?{query}" if cursor else None
+
+        return JSONResponse({"previous": address(newer), "next": address(older), "results": results})
+
+
+class Endpoint:
+    """An ASGI application around a handler: who asks, how often, how much; and every error as a problem."""
+
+    def __init__(self, api: Api, handler: Handler, route: str, limiter: Limiter | None, body_limit: int) -> None:
+        """Without a `limiter` no token is asked for either."""
+        self.api, self.handler, self.route = api, handler, route
+        self.limiter, self.body_limit = limiter, body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.monotonic()
+        request = Request(scope, limited(receive, self.body_limit))
+        headers: dict[str, str] = {}
+        try:
+            if self.limiter:
+                request.state.account = find_account(request, self.api.settings.tokens)
+                headers = self.limiter.take(request.state.account)
+            response = await self.handler(self.api, request)
+        except Problem as problem:
+            response = problem.response()
+        except StoreError as error:
+            sentence = f"The database did not take it ({error}). Nothing was accepted; try again."
+            response = Problem(503, sentence, retry_after=1).response()
+        except ClientDisconnect:
+            return
+        except HTTPException as error:
+            response = Problem(error.status_code, str(error.detail)).response()
+        except Exception as error:
+            self.api.log.exception("request", route=self.route, error=repr(error))
+            response = Problem(500, "The API failed here; its log says why.").response()
+        response.headers.update(headers)
+        self.api.metrics.requests.labels(request.method, self.route, response.status_code).inc()
+        self.api.metrics.request_s.labels(self.route).observe(time.monotonic() - started)
+        await response(scope, receive, send)
+
+
+def limited(receive: Receive, limit: int) -> Receive:
+    count = 0
+
+    async def counted() -> Message:
+        nonlocal count
+        message = await receive()
+        count += len(message.get("body", b""))
+        if count > limit:
+            raise Problem(413, f"The request is larger than {limit / MB:.0f} MB. Upload files to /v1/files.")
+        return message
+
+    return counted
+
+
+def find_account(request: Request, tokens: dict[str, str]) -> str:
+    """The account of the bearer token, compared in constant time with every one. Raises Problem (401)."""
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    found = ""
+    for token, account in tokens.items():
+        if hmac.compare_digest(given.strip().encode(), token.encode()):
+            found = account
+    if not found or kind.lower() not in ("bearer", "token"):
+        raise Problem(401, "You did not pass a valid authentication token: send Authorization: Bearer <token>.")
+    return found
+
+
+async def show_account(api: Api, request: Request) -> Response:
+    return JSONResponse(account_document(request.state.account))
+
+
+async def list_hardware(api: Api, request: Request) -> Response:
+    return JSONResponse([{"sku": sku, "name": name} for sku, name in models.HARDWARE])
+
+
+async def show_webhook_secret(api: Api, request: Request) -> Response:
+    return JSONResponse({"key": api.webhook_secret})
+
+
+async def list_collections(api: Api, request: Request) -> Response:
+    return JSONResponse({"previous": None, "next": None, "results": []})
+
+
+async def refuse_training(api: Api, request: Request) -> Response:
+    raise Problem(404, "This API has no trainings yet: it runs models, and does not train them.")
+
+
+async def take_news(api: Api, request: Request) -> Response:
+    await api.runs.news(request.path_params["id"], request.path_params["proof"], await request.json())
+    return Response(status_code=204)
+
+
+async def show_metrics(api: Api, request: Request) -> Response:
+    return Response(api.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def show_health(api: Api, request: Request) -> Response:
+    return JSONResponse({"status": "ok", "servers": api.servers.states(), "queue": len(api.runs.queue)})
+
+
+def create_app(settings: Settings) -> Starlette:
+    api = Api(settings)
+    creates = Limiter(settings.creates_per_minute)
+    others, reads = Limiter(3000), Limiter(60000)  # Replicate's
+    small, large = 1 * MB, settings.max_body_bytes
+
+    def route(method: str, path: str, handler: Handler, limiter: Limiter | None = others, limit: int = small) -> Route:
+        return Route(path, Endpoint(api, handler, path, limiter, limit), methods=[method])
+
+    model, deployment = "/v1/models/{owner}/{name}", "/v1/deployments/{owner}/{name}"
+    upload = settings.max_file_bytes + MB
+    routes = [
+        route("POST", "/v1/predictions", predictions.create, creates, large),
+        route("GET", "/v1/predictions", predictions.list_all),
+        route("GET", "/v1/predictions/{id}", predictions.show, reads),
+        route("POST", "/v1/predictions/{id}/cancel", predictions.cancel),
+        route("POST", f"{model}/predictions", predictions.create_by_model, creates, large),
+        route("POST", f"{deployment}/predictions", predictions.create_by_deployment, creates, large),
+        route("GET", "/v1/models", models.list_models),
+        route("POST", "/v1/models", models.create_model),
+        route("QUERY", "/v1/models", models.search_models),
+        route("GET", "/v1/search", models.search_models),
+        route("GET", model, models.show_model),
+        route("PATCH", model, models.change_model),
+        route("DELETE", model, models.delete_model),
+        route("GET", f"{model}/readme", models.show_readme),
+        route("GET", f"{model}/examples", models.list_examples),
+        route("GET", f"{model}/versions", models.list_versions),
+        route("POST", f"{model}/versions", models.create_version),
+        route("GET", f"{model}/versions/{{id}}", models.show_version),
+        route("DELETE", f"{model}/versions/{{id}}", models.delete_version),
+        route("POST", f"{model}/versions/{{id}}/trainings", refuse_training),
+        route("GET", "/v1/trainings", refuse_training),
+        route("GET", "/v1/trainings/{id}", refuse_training),
+        route("POST", "/v1/trainings/{id}/cancel", refuse_training),
+        route("GET", "/v1/deployments", models.list_deployments),
+        route("POST", "/v1/deployments", models.create_deployment),
+        route("GET", deployment, models.show_deployment),
+        route("PATCH", deployment, models.change_deployment),
+        route("DELETE", deployment, models.delete_deployment),
+        route("POST", "/v1/files", files.create, others, upload),
+        route("GET", "/v1/files", files.list_all),
+        route("GET", "/v1/files/{id}", files.show),
+        route("DELETE", "/v1/files/{id}", files.delete),
+        route("GET", "/v1/files/{id}/download", files.download, None),
+        route("GET", "/v1/account", show_account),
+        route("GET", "/v1/hardware", list_hardware),
+        route("GET", "/v1/collections", list_collections),
+        route("GET", "/v1/webhooks/default/secret", show_webhook_secret),
+        route("GET", "/delivery/{id}/{name}", files.deliver, None),
+        route("POST", "/cog/{id}/{proof}", take_news, None, 512 * MB),
+        route("GET", "/metrics", show_metrics, None),
+        route("GET", "/health", show_health, None),
+    ]
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        status = getattr(error, "status_code", 500)
+        return Problem(status, f"There is no {request.method} {request.url.path} in this API.").response()
+
+    return Starlette(routes=routes, lifespan=api.running, exception_handlers={HTTPException: refuse})

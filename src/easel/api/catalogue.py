@@ -1,0 +1,99 @@
+"""Models, their versions, and which Cog servers run them."""
+
+import hashlib
+import json
+from typing import Any
+
+from easel.api.problems import Problem
+from easel.api.store import Store
+from easel.api.tables import Deployment, Model, Prediction, Server, Version
+from easel.api.watch import now
+
+EASEL_COG_VERSION = "0.23.1"  # Cog's server does not say which Cog built it
+
+
+def version_id(model: str, schema: dict[str, Any], salt: str = "") -> str:
+    """64 hexadecimal digits. Without a `salt`, the same model and schema always give the same."""
+    text = json.dumps([model, schema, salt], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Catalogue:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def add_model(self, key: str, **values: Any) -> Model | None:
+        """None if there is one of this name."""
+        model = Model(key=key, created_at=now(), **values)
+        return model if await self._store.insert(model) else None
+
+    async def add_version(self, model: str, schema: dict[str, Any], cog_version: str, salt: str = "") -> Version:
+        identity = version_id(model, schema, salt)
+        version = await self._store.get(Version, identity)
+        if not version:
+            version = Version(
+                id=identity, model=model, created_at=now(), cog_version=cog_version, openapi_schema=schema
+            )
+            await self._store.save(version)
+        return version
+
+    async def connect(self, url: str, version: Version, pushed: bool) -> None:
+        """`url` runs `version` from now on, and no other version of that model."""
+        await self._store.remove(Server, Server.url == url, Server.model == version.model)
+        await self._store.save(Server(url=url, version=version.id, model=version.model, pushed=pushed))
+
+    async def model(self, key: str) -> Model:
+        model = await self._store.get(Model, key)
+        if not model:
+            raise Problem(404, f"There is no model {key} here. GET /v1/models lists those that there are.")
+        return model
+
+    async def latest(self, model: str) -> Version | None:
+        found = await self._store.find(
+            Version, Version.model == model, order=(Version.created_at.desc(), Version.id.desc()), limit=1
+        )
+        return found[0] if found else None
+
+    async def example(self, model: str) -> Prediction | None:
+        found = await self._store.find(
+            Prediction,
+            Prediction.model == model,
+            Prediction.source == "web",
+            order=Prediction.created_at.desc(),
+            limit=1,
+        )
+        return found[0] if found else None
+
+    async def to_run(self, reference: str) -> Version:
+        """The version that `owner/name`, `owner/name:id` or `id` stands for.
+
+        Where no server runs it any more but one runs the model's newest, that one: Replicate substitutes as well.
+        """
+        model, _, identity = reference.rpartition(":") if ":" in reference else ("", "", reference)
+        if "/" in identity:
+            await self.model(identity)
+            return await self.newest(identity)
+        version = await self._store.get(Version, identity)
+        if not version or (model and version.model != model):
+            raise Problem(
+                422,
+                "The specified version does not exist (or perhaps you don't have permission to use it?)",
+                invalid_fields=[{"type": "invalid", "field": "version", "description": "there is no such version"}],
+            )
+        if not await self._store.find(Server, Server.version == version.id, limit=1):
+            newest = await self.newest(version.model)
+            if await self._store.find(Server, Server.version == newest.id, limit=1):
+                return newest
+        return version
+
+    async def newest(self, model: str) -> Version:
+        version = await self.latest(model)
+        if not version:
+            raise Problem(404, f"The model {model} has no version yet. Push one, or wait until its server is ready.")
+        return version
+
+    async def deployment(self, key: str, account: str) -> Deployment:
+        deployment = await self._store.get(Deployment, key)
+        if not deployment or deployment.account != account:
+            raise Problem(404, f"There is no deployment {key}. GET /v1/deployments lists yours.")
+        return deployment

@@ -1,0 +1,97 @@
+"""One Cog server: what it does now, and the four things that are asked of it."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+
+HEALTHY = ("READY", "BUSY")
+DOWN = "DOWN"
+POLL_S = 1.0
+POLL_STARTING_S = 0.25  # so that a start is seen soon
+ANSWER_S = 10.0  # A busy server may be late; one that is dead refuses at once.
+
+
+class CogServer:
+    """A server at `url` for the model `model`. `state` is Cog's own (STARTING, READY, BUSY, ...) or DOWN."""
+
+    def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
+        self.url = url
+        self.state = DOWN
+        self.started = ""  # when its setup began: another time means another process
+        self.setup_s: float | None = None
+        self.versions: set[str] = set()
+        self.models: set[str] = set()  # whose newest version it runs, whatever that turns out to be
+        self._client = client
+
+    @property
+    def healthy(self) -> bool:
+        return self.state in HEALTHY
+
+    async def check(self) -> bool:
+        """Ask how it is; True if this is a process that was not known yet and that is ready."""
+        try:
+            answer = await self._client.get(f"{self.url}/health-check", timeout=ANSWER_S)
+            health = answer.json()
+        except httpx2.TimeoutException:
+            return False  # late, not dead
+        except (httpx2.HTTPError, ValueError):
+            self.state = DOWN
+            return False
+        self.state = str(health.get("status", DOWN))
+        setup = health.get("setup") or {}
+        started = str(setup.get("started_at", ""))
+        if not self.healthy or started == self.started:
+            return False
+        self.started = started
+        return True
+
+    async def schema(self) -> dict[str, Any] | None:
+        """Its OpenAPI document, or None while it has none."""
+        try:
+            answer = await self._client.get(f"{self.url}/openapi.json", timeout=ANSWER_S)
+            return answer.json() if answer.status_code == 200 else None
+        except (httpx2.HTTPError, ValueError):
+            return None
+
+    async def start(self, prediction_id: str, given: dict[str, Any], callback: str) -> tuple[int, Any]:
+        """Hand a prediction over: 202 accepted, 409 no free slot, 422 with `detail`, or what else it answers.
+
+        Raises httpx2.ConnectError if it was never reached, another httpx2.HTTPError if that is not known.
+        """
+        body = {"input": given, "webhook": callback, "webhook_events_filter": ["start", "output", "logs", "completed"]}
+        return await self._put(prediction_id, body)
+
+    async def has(self, prediction_id: str) -> bool | None:
+        """Whether it works on this prediction now. None: no answer.
+
+        Cog looks for a running prediction of this id before it looks at the input, and answers with it (202).
+        An input that no model takes therefore never starts anything.
+        """
+        try:
+            status, _ = await self._put(prediction_id, {"input": None})
+        except httpx2.HTTPError:
+            return None
+        return status == 202
+
+    async def cancel(self, prediction_id: str) -> None:
+        try:
+            await self._client.post(f"{self.url}/predictions/{prediction_id}/cancel", timeout=ANSWER_S)
+        except httpx2.HTTPError:
+            self.state = DOWN
+
+    async def _put(self, prediction_id: str, body: Any) -> tuple[int, Any]:
+        answer = await self._client.put(
+            f"{self.url}/predictions/{prediction_id}", json=body, headers={"Prefer": "respond-async"}, timeout=ANSWER_S
+        )
+        try:
+            return answer.status_code, answer.json()
+        except ValueError:
+            return answer.status_code, {"error": answer.text}
+
+    async def wait_healthy(self) -> None:
+        while not self.healthy:
+            await asyncio.sleep(0.05)
+
+    async def pause(self) -> None:
+        await asyncio.sleep(POLL_S if self.healthy else POLL_STARTING_S)

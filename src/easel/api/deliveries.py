@@ -1,0 +1,190 @@
+"""Webhooks: signed, throttled, in order, to public addresses only, and `completed` until it is taken."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import ipaddress
+import json
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore2
+
+from easel.api.documents import Documents
+from easel.api.problems import Problem
+from easel.api.store import Store
+from easel.api.tables import Prediction
+from easel.api.watch import Metrics, now
+from easel.weights.addresses import address_problem
+
+EVENTS = ("start", "output", "logs", "completed")
+THROTTLE_S = 0.5  # Replicate's, for output and logs
+TIMEOUT_S = 10.0
+RETRIES_S = (1, 2, 4, 8, 16, 30, 60)  # Replicate backs off to about a minute
+
+
+def check_webhook(url: str, allow_private: bool) -> None:
+    """Raises Problem (422) for an address that will never be delivered to."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if not host or parts.scheme not in (("http", "https") if allow_private else ("https",)):
+        raise Problem(422, "webhook: must be an https:// address.")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return
+    if (kind := address_problem(host)) and not allow_private:
+        raise Problem(422, f"webhook: {host} is a {kind} address. Start the API with --allow-private-webhooks for it.")
+
+
+def signature_headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Svix's scheme: HMAC-SHA256 of `id.timestamp.body`. `secret` is whsec_<base64>."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.digest(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+
+
+class PublicBackend(httpcore2.AsyncNetworkBackend):
+    """Connects to exactly the addresses that it has checked: no second look-up can answer otherwise."""
+
+    def __init__(self) -> None:
+        self._inner = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
+        try:
+            rows = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            raise httpcore2.ConnectError(f"there is no host {host}") from None
+        for row in rows:
+            if kind := address_problem(row[4][0]):
+                raise httpcore2.ConnectError(f"{host} has a {kind} address")
+        return await self._inner.connect_tcp(rows[0][4][0], port, *args, **kwargs)
+
+    async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
+        raise httpcore2.ConnectError("no address of a host")
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Deliveries:
+    def __init__(
+        self, documents: Documents, store: Store, metrics: Metrics, log: Any, secret: str, allow_private: bool
+    ) -> None:
+        """`secret` is whsec_<base64>."""
+        self._documents, self._store, self._metrics, self._log = documents, store, metrics, log
+        self._secret = secret
+        backend = httpcore2.AnyIOBackend() if allow_private else PublicBackend()
+        self._pool = httpcore2.AsyncConnectionPool(network_backend=backend, max_connections=100)
+        self._couriers: dict[str, Courier] = {}
+
+    def notify(self, prediction: Prediction, event: str) -> None:
+        """Something happened; what is sent is the prediction as it is when its turn comes. Returns at once."""
+        courier = self._couriers.get(prediction.id)
+        if not prediction.webhook or event not in (prediction.webhook_events_filter or EVENTS):
+            if courier and event == "completed":
+                courier.end()
+            return
+        if not courier:
+            courier = self._couriers[prediction.id] = Courier(prediction, self._deliver, self._couriers.pop)
+        courier.add(event)
+
+    def resume(self, predictions: Iterable[Prediction]) -> None:
+        """After a restart: the `completed` that were not taken yet."""
+        for prediction in predictions:
+            self.notify(prediction, "completed")
+
+    async def close(self) -> None:
+        for courier in list(self._couriers.values()):
+            courier.task.cancel()
+        await self._pool.aclose()
+
+    async def _deliver(self, prediction: Prediction, event: str) -> None:
+        for delay in (*RETRIES_S, None) if event == "completed" else (None,):
+            problem = await self._post(prediction, event)
+            if problem is None or delay is None:
+                break
+            await asyncio.sleep(delay)
+        if event == "completed":
+            prediction.webhook_pending = False
+            await self._store.save_surely(prediction)
+
+    async def _post(self, prediction: Prediction, event: str) -> str | None:
+        """What went wrong, or None."""
+        body = json.dumps(self._documents.prediction(prediction)).encode()
+        # The id is that of the message: the same for each attempt, so that a receiver knows a repeated one.
+        message_id = f"msg_{prediction.id}{event}{prediction.status if event != 'completed' else ''}"
+        if event in ("output", "logs"):
+            message_id += str(len(prediction.logs))
+        headers = signature_headers(self._secret, message_id, int(now()), body) | {"Content-Type": "application/json"}
+        timeout = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                answer = await self._pool.request(
+                    "POST", prediction.webhook, headers=headers, content=body, extensions={"timeout": timeout}
+                )
+            problem = None if answer.status < 300 else f"answered {answer.status}"
+        except TimeoutError:
+            problem = f"no answer within {TIMEOUT_S:g} s"
+        except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, OSError) as error:
+            problem = str(error) or type(error).__name__
+        self._metrics.webhooks.labels(event, "failed" if problem else "delivered").inc()
+        self._log.info("webhook", id=prediction.id, event_sent=event, problem=problem)
+        return problem
+
+
+class Courier:
+    """The deliveries of one prediction, one after the other: start, output and logs throttled, completed last."""
+
+    def __init__(
+        self, prediction: Prediction, deliver: Callable[[Prediction, str], Any], ended: Callable[[str, None], Any]
+    ) -> None:
+        self._prediction, self._deliver, self._ended = prediction, deliver, ended
+        self._waiting: list[str] = []
+        self._changed = asyncio.Event()
+        self._ending = False
+        self.task = asyncio.create_task(self._run())
+
+    def add(self, event: str) -> None:
+        if event not in self._waiting:
+            self._waiting.append(event)
+        if event == "completed":
+            self._waiting = [one for one in self._waiting if one != "logs"]  # It brings them as well.
+        self._changed.set()
+
+    def end(self) -> None:
+        """No more will come."""
+        self._ending = True
+        self._changed.set()
+
+    async def _run(self) -> None:
+        clock = asyncio.get_running_loop().time
+        last = clock() - THROTTLE_S
+        try:
+            while True:
+                await self._changed.wait()
+                if not self._waiting:
+                    return  # ending
+                if self._waiting[0] in ("output", "logs"):
+                    if "completed" not in self._waiting:
+                        await asyncio.sleep(last + THROTTLE_S - clock())
+                    last = clock()
+                event = self._waiting.pop(0)
+                if not self._waiting and not self._ending:
+                    self._changed.clear()
+                await self._deliver(self._prediction, event)
+                if event == "completed":
+                    return
+        finally:
+            self._ended(self._prediction.id, None)

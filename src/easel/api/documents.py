@@ -1,0 +1,125 @@
+"""The rows of the database as the JSON documents of Replicate's API."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from easel.api.outputs import Outputs, data_url, map_output, media_type
+from easel.api.tables import Deployment, File, Model, Prediction, Version
+
+
+def iso(seconds: float | None) -> str | None:
+    """RFC 3339 in UTC with microseconds, as Replicate writes it."""
+    return (
+        None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    )
+
+
+class Documents:
+    """`base` is the public URL without /v1."""
+
+    def __init__(self, base: str, outputs: Outputs) -> None:
+        self.base = base
+        self._outputs = outputs
+
+    def prediction(self, one: Prediction, inline: bool = False) -> dict[str, Any]:
+        """`inline`: output files as data URLs. Blocking then, by the size of the files."""
+
+        def address(name: str) -> str:
+            path = self._outputs.path(one.id, name)
+            if inline and path:
+                return data_url(path, media_type(name))
+            return f"{self.base}/delivery/{one.id}/{name}"
+
+        document = {
+            "id": one.id,
+            "model": one.model,
+            "version": one.version,
+            "input": one.input,
+            "output": map_output(one.output, address),
+            "logs": one.logs,
+            "error": one.error,
+            "status": one.status,
+            "created_at": iso(one.created_at),
+            "started_at": iso(one.started_at),
+            "completed_at": iso(one.completed_at),
+            "metrics": one.metrics,
+            "data_removed": one.data_removed,
+            "source": one.source,
+            "urls": {
+                "get": f"{self.base}/v1/predictions/{one.id}",
+                "cancel": f"{self.base}/v1/predictions/{one.id}/cancel",
+                "web": f"{self.base}/p/{one.id}",
+            },
+        }
+        if one.deployment:
+            document["deployment"] = one.deployment
+        if one.deadline:
+            document["deadline"] = iso(one.deadline)
+        if one.webhook:
+            document |= {"webhook": one.webhook, "webhook_events_filter": one.webhook_events_filter}
+        return document
+
+    def file(self, one: File) -> dict[str, Any]:
+        return {
+            "id": one.id,
+            "name": one.name,
+            "content_type": one.content_type,
+            "size": one.size,
+            "etag": one.md5,
+            "checksums": {"sha256": one.sha256, "md5": one.md5},
+            "metadata": one.details,
+            "created_at": iso(one.created_at),
+            "expires_at": iso(one.expires_at),
+            "urls": {"get": f"{self.base}/v1/files/{one.id}"},
+        }
+
+    def model(self, one: Model, latest: Version | None, example: Prediction | None) -> dict[str, Any]:
+        owner, _, name = one.key.partition("/")
+        return {
+            "url": f"{self.base}/{one.key}",
+            "owner": owner,
+            "name": name,
+            "description": one.description,
+            "visibility": one.visibility,
+            "github_url": one.github_url,
+            "paper_url": one.paper_url,
+            "license_url": one.license_url,
+            "run_count": one.run_count,
+            "is_official": False,
+            "cover_image_url": one.cover_image_url,
+            "default_example": self.prediction(example) if example else None,
+            "latest_version": version_document(latest) if latest else None,
+        }
+
+
+def version_document(one: Version) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "created_at": iso(one.created_at),
+        "cog_version": one.cog_version,
+        "openapi_schema": one.openapi_schema,
+    }
+
+
+def deployment_document(one: Deployment) -> dict[str, Any]:
+    owner, _, name = one.key.partition("/")
+    return {
+        "owner": owner,
+        "name": name,
+        "current_release": {
+            "number": one.number,
+            "model": one.model,
+            "version": one.version,
+            "created_at": iso(one.released_at),
+            "created_by": account_document(one.account),
+            "configuration": {
+                "hardware": one.hardware,
+                "min_instances": one.min_instances,
+                "max_instances": one.max_instances,
+            },
+        },
+    }
+
+
+def account_document(account: str) -> dict[str, Any]:
+    return {"type": "user", "username": account, "name": account, "github_url": None}

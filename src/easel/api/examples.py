@@ -1,0 +1,64 @@
+"""A model's README and examples from a repository: `samples/requests/*.json` and the pictures made of them."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from easel.api.outputs import Outputs
+from easel.api.tables import Prediction
+
+
+def read_readme(root: Path, name: str) -> str | None:
+    """Of the model's own folder, otherwise of the repository."""
+    for path in (root / "weights" / name / "README.md", root / "README.md"):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    return None
+
+
+def read_examples(root: Path, model: str, version: str, outputs: Outputs, base: str, at: float) -> list[Prediction]:
+    """Predictions with the files of the samples, each with the same id in every start; blocking."""
+    found = []
+    for k, path in enumerate(sorted((root / "samples" / "requests").glob("*.json"))):
+        pictures = sorted((root / "samples" / "outputs").glob(f"{path.stem}.*"))
+        if not pictures:
+            continue
+        digest = hashlib.sha256(f"{model} {path.stem}".encode()).digest()
+        identity = base64.b32hexencode(digest).decode().lower()[:26]
+        for picture in pictures:
+            outputs.put(identity, picture.name, picture.read_bytes())
+
+        def address(value: Any, folder: Path = path.parent, identity: str = identity) -> Any:
+            if not isinstance(value, str) or not value.startswith("@"):
+                return value
+            file = folder / value[1:]
+            outputs.put(identity, file.name, file.read_bytes())
+            return f"{base}/delivery/{identity}/{file.name}"
+
+        given = json.loads(path.read_text(encoding="utf-8"))
+        given = {
+            name: [address(one) for one in value] if isinstance(value, list) else address(value)
+            for name, value in given.items()
+        }
+        found.append(
+            Prediction(
+                id=identity,
+                account="",
+                model=model,
+                version=version,
+                status="succeeded",
+                input=given,
+                output=[{"file": picture.name} for picture in pictures],
+                logs="",
+                metrics={},
+                webhook_events_filter=[],
+                webhook_pending=False,
+                data_removed=False,
+                created_at=at - k,
+                completed_at=at - k,
+                source="web",
+            )
+        )
+    return found

@@ -1,0 +1,192 @@
+"""`/v1/models` with versions, README and examples; `/v1/deployments`; search."""
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from easel.api.bodies import ChangedDeployment, ChangedModel, NewDeployment, NewModel, NewVersion, read_body
+from easel.api.documents import deployment_document, version_document
+from easel.api.problems import Problem
+from easel.api.tables import Deployment, Model, Prediction, Server, Version
+from easel.api.watch import now
+
+if TYPE_CHECKING:
+    from easel.api.app import Api
+
+HARDWARE = (
+    ("cpu", "CPU"),
+    ("gpu-t4", "Nvidia T4 GPU"),
+    ("gpu-l40s", "Nvidia L40S GPU"),
+    ("gpu-a100-large", "Nvidia A100 (80GB) GPU"),
+    ("gpu-h100", "Nvidia H100 GPU"),
+)
+
+
+def key_of(request: Request) -> str:
+    return "{owner}/{name}".format_map(request.path_params)
+
+
+def check_hardware(sku: str) -> None:
+    if sku not in dict(HARDWARE):
+        raise Problem(422, f"- hardware: must be one of {', '.join(dict(HARDWARE))}\n")
+
+
+async def document(api: "Api", model: Model) -> dict[str, Any]:
+    latest, example = await api.catalogue.latest(model.key), await api.catalogue.example(model.key)
+    return api.documents.model(model, latest, example)
+
+
+async def list_models(api: "Api", request: Request) -> Response:
+    return await api.page(request, Model, Model.key, document=lambda one: document(api, one))
+
+
+async def create_model(api: "Api", request: Request) -> Response:
+    body = await read_body(request, NewModel)
+    check_hardware(body.hardware)
+    key = f"{body.owner}/{body.name}"
+    model = await api.catalogue.add_model(key, **body.model_dump(exclude={"owner", "name"}))
+    if not model:
+        raise Problem(409, f"There is a model {key} already.")
+    return JSONResponse(await document(api, model), 201)
+
+
+async def show_model(api: "Api", request: Request) -> Response:
+    return JSONResponse(await document(api, await api.catalogue.model(key_of(request))))
+
+
+async def change_model(api: "Api", request: Request) -> Response:
+    body = await read_body(request, ChangedModel)
+    model = await api.catalogue.model(key_of(request))
+    for name, value in body.model_dump(exclude_unset=True, exclude={"weights_url"}).items():
+        setattr(model, name, value)
+    await api.store.save(model)
+    return JSONResponse(await document(api, model))
+
+
+async def delete_model(api: "Api", request: Request) -> Response:
+    model = await api.catalogue.model(key_of(request))
+    if await api.catalogue.latest(model.key):
+        raise Problem(409, f"{model.key} has versions. Delete those first.")
+    await api.store.remove(Model, Model.key == model.key)
+    return Response(status_code=204)
+
+
+async def search_models(api: "Api", request: Request) -> Response:
+    """The method QUERY with the words as text, or GET /v1/search?query=words: all must occur in name or text."""
+    text = request.query_params.get("query") or (await request.body()).decode(errors="replace")
+    words = text.lower().split()
+    found = []
+    for model in await api.store.find(Model, order=Model.key):
+        described = f"{model.key} {model.description or ''}".lower()
+        if all(word in described for word in words):
+            found.append(await document(api, model))
+    if request.method == "QUERY":
+        return JSONResponse({"next": None, "previous": None, "results": found})
+    results = [{"model": one, "metadata": {}} for one in found]
+    return JSONResponse({"query": text, "models": results, "collections": [], "pages": []})
+
+
+async def show_readme(api: "Api", request: Request) -> Response:
+    model = await api.catalogue.model(key_of(request))
+    if not model.readme:
+        raise Problem(404, f"{model.key} has no README.")
+    return PlainTextResponse(model.readme, media_type="text/markdown")
+
+
+async def list_examples(api: "Api", request: Request) -> Response:
+    model = await api.catalogue.model(key_of(request))
+    conditions = (Prediction.model == model.key, Prediction.source == "web")
+    return await api.page(request, Prediction, Prediction.id, *conditions, document=api.documents.prediction)
+
+
+async def list_versions(api: "Api", request: Request) -> Response:
+    model = await api.catalogue.model(key_of(request))
+    return await api.page(request, Version, Version.id, Version.model == model.key, document=version_document)
+
+
+async def create_version(api: "Api", request: Request) -> Response:
+    body = await read_body(request, NewVersion)
+    model = await api.catalogue.model(key_of(request))
+    if "Input" not in body.openapi_schema.get("components", {}).get("schemas", {}):
+        raise Problem(422, "- openapi_schema: has no Input\n")
+    version = await api.catalogue.add_version(model.key, body.openapi_schema, body.cog_version, salt=str(now()))
+    for url in body.servers:
+        await api.servers.push(url.rstrip("/"), version)
+    return JSONResponse(version_document(version), 201)
+
+
+async def find_version(api: "Api", request: Request) -> Version:
+    version = await api.store.get(Version, request.path_params["id"])
+    if not version or version.model != key_of(request):
+        raise Problem(404, f"{key_of(request)} has no such version.")
+    return version
+
+
+async def show_version(api: "Api", request: Request) -> Response:
+    return JSONResponse(version_document(await find_version(api, request)))
+
+
+async def delete_version(api: "Api", request: Request) -> Response:
+    version = await find_version(api, request)
+    used = await api.store.find(Deployment, Deployment.version == version.id, limit=1)
+    if used or any(run.version == version.id for run in api.runs.active.values()):
+        raise Problem(409, "The version is in use: by a deployment, or by predictions that have not ended.")
+    await api.store.remove(Server, Server.version == version.id)
+    await api.store.remove(Version, Version.id == version.id)
+    return Response(status_code=202)
+
+
+async def list_deployments(api: "Api", request: Request) -> Response:
+    return await api.page(
+        request, Deployment, Deployment.key, Deployment.account == request.state.account, document=deployment_document
+    )
+
+
+async def create_deployment(api: "Api", request: Request) -> Response:
+    body = await read_body(request, NewDeployment)
+    check_hardware(body.hardware)
+    await check_release(api, body.model, body.version)
+    deployment = Deployment(
+        key=f"{request.state.account}/{body.name}",
+        account=request.state.account,
+        created_at=now(),
+        released_at=now(),
+        number=1,
+        **body.model_dump(exclude={"name"}),
+    )
+    if not await api.store.insert(deployment):
+        raise Problem(409, f"There is a deployment {deployment.key} already.")
+    return JSONResponse(deployment_document(deployment), 201)
+
+
+async def check_release(api: "Api", model: str, version: str) -> None:
+    found = await api.store.get(Version, version)
+    if not found or found.model != model:
+        raise Problem(422, f"- version: {model} has no such version\n")
+
+
+async def show_deployment(api: "Api", request: Request) -> Response:
+    return JSONResponse(deployment_document(await api.catalogue.deployment(key_of(request), request.state.account)))
+
+
+async def change_deployment(api: "Api", request: Request) -> Response:
+    body = await read_body(request, ChangedDeployment)
+    deployment = await api.catalogue.deployment(key_of(request), request.state.account)
+    changes = body.model_dump(exclude_none=True)
+    if "version" in changes:
+        await check_release(api, deployment.model, changes["version"])
+    if "hardware" in changes:
+        check_hardware(changes["hardware"])
+    for name, value in changes.items():
+        setattr(deployment, name, value)
+    deployment.number += 1
+    deployment.released_at = now()
+    await api.store.save(deployment)
+    return JSONResponse(deployment_document(deployment))
+
+
+async def delete_deployment(api: "Api", request: Request) -> Response:
+    deployment = await api.catalogue.deployment(key_of(request), request.state.account)
+    await api.store.remove(Deployment, Deployment.key == deployment.key)
+    return Response(status_code=204)

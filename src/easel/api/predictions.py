@@ -1,0 +1,149 @@
+"""`/v1/predictions`, and creating one by model or by deployment."""
+
+import asyncio
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from easel.api.bodies import NewPrediction, read_body
+from easel.api.deliveries import check_webhook
+from easel.api.headers import parse_cancel_after, parse_prefer
+from easel.api.inputs import check_input, redacted
+from easel.api.problems import Problem
+from easel.api.runs import WARNING, ends_within
+from easel.api.tables import FINAL, Prediction, Version
+from easel.api.watch import now
+
+if TYPE_CHECKING:
+    from easel.api.app import Api
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, which Replicate's ids use
+OFFICIAL_CLIENTS = ("replicate-python/", "replicate-javascript/", "replicate/python", "replicate/js")
+
+
+def new_id() -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(26))
+
+
+async def create(api: "Api", request: Request) -> Response:
+    body = await read_body(request, NewPrediction)
+    if not body.version:
+        raise Problem(
+            422,
+            "- version: is required\n",
+            invalid_fields=[{"type": "required", "field": "version", "description": "version is required"}],
+        )
+    return await accept(api, request, body, await api.catalogue.to_run(body.version))
+
+
+async def create_by_model(api: "Api", request: Request) -> Response:
+    body = await read_body(request, NewPrediction)
+    model = await api.catalogue.model("{owner}/{name}".format_map(request.path_params))
+    return await accept(api, request, body, await api.catalogue.newest(model.key))
+
+
+async def create_by_deployment(api: "Api", request: Request) -> Response:
+    body = await read_body(request, NewPrediction)
+    key = "{owner}/{name}".format_map(request.path_params)
+    deployment = await api.catalogue.deployment(key, request.state.account)
+    return await accept(api, request, body, await api.catalogue.to_run(deployment.version), deployment.key)
+
+
+async def accept(
+    api: "Api", request: Request, body: NewPrediction, version: Version, deployment: str | None = None
+) -> Response:
+    wait = parse_prefer(request.headers.get("prefer"))
+    lifetime = parse_cancel_after(request.headers.get("cancel-after"))
+    unknown = check_input(body.input, version.openapi_schema)
+    events: list[str] = list(body.webhook_events_filter or [])
+    if not body.webhook and body.webhook_completed:
+        body.webhook, events = body.webhook_completed, ["completed"]
+    if body.webhook:
+        check_webhook(body.webhook, api.settings.allow_private_webhooks)
+    created = now()
+    hidden = redacted(body.input, version.openapi_schema)
+    prediction = Prediction(
+        id=new_id(),
+        account=request.state.account,
+        model=version.model,
+        version=version.id,
+        deployment=deployment,
+        status="starting",
+        input=hidden,
+        given=body.input if hidden != body.input else None,
+        logs="".join(f"{WARNING}there is no input {name!r}, so it was ignored.\n" for name in unknown),
+        metrics={},
+        created_at=created,
+        deadline=created + lifetime if lifetime else None,
+        source="api",
+        data_removed=False,
+        webhook=body.webhook,
+        webhook_events_filter=events,
+        webhook_pending=False,
+    )
+    run = await api.runs.submit(prediction)
+    headers, status = {}, 201
+    if wait is not None:
+        headers["Preference-Applied"] = request.headers["prefer"]
+        await ends_within(run, wait)
+    document = await shown(api, request, prediction)
+    if wait is not None:
+        # As recorded from Replicate: a waited-for success reads "processing" with its output, and one that is not
+        # done "starting". Its clients poll only what is "starting".
+        if prediction.status == "succeeded":
+            document["status"] = "processing"
+        elif prediction.status not in FINAL:
+            document["status"], status = "starting", 202
+    return JSONResponse(document, status, headers)
+
+
+async def shown(api: "Api", request: Request, prediction: Prediction) -> dict[str, Any]:
+    """Official clients make files only of `https:` and `data:`, so over http they get the files themselves."""
+    agent = request.headers.get("user-agent", "").lower()
+    inline = api.documents.base.startswith("http:") and agent.startswith(OFFICIAL_CLIENTS)
+    return await asyncio.to_thread(api.documents.prediction, prediction, inline)
+
+
+async def find(api: "Api", request: Request) -> Prediction:
+    identity = request.path_params["id"]
+    run = api.runs.active.get(identity)
+    prediction = run.prediction if run else await api.store.get(Prediction, identity)
+    if not prediction or (prediction.account != request.state.account and prediction.source != "web"):
+        raise Problem(404, "There is no such prediction.")
+    return prediction
+
+
+async def show(api: "Api", request: Request) -> Response:
+    return JSONResponse(await shown(api, request, await find(api, request)))
+
+
+async def cancel(api: "Api", request: Request) -> Response:
+    prediction = await find(api, request)
+    if run := api.runs.active.get(prediction.id):
+        await api.runs.cancel(run)
+    return JSONResponse(await shown(api, request, prediction))
+
+
+async def list_all(api: "Api", request: Request) -> Response:
+    query = request.query_params
+    conditions = [Prediction.account == request.state.account]
+    if after := read_time(query.get("created_after")):
+        conditions.append(Prediction.created_at >= after)
+    if before := read_time(query.get("created_before")):
+        conditions.append(Prediction.created_at < before)
+    if source := query.get("source"):
+        conditions.append(Prediction.source == source)
+    return await api.page(request, Prediction, Prediction.id, *conditions, document=api.active_document)
+
+
+def read_time(text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Problem(400, f"{text!r} is not a time; write it as 2026-01-31T12:00:00Z.") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,107 @@
+"""The Cog servers behind the API: asked how they are, given work, and known by the versions they run."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import httpx2
+
+from easel.api.catalogue import EASEL_COG_VERSION, Catalogue
+from easel.api.cogs import CogServer
+from easel.api.runs import Run, Runs
+from easel.api.store import Store
+from easel.api.tables import FINAL, Prediction, Server, Version
+from easel.api.watch import Metrics
+
+
+class Servers:
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        runs: Runs,
+        metrics: Metrics,
+        log: Any,
+        client: httpx2.AsyncClient,
+        introduce: Callable[[str, Version], Awaitable[None]],
+    ) -> None:
+        """`introduce` is called with a model and the version that its declared server turned out to run."""
+        self._store, self._catalogue, self._runs, self._introduce = store, catalogue, runs, introduce
+        self._metrics, self._log, self._client = metrics, log, client
+        self._servers: dict[str, CogServer] = {}
+        self._tasks: set[asyncio.Task] = set()
+
+    async def open(self, declared: tuple[tuple[str, str], ...]) -> None:
+        """Begin with what the command line declares and what was pushed before, and take up what was accepted."""
+        await self._store.remove(Server, Server.pushed.is_(False), Server.url.not_in([url for _, url in declared]))
+        for row in await self._store.find(Server):
+            self._get(row.url).versions.add(row.version)
+        for model, url in declared:
+            self._get(url).models.add(model)
+        unfinished = await self._store.find(
+            Prediction, Prediction.status.not_in(FINAL), order=(Prediction.created_at, Prediction.id)
+        )
+        for prediction in unfinished:
+            run = Run(prediction)
+            if prediction.server:
+                server = self._servers.get(prediction.server) or CogServer(prediction.server, self._client)
+                self._do(self._runs.find_again(run, server))
+            else:
+                await self._runs.enqueue(run)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def states(self) -> dict[str, str]:
+        return {url: server.state for url, server in self._servers.items()}
+
+    async def push(self, url: str, version: Version) -> None:
+        """`url` runs `version` from now on."""
+        await self._catalogue.connect(url, version, pushed=True)
+        await self._refresh(self._get(url))
+
+    def _get(self, url: str) -> CogServer:
+        server = self._servers.get(url)
+        if not server:
+            server = self._servers[url] = CogServer(url, self._client)
+            self._do(self._look_after(server))
+            self._do(self._runs.serve(server))
+        return server
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look_after(self, server: CogServer) -> None:
+        while True:
+            before = server.state, server.healthy
+            try:
+                if await server.check():
+                    self._metrics.cold_starts.labels(server.url).inc()
+                    await self._learn(server)
+            except Exception as error:  # a database that is locked, say: the next look mends it
+                server.started = ""
+                self._log.error("server", server=server.url, error=str(error))
+            if server.state != before[0] and not (server.healthy and before[1]):  # READY and BUSY alternate
+                self._log.info("server", server=server.url, state=server.state)
+            self._metrics.server_up.labels(server.url).set(server.healthy)
+            await server.pause()
+
+    async def _learn(self, server: CogServer) -> None:
+        """A process that is new here: which version is it?"""
+        schema = await server.schema() if server.models else None
+        if schema:
+            for model in server.models:
+                version = await self._catalogue.add_version(model, schema, EASEL_COG_VERSION)
+                await self._catalogue.connect(server.url, version, pushed=False)
+                await self._introduce(model, version)
+            await self._refresh(server)
+
+    async def _refresh(self, server: CogServer) -> None:
+        rows = await self._store.find(Server, Server.url == server.url)
+        server.versions.clear()
+        server.versions |= {row.version for row in rows}
+        await self._runs.queue.wake()

@@ -1,0 +1,74 @@
+"""What `easel api` was told: where to keep things, whom to let in, which Cog servers stand behind it."""
+
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from easel.errors import InputError
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the API is configured by. Times in seconds, sizes in bytes.
+
+    `tokens` maps a bearer token to its account; `servers` are (model "owner/name", URL of its Cog server).
+    """
+
+    public_url: str  # as clients reach it, without /v1
+    callback_url: str  # as the Cog servers reach it
+    data: Path
+    database_url: str
+    tokens: dict[str, str]
+    servers: tuple[tuple[str, str], ...] = ()
+    root: Path | None = None  # whose README and samples the first model shows
+    retention_s: float = 3600.0  # Replicate's: outputs and inputs of API predictions go after an hour
+    max_queue: int = 1000
+    creates_per_minute: int = 600  # Replicate's
+    allow_private_webhooks: bool = False
+    max_file_bytes: int = 100 * MB  # Replicate's limit of an upload
+    max_body_bytes: int = 64 * MB  # four images of 10 MB as data URLs, and room
+    file_lifetime_s: float = field(default=24 * 3600.0)  # Replicate's
+
+
+def read_tokens(path: Path | None) -> dict[str, str]:
+    """Tokens by account, from a file with a `TOKEN [ACCOUNT]` a line or from EASEL_API_TOKENS, which is alike.
+
+    Raises InputError for a file that cannot be read, a token of under 8 characters, or no token at all.
+    """
+    if path:
+        try:
+            text, source = path.read_text(encoding="utf-8"), str(path)
+        except OSError as error:
+            raise InputError(f"--tokens {path}: cannot be read ({error.strerror}).") from None
+    else:
+        text, source = os.environ.get("EASEL_API_TOKENS", "").replace(",", "\n"), "EASEL_API_TOKENS"
+    tokens = {}
+    for line in text.splitlines():
+        token, *account = line.split("#")[0].split() or [""]
+        if not token:
+            continue
+        if len(token) < 8 or len(account) > 1:
+            raise InputError(f"{source}: a line is TOKEN or TOKEN ACCOUNT, and a token has at least 8 characters.")
+        tokens[token] = account[0] if account else "easel"
+    if path and not tokens:
+        raise InputError(f"--tokens {path}: there is no token in it. Write one a line: TOKEN or TOKEN ACCOUNT.")
+    return tokens
+
+
+def secret_of(data: Path) -> str:
+    """This installation's own secret, made once: it signs webhooks, and proves a Cog server's callbacks.
+
+    Text of 32 random bytes, as `whsec_...` needs them. The file is for its owner's eyes only.
+    """
+    path = data / "secret"
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        unfinished = path.with_name(f".secret.{os.getpid()}")
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(secrets.token_hex(32), encoding="ascii")
+        unfinished.replace(path)
+        return path.read_text(encoding="ascii")

@@ -1,0 +1,171 @@
+"""The database: SQLite in one file as it comes, or Postgres. What was accepted is on disk before it is answered."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, delete, event, select, tuple_
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import InstrumentedAttribute
+
+from easel.api.problems import Problem
+from easel.api.tables import Base
+from easel.errors import InputError
+
+PAGE = 100  # Replicate's
+BUSY_S = 5.0  # how long a write waits for another program's lock
+RETRY_S = (0.1, 0.3, 1.0, 3.0)  # the last one again and again
+
+Row = TypeVar("Row", bound=Base)
+
+
+class StoreError(Exception):
+    """The database could not do it: locked by another program, disk full, connection gone."""
+
+
+class Store:
+    def __init__(self, url: str) -> None:
+        """`url` as in DATABASE_URL: sqlite:///file or postgresql://user@host/name. Raises InputError for others."""
+        self._sqlite = url.startswith("sqlite")
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise InputError(f"DATABASE_URL: {url!r} is not an address of a database.") from None
+        drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+        kind = parsed.get_backend_name() if "+" in parsed.drivername else parsed.drivername
+        if kind not in drivers:
+            raise InputError(f"DATABASE_URL: {kind} is not supported. Use sqlite:///file or postgresql://...")
+        self._engine = create_async_engine(
+            parsed.set(drivername=drivers[kind]), connect_args={"timeout": BUSY_S} if self._sqlite else {},
+            pool_pre_ping=not self._sqlite,
+        )  # fmt: skip
+        if self._sqlite:
+            event.listen(self._engine.sync_engine, "connect", configure_sqlite)
+        self._session = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._writing = asyncio.Lock()  # SQLite has one writer, and waiting here is fairer than polling its lock.
+
+    async def open(self) -> None:
+        try:
+            async with self._engine.begin() as connection:
+                await connection.run_sync(Base.metadata.create_all)
+        except (SQLAlchemyError, OSError) as error:
+            raise InputError(f"The database cannot be opened: {reason(error)}") from None
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def save(self, *rows: Base) -> None:
+        """Insert or update, all or none. Raises StoreError."""
+
+        async def write(session: AsyncSession) -> None:
+            for row in rows:
+                await session.merge(row)
+
+        await self._write(write)
+
+    async def save_surely(self, *rows: Base) -> None:
+        """As `save`, tried until it succeeds: for what has happened already."""
+        for attempt in range(10**9):
+            try:
+                return await self.save(*rows)
+            except StoreError:
+                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+
+    async def insert(self, row: Base) -> bool:
+        """False if there is one with this key already. Raises StoreError."""
+
+        async def write(session: AsyncSession) -> None:
+            session.add(row)
+
+        try:
+            await self._write(write)
+        except StoreError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                return False
+            raise
+        return True
+
+    async def remove(self, table: type[Base], *conditions: ColumnElement[bool]) -> None:
+        async def write(session: AsyncSession) -> None:
+            await session.execute(delete(table).where(*conditions))
+
+        await self._write(write)
+
+    async def _write(self, write: Any) -> None:
+        try:
+            async with self._writing, self._session.begin() as session:
+                await write(session)
+        except SQLAlchemyError as error:
+            raise StoreError(reason(error)) from error
+
+    async def get(self, table: type[Row], key: Any) -> Row | None:
+        try:
+            async with self._session() as session:
+                return await session.get(table, key)
+        except SQLAlchemyError as error:
+            raise StoreError(reason(error)) from error
+
+    async def find(
+        self, table: type[Row], *conditions: ColumnElement[bool], order: Any = None, limit: int | None = None
+    ) -> Sequence[Row]:
+        statement = select(table).where(*conditions).limit(limit)
+        if order is not None:
+            statement = statement.order_by(*order) if isinstance(order, tuple) else statement.order_by(order)
+        try:
+            async with self._session() as session:
+                return (await session.scalars(statement)).all()
+        except SQLAlchemyError as error:
+            raise StoreError(reason(error)) from error
+
+    async def page(
+        self, table: type[Row], key: InstrumentedAttribute, *conditions: ColumnElement[bool], cursor: str | None
+    ) -> tuple[list[Row], str | None, str | None]:
+        """At most 100 rows, newest first, and the cursors of the next (older) and the previous (newer) page."""
+        newer, place = read_cursor(cursor)
+        columns = tuple_(table.created_at, key)
+        if place:
+            conditions = (*conditions, columns > place if newer else columns < place)
+        order = (table.created_at.asc(), key.asc()) if newer else (table.created_at.desc(), key.desc())
+        rows = list(await self.find(table, *conditions, order=order, limit=PAGE + 1))
+        more = len(rows) > PAGE
+        rows = rows[:PAGE]
+        if newer:
+            rows.reverse()
+        has_next, has_previous = (bool(place), more) if newer else (more, bool(place))
+        return (
+            rows,
+            write_cursor(False, rows[-1], key.key) if rows and has_next else None,
+            write_cursor(True, rows[0], key.key) if rows and has_previous else None,
+        )
+
+
+def configure_sqlite(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")  # readers do not wait for the writer
+    cursor.execute("PRAGMA synchronous=FULL")  # what was accepted survives a power cut too
+    cursor.close()
+
+
+def reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+
+
+def write_cursor(newer: bool, row: Any, key: str) -> str:
+    place = [newer, row.created_at, getattr(row, key)]
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str | None) -> tuple[bool, tuple[float, str] | None]:
+    if cursor is None:
+        return False, None
+    try:
+        newer, created_at, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return bool(newer), (float(created_at), str(key))
+    except (ValueError, TypeError):
+        raise Problem(
+            400, "The cursor is not one that this API gave. Follow `next` and `previous` as they are."
+        ) from None

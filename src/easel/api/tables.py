@@ -1,0 +1,113 @@
+"""What the API keeps, as tables. Times are Unix seconds; a model's or deployment's key is "owner/name"."""
+
+from typing import Any
+
+from sqlalchemy import JSON, Index, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+FINAL = ("succeeded", "failed", "canceled", "aborted")
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, Any: JSON}  # noqa: RUF012 (SQLAlchemy reads it)
+
+
+class Prediction(Base):
+    """One accepted prediction. In `output`, a file is {"file": its name in the folder of the prediction}."""
+
+    __tablename__ = "predictions"
+    __table_args__ = (Index("by_account", "account", "created_at", "id"), Index("by_status", "status"))
+
+    id: Mapped[str] = mapped_column(String(26), primary_key=True)
+    account: Mapped[str]
+    model: Mapped[str]
+    version: Mapped[str]
+    created_at: Mapped[float]
+    status: Mapped[str] = mapped_column(default="starting")
+    deployment: Mapped[str | None] = mapped_column(default=None)
+    input: Mapped[dict[str, Any]] = mapped_column(default=dict)  # without secrets
+    given: Mapped[Any] = mapped_column(JSON(none_as_null=True), default=None, nullable=True)  # with, until it ended
+    output: Mapped[Any] = mapped_column(JSON(none_as_null=True), default=None, nullable=True)
+    logs: Mapped[str] = mapped_column(default="")
+    error: Mapped[str | None] = mapped_column(default=None)
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    started_at: Mapped[float | None] = mapped_column(default=None)
+    completed_at: Mapped[float | None] = mapped_column(default=None)
+    deadline: Mapped[float | None] = mapped_column(default=None)
+    data_removed: Mapped[bool] = mapped_column(default=False)
+    source: Mapped[str] = mapped_column(default="api")  # or "web": an example, which is kept
+    server: Mapped[str | None] = mapped_column(default=None)  # the Cog server it was given to
+    webhook: Mapped[str | None] = mapped_column(default=None)
+    webhook_events_filter: Mapped[list[str]] = mapped_column(default=list)
+    webhook_pending: Mapped[bool] = mapped_column(default=False)  # `completed` is still to be delivered
+
+
+class File(Base):
+    """An uploaded file; its bytes lie in the folder `files` under its id."""
+
+    __tablename__ = "files"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(index=True)
+    name: Mapped[str]
+    content_type: Mapped[str]
+    size: Mapped[int]
+    sha256: Mapped[str]
+    md5: Mapped[str]
+    details: Mapped[dict[str, Any]]  # `metadata`, a name that SQLAlchemy keeps for itself
+    created_at: Mapped[float]
+    expires_at: Mapped[float]
+
+
+class Model(Base):
+    __tablename__ = "models"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[float]
+    visibility: Mapped[str] = mapped_column(default="private")
+    hardware: Mapped[str] = mapped_column(default="cpu")
+    description: Mapped[str | None] = mapped_column(default=None)
+    readme: Mapped[str | None] = mapped_column(default=None)
+    github_url: Mapped[str | None] = mapped_column(default=None)
+    paper_url: Mapped[str | None] = mapped_column(default=None)
+    license_url: Mapped[str | None] = mapped_column(default=None)
+    cover_image_url: Mapped[str | None] = mapped_column(default=None)
+    run_count: Mapped[int] = mapped_column(default=0)
+
+
+class Version(Base):
+    __tablename__ = "versions"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[float]
+    cog_version: Mapped[str]
+    openapi_schema: Mapped[dict[str, Any]]
+
+
+class Server(Base):
+    """A Cog server at `url` runs `version`. One server may stand behind several versions of different models."""
+
+    __tablename__ = "servers"
+
+    url: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str]
+    pushed: Mapped[bool] = mapped_column(
+        default=False
+    )  # by a request, not by the command line: kept for the next start
+
+
+class Deployment(Base):
+    __tablename__ = "deployments"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    account: Mapped[str]
+    created_at: Mapped[float]
+    released_at: Mapped[float]
+    number: Mapped[int]
+    model: Mapped[str]
+    version: Mapped[str]
+    hardware: Mapped[str]
+    min_instances: Mapped[int]
+    max_instances: Mapped[int]
