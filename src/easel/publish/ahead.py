@@ -53,6 +53,6 @@ def preflight(push: Push, which: Callable[[str], str | None], releasing: bool) -
 def how_to_pin(push: Push) -> str:
     name = push.cog_file.model.name
     return (
-        f"{', '.join(push.cog_file.unpinned())} of {name}: no size or no SHA-256 yet, so its server would refuse to start. "
-        f"Run `easel weights lock {name}` with a network, and commit the lock."
+        f"{len(push.cog_file.unpinned())} files of {name} have no size or no SHA-256 yet, so its server would refuse "
+        f"to start. Run `easel weights lock {name}` with a network, and commit the lock."
     )

@@ -56,7 +56,12 @@ def add_push_command(commands: argparse._SubParsersAction, common: argparse.Argu
         metavar="PATH",
         help="more callers' code to search; repeat it",
     )
-    push.add_argument("--cases", type=Path, metavar="DIR", help="requests for step 4 (samples/requests)")
+    push.add_argument(
+        "--cases",
+        type=Path,
+        metavar="DIR",
+        help="requests for step 4 (samples/requests/MODEL if there, or samples/requests)",
+    )
     push.add_argument("--deployment", metavar="OWNER/NAME", help="let it run the version that is released")
     push.add_argument(
         "--hardware", choices=PRICES, help="whose price is reckoned with (cpu, or gpu-l40s for a GPU build)"
@@ -108,7 +113,7 @@ def prepare(
         checks=State(place / f"{commit}.json"),
         state=State(place / f"{name}.json"),
         folder=place / name,
-        cases_folder=args.cases.resolve() if args.cases else root / "samples" / "requests",
+        cases_folder=args.cases.resolve() if args.cases else cases_of(root, cog_file.model.name),
         hardware=hardware,
         price=PRICES[hardware],
         allow_break=args.allow_break,
@@ -116,6 +121,12 @@ def prepare(
         deployment=args.deployment,
         lock=lock,
     )
+
+
+def cases_of(root: Path, model: str) -> Path:
+    """The model's own requests where it has some, such as those with a LoRA that fits no other."""
+    shared = root / "samples" / "requests"
+    return shared / model if (shared / model).is_dir() else shared
 
 
 def check_same_push(state: State, asked: dict[str, str]) -> None:

@@ -79,11 +79,12 @@ def read_cog_file(root: Path, name: str) -> CogFile:
         values: Any = yaml.safe_load((root / name).read_text(encoding="utf-8"))
         build = values["build"]
         variables = dict(entry.split("=", 1) for entry in values.get("environment", []))
+        sdk_version = str(build["sdk_version"])
         return CogFile(
             name=name,
             model=load_model(root / "weights" / variables.get("EASEL_MODEL", DEFAULT_MODEL)),
             gpu=bool(build.get("gpu")),
-            sdk_version=str(build["sdk_version"]),
+            sdk_version=sdk_version,
             image=values.get("image"),
         )
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
