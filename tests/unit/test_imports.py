@@ -18,12 +18,17 @@ WITH_TORCH = {  # the others start at once
 }
 RUNNERS = {"predict.py", "train.py"}
 CALLS_THAT_ONLY_MAKE_A_VALUE = {
+    "Index",
     "Input",
+    "JSON",
     "MappingProxyType",
     "Path",
     "Path(__file__).resolve",
+    "String",
+    "TypeVar",
     "field",
     "frozenset",
+    "mapped_column",
     "object",
     "re.compile",
 }

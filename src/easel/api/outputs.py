@@ -10,8 +10,6 @@ from typing import Any
 
 from easel.client import EXTENSIONS
 
-TYPES = {extension: kind for kind, extension in EXTENSIONS.items()}
-
 
 class Outputs:
     """`folder`/outputs/<prediction id>/<name> and `folder`/files/<file id>."""
@@ -68,7 +66,8 @@ class Outputs:
 def media_type(name: str) -> str:
     """`image/webp` and its like, the same on every machine; what is unknown is bytes."""
     suffix = Path(name).suffix.lower()
-    return TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    known = {extension: kind for kind, extension in EXTENSIONS.items()}
+    return known.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 def data_url(path: Path, kind: str) -> str:
