@@ -66,10 +66,10 @@ class CogServer:
         """Whether it works on this prediction now. None: no answer.
 
         Cog looks for a running prediction of this id before it looks at the input, and answers with it (202).
-        An input that no model takes therefore never starts anything.
+        An input that is no object therefore never starts anything.
         """
         try:
-            status, _ = await self._put(prediction_id, {"input": None})
+            status, _ = await self._put(prediction_id, {"input": "none"})
         except httpx2.HTTPError:
             return None
         return status == 202
