@@ -80,7 +80,7 @@ class Shop:
         return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def emoji_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EASEL_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
@@ -88,7 +88,7 @@ def emoji_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield server.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api(emoji_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with run_api(tmp_path_factory.mktemp("api"), [f"acme/emoji={emoji_url}"]) as api:
         wait_for_version(api, "acme/emoji")

@@ -160,4 +160,4 @@ def test_what_the_live_version_cannot_make_is_no_fault_of_the_new_one(tmp_path):
 def test_the_sheet_shows_what_ran_before_a_break(tmp_path):
     with pytest.raises(ServerError):
         run(tmp_path, Api([picture()], [picture()], ServerError("gone")), names=("red-apple", "dog-16x9"))
-    assert "1 cases, all right" in (tmp_path / "work" / "contact-sheet.html").read_text()
+    assert "1 of 1 cases are right" in (tmp_path / "work" / "contact-sheet.html").read_text()

@@ -12,10 +12,10 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; margin: 0; }
 h2 { font-size: 1.05rem; margin: 0; }
-p { margin: .2rem 0; }
+p { margin: .2rem 0; overflow-wrap: anywhere; }
 code { font-size: .85em; overflow-wrap: anywhere; }
 section { border-top: 1px solid var(--line); padding: 1rem 0; }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; margin-top: .6rem; }
+.pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem; margin-top: .6rem; }
 figure { margin: 0; }
 figcaption { color: GrayText; font-size: .85rem; }
 img { max-width: 100%; max-height: 320px; border: 1px solid var(--line); margin: 0 .3rem .3rem 0; vertical-align: top; }
@@ -42,7 +42,9 @@ class Row:
 def write_sheet(path: Path, title: str, facts: Sequence[str], rows: Sequence[Row]) -> None:
     bad = sum(bool(row.problems) for row in rows)
     verdict = (
-        f'<span class="bad">{bad} of {len(rows)} cases are wrong</span>' if bad else f"{len(rows)} cases, all right"
+        f'<span class="bad">{bad} of {len(rows)} cases are wrong</span>'
+        if bad
+        else f"{len(rows)} of {len(rows)} cases are right"
     )
     changed = sum(row.same is False for row in rows)
     told = "".join(f"<p>{html.escape(fact)}</p>" for fact in facts)

@@ -48,7 +48,7 @@ class Staging:
             old=old,
             new=new,
             old_note=old_note,
-            new_note=f"version {self.version[:12]}, {seconds}, USD {cost(runs, self.price)}",
+            new_note=f"version {self.version[:12]}, {seconds}, USD {cost(runs, self.price)} a run",
             problems=problems,
             same=pixels(tuple(old)) == pixels(new) if old and new else None,
         )
@@ -70,7 +70,8 @@ class Staging:
 
 
 def cost(runs: Sequence[Run], price: float) -> str:
-    return f"{sum(run.predict_s or 0 for run in runs) * price:.6f}"
+    """Of one of them, on average."""
+    return f"{sum(run.predict_s or 0 for run in runs) / len(runs) * price:.6f}"
 
 
 def run_all(staging: Staging, cases: Sequence[Case], title: str) -> tuple[list[str], list[str]]:
