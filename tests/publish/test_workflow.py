@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -9,20 +10,20 @@ import yaml
 from easel.schema import COG_VERSION
 from tests.publish.trees import REPOSITORY
 
-PATHS = sorted((REPOSITORY / ".github" / "workflows").glob("*.y*ml"))
-PATH = REPOSITORY / ".github" / "workflows" / "push.yaml"
+GITHUB = REPOSITORY / ".github"
+PATHS = sorted((GITHUB / "workflows").glob("*.y*ml"))
 TOKEN = "${{ secrets.REPLICATE_API_TOKEN }}"
+STRICT = ["bash", "--noprofile", "--norc", "-eo", "pipefail"]  # as the runner calls it
 
 
 @pytest.fixture
 def workflow():
-    return yaml.safe_load(PATH.read_text())
+    return yaml.safe_load((GITHUB / "workflows" / "push.yaml").read_text())
 
 
 @pytest.fixture
-def job(workflow):
-    (job,) = workflow["jobs"].values()
-    return job
+def jobs(workflow):
+    return workflow["jobs"]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
@@ -33,13 +34,12 @@ def test_every_action_is_pinned_by_its_commit_and_says_which_release_that_is(pat
         assert re.fullmatch(r" [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
 
 
-def test_it_runs_by_hand_or_by_a_tag_alone_and_may_only_read(workflow, job):
+def test_it_runs_by_hand_or_by_a_tag_alone_and_may_only_read(workflow, jobs):
     events = workflow[True]  # YAML 1.1 reads the key `on` so
     assert set(events) == {"workflow_dispatch", "push"}
     assert events["push"] == {"tags": ["v*"]}
     assert workflow["permissions"] == {"contents": "read"}
-    assert "permissions" not in job
-    assert job["environment"] == "replicate"
+    assert not [name for name, job in jobs.items() if "permissions" in job]
     assert workflow["concurrency"] == {"group": "push", "cancel-in-progress": False}
 
 
@@ -50,45 +50,92 @@ def test_by_hand_it_is_dry_unless_told_otherwise(workflow):
     assert inputs["allow_break"]["default"] is False
 
 
-def test_only_the_steps_that_need_the_secret_get_it(workflow, job):
-    assert "secrets" not in str(workflow.get("env", "")) + str(job["env"])
-    given = {step["name"]: step["env"] for step in job["steps"] if "secrets." in str(step)}
-    assert set(given) == {"Log Cog in", "Push"}
+def test_the_release_waits_for_staging_and_for_its_own_environment(jobs):
+    assert {name: job["environment"] for name, job in jobs.items()} == {
+        "stage": "replicate",
+        "release": "replicate-release",
+    }
+    assert jobs["release"]["needs"] == "stage"
+    assert jobs["release"]["if"] == "github.event_name == 'push' || inputs.how_far == 'release'"
+    how_far = step_of(jobs["stage"], "Push")["env"]["HOW_FAR"]
+    assert how_far.endswith("&& 'staging' || inputs.how_far }}")  # never a release
+    kept, taken_up = step_of(jobs["stage"], "Keep the contact sheet"), step_of(jobs["release"], "Go on where")
+    assert [kept["with"][key] for key in ("name", "path")] == [taken_up["with"][key] for key in ("name", "path")]
+
+
+@pytest.mark.parametrize("name", ["stage", "release"])
+def test_only_the_steps_that_need_the_secret_get_it(workflow, jobs, name):
+    assert "secrets" not in str(workflow["env"]) + str(jobs[name].get("env"))
+    given = {step["name"]: step["env"] for step in jobs[name]["steps"] if "secrets." in str(step)}
+    assert set(given) == {"Install Cog", "Push"}
     assert all(env["REPLICATE_API_TOKEN"] == TOKEN for env in given.values())
-    checkout = job["steps"][0]
-    assert checkout["with"]["persist-credentials"] is False
+    assert jobs[name]["steps"][0]["with"]["persist-credentials"] is False
 
 
-def test_no_text_of_others_gets_into_a_shell(job):
-    assert not [step["run"] for step in job["steps"] if "${{" in step.get("run", "")]
+def test_no_text_of_others_gets_into_a_shell(jobs):
+    assert not [step["run"] for job in jobs.values() for step in job["steps"] if "${{" in step.get("run", "")]
 
 
-def test_everything_ends_by_itself(job):
-    assert job["timeout-minutes"] <= 120
-    assert all(0 < step["timeout-minutes"] <= 120 for step in job["steps"] if "run" in step)
+def test_everything_ends_by_itself(jobs):
+    for job in jobs.values():
+        assert job["timeout-minutes"] <= 120
+        assert all(0 < step["timeout-minutes"] <= 120 for step in job["steps"] if "run" in step)
 
 
-def test_cog_is_the_release_that_is_pinned_here(job):
-    assert job["env"]["COG_VERSION"] == COG_VERSION
+def step_of(job, name):
+    (step,) = [step for step in job["steps"] if step.get("name", "").startswith(name)]
+    return step
 
 
 @pytest.mark.parametrize(
-    ("variables", "arguments"),
+    ("job", "variables", "arguments"),
     [
-        ({"HOW_FAR": "dry-run"}, "-f cog.yaml --dry-run"),
-        ({"HOW_FAR": "release", "DEPLOYMENT": "me/icons"}, "-f cog.yaml --release --deployment me/icons"),
-        ({"HOW_FAR": "staging", "ALLOW_BREAK": "true"}, "-f cog.yaml --staging --allow-break"),
+        ("stage", {"HOW_FAR": "dry-run"}, "-f cog.yaml --dry-run"),
+        ("stage", {"HOW_FAR": "staging", "ALLOW_BREAK": "true"}, "-f cog.yaml --staging --allow-break"),
+        ("release", {"HOW_FAR": "release"}, "-f cog.yaml --release"),
+        (
+            "release",
+            {"HOW_FAR": "release", "DEPLOYMENT": "me/icons"},
+            "-f cog.yaml --release --deployment me/icons",
+        ),
     ],
 )
-def test_it_calls_script_push_with_what_was_asked(job, tmp_path, variables, arguments):
-    (step,) = [step for step in job["steps"] if step.get("name") == "Push"]
+def test_it_calls_script_push_with_what_was_asked(jobs, tmp_path, job, variables, arguments):
     program = tmp_path / "script" / "push"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho $#: $*\n")
     program.chmod(0o755)
     env = {"PATH": "/usr/bin:/bin", "COG_FILE": "cog.yaml", "DEPLOYMENT": "", "ALLOW_BREAK": "", "IMAGE": "host/me/a"}
-    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    command = [*STRICT, "-c", step_of(jobs[job], "Push")["run"]]
     done = subprocess.run(command, cwd=tmp_path, env=env | variables, capture_output=True, text=True, check=True)
     assert done.stdout == f"{len(arguments.split()) + 1}: host/me/a {arguments}\n"
     done = subprocess.run(command, cwd=tmp_path, env=env | variables | {"IMAGE": ""}, capture_output=True, check=False)
     assert done.returncode != 0
+
+
+@pytest.mark.parametrize("digest", ["the right one", "0" * 64, ""])
+def test_a_cog_that_is_not_the_known_one_is_never_run(workflow, tmp_path, digest):
+    assert workflow["env"]["COG_VERSION"] == COG_VERSION
+    fetched = '#!/bin/sh\necho "$@" >>"$RUNNER_TEMP/ran"; cat >>"$RUNNER_TEMP/ran"\n'
+    curl = tmp_path / "curl"
+    curl.write_text(f"#!{sys.executable}\nimport sys\nopen(sys.argv[6], 'w').write({fetched!r})\n")
+    curl.chmod(0o755)
+    if digest == "the right one":
+        (tmp_path / "expected").write_text(fetched)
+        summed = subprocess.run(["sha256sum", tmp_path / "expected"], capture_output=True, text=True, check=True)
+        digest = summed.stdout.split()[0]
+    env = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_PATH": str(tmp_path / "paths"),
+        "COG_VERSION": COG_VERSION,
+        "COG_SHA256": digest,
+        "REPLICATE_API_TOKEN": "the-token",
+    }
+    done = subprocess.run([GITHUB / "install-cog"], env=env, capture_output=True, text=True, check=False)
+    right = digest.strip("0") != ""
+    assert (done.returncode == 0) == right, done.stderr
+    assert (tmp_path / "ran").exists() == right
+    if right:
+        assert (tmp_path / "ran").read_text() == "login --token-stdin\nthe-token\n"
+        assert (tmp_path / "paths").read_text() == f"{tmp_path}/programs\n"

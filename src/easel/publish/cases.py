@@ -5,7 +5,6 @@ What ran is in the state with the files that it made, so that it is not run agai
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,14 +172,12 @@ def pixels(files: tuple[Path, ...]) -> list[bytes]:
     return [image.convert("RGB").tobytes() if image else b"" for image in images]
 
 
-def summary(case: Case, runs: list[Run], price: float, text: Callable[[float], str] = "{:.6f}".format) -> str:
-    """One line for a person: pictures, size, format, seconds and cost of the runs."""
+def summary(case: Case, runs: list[Run], price: float) -> str:
+    """Number, size and format of the pictures, and seconds and cost of the slower run."""
+    plan = case.plan
+    told = f"{len(plan.seeds)} x {plan.width} x {plan.height} {plan.output_format}"
     seconds = [run.predict_s for run in runs if run.predict_s is not None]
-    count, plan = len(case.plan.seeds), case.plan
-    told = f"{count} x {plan.width} x {plan.height} {plan.output_format}"
-    if seconds:
-        told += f", {max(seconds):.2f} s, USD {text(max(seconds) * price)}"
-    return told
+    return f"{told}, {max(seconds):.2f} s, USD {max(seconds) * price:.6f}" if seconds else told
 
 
 def given_as_text(case: Case) -> str:

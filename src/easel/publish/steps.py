@@ -26,6 +26,7 @@ CHECKS = (("script/lint",), ("script/test",), ("script/schema", "--check"))
 def check_tree(push: Push) -> None:
     """Step 1. What passed for this commit is not repeated."""
     say("1 of 6: lint, tests, schema")
+    environment = {name: value for name, value in os.environ.items() if name != "REPLICATE_API_TOKEN"}
     for command in CHECKS:
         text = " ".join(command)
         if push.checks.get(text) == "passed":
@@ -33,7 +34,9 @@ def check_tree(push: Push) -> None:
             continue
         say(f"  {text}")
         # Its standard output is for reading too, and ours carries results alone.
-        code = subprocess.run([push.root / command[0], *command[1:]], cwd=push.root, stdout=sys.stderr).returncode
+        code = subprocess.run(
+            [push.root / command[0], *command[1:]], cwd=push.root, env=environment, stdout=sys.stderr
+        ).returncode
         if code:
             raise EaselError(f"{text} ended with exit code {code}. Mend that, commit, and run this again.")
         push.checks.set(text, value="passed")
