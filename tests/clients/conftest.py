@@ -1,0 +1,76 @@
+"""One Cog server of the emoji model and one `easel api` in front of it, for every client here."""
+
+import asyncio
+import base64
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from easel.api.predictions import new_id
+from easel.api.store import Store
+from easel.api.tables import Prediction
+from easel.server import Server
+from tests.api_process import TOKEN, Api, run_api, wait_for_version
+from tests.clients.inputs import APPLE, ARCHIVE_TOKEN, ARCHIVED
+from tests.server.calls import answer_to
+from tests.server.conftest import serving
+
+
+@pytest.fixture(scope="session")
+def cog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("of-the-clients-server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def api(cog: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    folder = tmp_path_factory.mktemp("of-the-clients-api")
+    asyncio.run(archive(folder))
+    accounts = {"EASEL_API_TOKENS": f"{TOKEN},{ARCHIVE_TOKEN} archive", "DATABASE_URL": ""}
+    with run_api(folder, [cog.url], accounts, rate_limit=0, allow_private_webhooks=True) as api:
+        wait_for_version(api)
+        yield api
+
+
+@pytest.fixture(scope="session")
+def version(api: Api) -> str:
+    return wait_for_version(api)["id"]
+
+
+@pytest.fixture(scope="session")
+def picture(cog: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Cog server's own answer to APPLE. With the same seed, every client must get these very bytes."""
+    (url,) = answer_to(cog, **APPLE)["output"]
+    content = base64.b64decode(url.partition(",")[2])
+    with Image.open(io.BytesIO(content)) as image:
+        image.load()
+        assert image.format == "WEBP"
+    path = tmp_path_factory.mktemp("picture") / "apple.webp"
+    path.write_bytes(content)
+    return path
+
+
+async def archive(folder: Path) -> None:
+    """Predictions of some minutes ago, straight into the database: to make so many takes a while."""
+    store = Store(f"sqlite:///{folder / 'easel.db'}")
+    await store.open()
+    start = time.time() - 2 * ARCHIVED
+    rows = [
+        Prediction(
+            id=new_id(),
+            account="archive",
+            model="easel/emoji",
+            version="0" * 64,
+            created_at=start + number,
+            completed_at=start + number,
+            status="canceled",
+            input={"prompt": str(number)},
+        )
+        for number in range(ARCHIVED)
+    ]
+    await store.save(*rows)
+    await store.close()
