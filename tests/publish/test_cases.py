@@ -11,6 +11,7 @@ from easel.client import ServerError
 from easel.errors import InputError
 from easel.models import load_model
 from easel.publish.cases import read_case, read_cases
+from easel.publish.replicate_api import RefusedError, UnreadableError
 from easel.publish.staging import Staging, run_all
 from easel.publish.state import State
 from tests.publish.trees import REPOSITORY
@@ -152,7 +153,7 @@ def test_old_pictures_come_from_the_live_version_or_the_samples(tmp_path):
 
 
 def test_what_the_live_version_cannot_make_is_no_fault_of_the_new_one(tmp_path):
-    api = Api([picture()], [picture()], ServerError("422: there is no input seed"))
+    api = Api([picture()], [picture()], RefusedError("422: there is no input seed"))
     assert run(tmp_path, api, live="old")[1] == []
     assert "there is no input seed" in (tmp_path / "work" / "contact-sheet.html").read_text()
 
@@ -161,3 +162,24 @@ def test_the_sheet_shows_what_ran_before_a_break(tmp_path):
     with pytest.raises(ServerError):
         run(tmp_path, Api([picture()], [picture()], ServerError("gone")), names=("red-apple", "dog-16x9"))
     assert "1 of 1 cases are right" in (tmp_path / "work" / "contact-sheet.html").read_text()
+
+
+def test_an_answer_that_cannot_be_read_is_not_asked_for_again(tmp_path):
+    api = Api([picture()], [picture()])
+    known = api.prediction
+
+    def unreadable(name):
+        raise UnreadableError("aborted is no status")
+
+    api.prediction = unreadable
+    with pytest.raises(UnreadableError):
+        run(tmp_path, api)
+    api.prediction = known
+    api.answers = [[picture()]] * 2
+    assert run(tmp_path, api)[1] == []
+    assert len(api.started) == 3
+
+
+def test_a_server_that_is_gone_is_no_refusal(tmp_path):
+    with pytest.raises(ServerError):
+        run(tmp_path, Api([picture()], [picture()], ServerError("gone")), live="old")

@@ -202,6 +202,18 @@ def test_a_first_version_and_a_cog_push_that_fails(shop):
     assert [call[3] for call in shop.cog_calls()] == [f"{image}-staging", f"{image}-staging", image]
     assert "- schema: the first version\n" in (shop.root / "CHANGELOG.md").read_text()
 
+    # Killed between the push and its note: what is live by now is not taken for what was live before.
+    (state,) = shop.states()
+    values = json.loads(state.read_text())
+    assert values["release"].pop("version")
+    state.write_text(json.dumps(values))
+    (shop.root / "CHANGELOG.md").unlink()
+    done = shop.push(image, "--release")
+    assert done.returncode == 0, done.stderr
+    assert len(shop.cog_calls()) == 3
+    assert "- schema: the first version\n" in (shop.root / "CHANGELOG.md").read_text()
+    (shop.root / "CHANGELOG.md").unlink()
+
     elsewhere = shop.push("elsewhere.test/acme/fresh", "--staging")
     assert elsewhere.returncode == 2
     assert f"image was {image} and is elsewhere.test/acme/fresh" in elsewhere.stderr

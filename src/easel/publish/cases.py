@@ -15,7 +15,7 @@ from easel.errors import EaselError, InputError
 from easel.inputs import encode_files, read_json_inputs
 from easel.models import Model
 from easel.plan import Plan, plan_request
-from easel.publish.replicate_api import FINAL, Replicate
+from easel.publish.replicate_api import FINAL, Replicate, UnreadableError
 from easel.publish.state import State
 from easel.request import Request
 
@@ -72,11 +72,16 @@ def run_once(api: Replicate, version: str, case: Case, state: State, keys: tuple
     """The run that the state has at `keys`; otherwise the one that was begun, or a new one, to its end."""
     known = state.get(*keys, default={})
     if known.get("status") is None:
-        begun = known.get("prediction") and api.prediction(known["prediction"])
-        if not begun or (begun.status in FINAL and not begun.output):  # gone, as output is after an hour
-            begun = api.start(version, case.inputs)
-            state.set(*keys, value={"prediction": begun.id})
-        state.set(*keys, value=ended(api, wait(api, begun, case.name), folder, f"{case.name}.{keys[-1]}"))
+        try:
+            begun = known.get("prediction") and api.prediction(known["prediction"])
+            if not begun or (begun.status in FINAL and not begun.output):  # gone, as output is after an hour
+                begun = api.start(version, case.inputs)
+                state.set(*keys, value={"prediction": begun.id})
+            finished = wait(api, begun, case.name)
+        except UnreadableError:
+            state.set(*keys, value={})  # else it would be asked for again each time
+            raise
+        state.set(*keys, value=ended(api, finished, folder, f"{case.name}.{keys[-1]}"))
         known = state.get(*keys)
     files = tuple(folder / name for name in known["files"])
     return Run(known["status"], files, known["predict_s"], known["error"])

@@ -10,9 +10,9 @@ from easel.publish.cases import read_cases
 from easel.publish.push import Push
 from easel.publish.replicate_api import api_address
 from easel.publish.state import State, held
-from easel.publish.steps import check_page, check_tree, release, stage
+from easel.publish.steps import check_page, check_tree, check_unchanged, release, stage
 from easel.publish.target import PRICES, CogFile, Target, parse_image, read_cog_file
-from easel.publish.tree import check_clean, commit_of
+from easel.publish.tree import commit_of
 
 PLACE = Path(".cache") / "push"
 DESCRIPTION = """\
@@ -79,8 +79,7 @@ def run_push(args: argparse.Namespace) -> int:
         raise InputError(f"--deployment is OWNER/NAME, and not {args.deployment!r}.")
     with held(root / PLACE / "lock") as lock:
         push = prepare(args, root, commit, cog_file, target, lock)
-        released = push.state.get("release", "version")
-        check_clean(root, allowed="CHANGELOG.md" if released else None)
+        check_unchanged(push)
         cases = read_cases(push.cases_folder, cog_file.model)
         if args.staging or args.release:
             asked = {"image": push.sure_target.image, "file": cog_file.name, "api": api_address()}
@@ -88,8 +87,8 @@ def run_push(args: argparse.Namespace) -> int:
             preflight(push, shutil.which, releasing=args.release)
         check_tree(push)
         found = check_page(push)
-        # Once it is released, what was live before is what the new version was compared with.
-        live = push.state.get("before", "version") if released else found.version
+        # Once the release is begun, the old version is the one that was live before it.
+        live = push.state.get("before", "version") if push.state.get("before") else found.version
         if not (args.staging or args.release):
             print_plan(push, cases, live)
             return 0

@@ -15,11 +15,20 @@ if TYPE_CHECKING:
     from replicate.version import Version
 
 DEFAULT_API = "api.replicate.com"
+REFUSALS = (400, 422)
 FINAL = ("succeeded", "failed", "canceled")
 
 
 def api_address() -> str:
     return os.environ.get("REPLICATE_BASE_URL") or DEFAULT_API
+
+
+class RefusedError(ServerError):
+    """The inputs are not ones that the version takes."""
+
+
+class UnreadableError(ServerError):
+    """The client cannot read the answer, and will not at a second try."""
 
 
 class Replicate:
@@ -106,12 +115,13 @@ def _sentences(what: str) -> Iterator[None]:
         said = error.detail or error.title or "no reason given"
         if error.status == 401:
             said += " Is REPLICATE_API_TOKEN right?"
-        raise ServerError(f"Replicate answers {error.status} for {what}: {said}") from None
+        kind = RefusedError if error.status in REFUSALS else ServerError
+        raise kind(f"Replicate answers {error.status} for {what}: {said}") from None
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         raise ServerError(f"No answer from {api_address()} for {what} ({reason}). Run this again to go on.") from None
     except ValueError as error:  # a status that the client does not know, such as "aborted"
-        raise ServerError(f"Replicate's answer for {what} is not one that its client knows: {error}") from None
+        raise UnreadableError(f"Replicate's answer for {what} is not one that its client knows: {error}") from None
 
 
 def _or_none(fetch: Any) -> Any:

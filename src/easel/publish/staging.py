@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from easel.client import ServerError
 from easel.console import say
 from easel.publish.cases import Case, Run, check_runs, given_as_text, pixels, run_once, summary
 from easel.publish.contact_sheet import Row, write_sheet
-from easel.publish.replicate_api import Replicate
+from easel.publish.replicate_api import RefusedError, Replicate
 from easel.publish.state import State
 
 RUNS = ("first", "second")
@@ -63,7 +62,7 @@ class Staging:
         keys = ("cases", self.live, case.name, "old")
         try:
             run = run_once(self.api, self.live, case, self.state, keys, self.folder / "old")
-        except ServerError as error:
+        except RefusedError as error:
             return [], f"version {self.live[:12]}: {error}"
         seconds = "" if run.predict_s is None else f", {run.predict_s:.2f} s, USD {cost([run], self.price)}"
         return run.files, f"version {self.live[:12]}{seconds}{': ' + run.error if run.error else ''}"

@@ -131,16 +131,11 @@ def release(push: Push, found: Comparison, lines: Sequence[str]) -> None:
     """Steps 5 and 6."""
     target, state = push.sure_target, push.state
     say("5 of 6: release")
-    if not state.get("release", "version"):  # from then on the live version is this one
+    if not state.get("before"):  # once: after the push, the live version is this one
         state.set("before", value={"version": found.version, "differences": found.differences})
     version = push_image(push, "release", target)
     if push.deployment:
-        if state.get("deployment", push.deployment) == version:
-            say(f"  deployment {push.deployment}: updated already")
-        else:
-            number = push.api.update_deployment(push.deployment, version)
-            state.set("deployment", push.deployment, value=version)
-            say(f"  deployment {push.deployment}: release {number} runs {version}")
+        deploy(push, push.deployment, version)
     say("6 of 6: the record")
     record = changelog.Record(
         model=target.model,
@@ -157,3 +152,14 @@ def release(push: Push, found: Comparison, lines: Sequence[str]) -> None:
     written = changelog.write_record(push.root, record)
     say(f"  {changelog.NAME}: {'written; commit it' if written else 'has this version already'}")
     print_result(f"{target.model}:{version}")
+
+
+def deploy(push: Push, name: str, version: str) -> None:
+    if push.state.get("deployment", name) == version:
+        say(f"  deployment {name}: updated already")
+        return
+    deployment = push.api.deployment(name)
+    release = deployment and deployment.current_release
+    number = release.number if release and release.version == version else push.api.update_deployment(name, version)
+    push.state.set("deployment", name, value=version)
+    say(f"  deployment {name}: release {number} runs {version}")
