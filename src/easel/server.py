@@ -4,6 +4,7 @@ The child is Cog's own HTTP server; under it one worker runs `predict.py`. Both 
 Ctrl-C in the terminal reaches only the parent, which then stops them in order.
 """
 
+import ctypes
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ SETUP_TIMEOUT_S = 3600.0  # A first start may have tens of gigabytes to fetch.
 POLL_S = 0.05
 STOP_GRACE_S = 5.0  # SIGTERM lets a request in work end: after a cancel, at most one slow denoising step.
 LOG_TAIL_LINES = 15
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def run_server(
             stdout=output,
             stderr=output,
             start_new_session=True,
+            preexec_fn=end_with_parent if sys.platform == "linux" else None,
         )
         try:
             server = Server(f"http://{LOOPBACK}:{port}", process, None if show_log else log)
@@ -74,6 +77,14 @@ def run_server(
             yield server
         finally:
             stop(process)
+
+
+def end_with_parent() -> None:
+    """In the child: a SIGTERM when the parent is gone, even by SIGKILL. Nobody else would ever stop this server.
+
+    The parent is the thread that started it (prctl(2)), so that one must live as long as the server is wanted.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def check_root(root: Path) -> None:

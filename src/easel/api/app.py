@@ -2,9 +2,7 @@
 
 import asyncio
 import base64
-import hmac
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from inspect import isawaitable
 from typing import Any
@@ -12,15 +10,15 @@ from typing import Any
 import httpx2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
 
 from easel.api import files, models, predictions
 from easel.api.catalogue import Catalogue
 from easel.api.deliveries import Deliveries
 from easel.api.documents import Documents, account_document
+from easel.api.endpoint import Endpoint, Handler
 from easel.api.examples import read_examples, read_readme
 from easel.api.limits import Limiter
 from easel.api.outputs import Outputs
@@ -28,12 +26,10 @@ from easel.api.problems import Problem
 from easel.api.runs import Runs
 from easel.api.servers import Servers
 from easel.api.settings import MB, Settings, secret_of
-from easel.api.store import Store, StoreError
+from easel.api.store import Store
 from easel.api.sweep import sweep_for_ever
-from easel.api.tables import Prediction, Version
+from easel.api.tables import Prediction
 from easel.api.watch import Metrics, make_logger, now
-
-Handler = Callable[["Api", Request], Awaitable[Response]]
 
 
 class Api:
@@ -69,7 +65,8 @@ class Api:
         self._sweeper: asyncio.Task | None = None
 
     @asynccontextmanager
-    async def running(self, _: Starlette) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
+        """Everything that goes on beside the answers. Raises InputError if the database cannot be opened."""
         await self.store.open()
         for key, _ in self.settings.servers:
             await self.catalogue.add_model(key, visibility="public", hardware="cpu")
@@ -85,12 +82,12 @@ class Api:
             await self.client.aclose()
             await self.store.close()
 
-    async def _introduce(self, model: str, version: Version) -> None:
+    async def _introduce(self, model: str, version: str) -> None:
         """README and examples of the first model that the command line names: those of the repository."""
         root = self.settings.root
         if root and model == self.settings.servers[0][0]:
             examples = await asyncio.to_thread(
-                read_examples, root, model, version.id, self.outputs, self.settings.public_url, now()
+                read_examples, root, model, version, self.outputs, self.settings.public_url, now()
             )
             row = await self.catalogue.model(model)
             row.readme = read_readme(root, model.partition("/")[2])
@@ -112,67 +109,6 @@ class Api:
             return f"{url}?{query}" if cursor else None
 
         return JSONResponse({"previous": address(newer), "next": address(older), "results": results})
-
-
-class Endpoint:
-    """An ASGI application around a handler: who asks, how often, how much; and every error as a problem."""
-
-    def __init__(self, api: Api, handler: Handler, route: str, limiter: Limiter | None, body_limit: int) -> None:
-        """Without a `limiter` no token is asked for either."""
-        self.api, self.handler, self.route = api, handler, route
-        self.limiter, self.body_limit = limiter, body_limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.monotonic()
-        request = Request(scope, limited(receive, self.body_limit))
-        headers: dict[str, str] = {}
-        try:
-            if self.limiter:
-                request.state.account = find_account(request, self.api.settings.tokens)
-                headers = self.limiter.take(request.state.account)
-            response = await self.handler(self.api, request)
-        except Problem as problem:
-            response = problem.response()
-        except StoreError as error:
-            sentence = f"The database did not take it ({error}). Nothing was accepted; try again."
-            response = Problem(503, sentence, retry_after=1).response()
-        except ClientDisconnect:
-            return
-        except HTTPException as error:
-            response = Problem(error.status_code, str(error.detail)).response()
-        except Exception as error:
-            self.api.log.exception("request", route=self.route, error=repr(error))
-            response = Problem(500, "The API failed here; its log says why.").response()
-        response.headers.update(headers)
-        self.api.metrics.requests.labels(request.method, self.route, response.status_code).inc()
-        self.api.metrics.request_s.labels(self.route).observe(time.monotonic() - started)
-        await response(scope, receive, send)
-
-
-def limited(receive: Receive, limit: int) -> Receive:
-    count = 0
-
-    async def counted() -> Message:
-        nonlocal count
-        message = await receive()
-        count += len(message.get("body", b""))
-        if count > limit:
-            raise Problem(413, f"The request is larger than {limit / MB:.0f} MB. Upload files to /v1/files.")
-        return message
-
-    return counted
-
-
-def find_account(request: Request, tokens: dict[str, str]) -> str:
-    """The account of the bearer token, compared in constant time with every one. Raises Problem (401)."""
-    kind, _, given = request.headers.get("authorization", "").partition(" ")
-    found = ""
-    for token, account in tokens.items():
-        if hmac.compare_digest(given.strip().encode(), token.encode()):
-            found = account
-    if not found or kind.lower() not in ("bearer", "token"):
-        raise Problem(401, "You did not pass a valid authentication token: send Authorization: Bearer <token>.")
-    return found
 
 
 async def show_account(api: Api, request: Request) -> Response:
@@ -208,8 +144,8 @@ async def show_health(api: Api, request: Request) -> Response:
     return JSONResponse({"status": "ok", "servers": api.servers.states(), "queue": len(api.runs.queue)})
 
 
-def create_app(settings: Settings) -> Starlette:
-    api = Api(settings)
+def create_app(api: Api) -> Starlette:
+    settings = api.settings
     creates = Limiter(settings.creates_per_minute)
     others, reads = Limiter(3000), Limiter(60000)  # Replicate's
     small, large = 1 * MB, settings.max_body_bytes
@@ -267,4 +203,4 @@ def create_app(settings: Settings) -> Starlette:
         status = getattr(error, "status_code", 500)
         return Problem(status, f"There is no {request.method} {request.url.path} in this API.").response()
 
-    return Starlette(routes=routes, lifespan=api.running, exception_handlers={HTTPException: refuse})
+    return Starlette(routes=routes, exception_handlers={HTTPException: refuse})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from easel.console import print_result, say
-from easel.errors import EaselError, InputError
+from easel.errors import InputError
 from easel.models import DEFAULT_MODEL
 
 DEFAULT_PORT = 5001
@@ -66,7 +66,7 @@ def run_api(args: argparse.Namespace) -> int:
     try:
         import uvicorn
 
-        from easel.api.app import create_app
+        from easel.api.app import Api, create_app
         from easel.api.settings import Settings, read_tokens
     except ImportError as error:
         raise InputError(f"`easel api` needs {error.name}: install the extra, pip install 'easel[api]'.") from None
@@ -102,25 +102,25 @@ def run_api(args: argparse.Namespace) -> int:
             creates_per_minute=args.rate_limit,
             allow_private_webhooks=args.allow_private_webhooks,
         )
-        app = create_app(settings)
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
+        api = Api(settings)
+        config = uvicorn.Config(
+            create_app(api), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
+        )
         try:
-            asyncio.run(serve(uvicorn.Server(config), listener, settings.public_url))
+            asyncio.run(serve(api, uvicorn.Server(config), listener))
         except KeyboardInterrupt:
             say("\nStopping.")
     return 0
 
 
-async def serve(server: Any, listener: socket.socket, url: str) -> None:
+async def serve(api: Any, server: Any, listener: socket.socket) -> None:
     """Print the address as soon as it answers there."""
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not task.done():
-        await asyncio.sleep(0.01)
-    if server.started:
-        print_result(url)
-    await task
-    if not server.started:
-        raise EaselError("The API could not start; see above.")
+    async with api.running():
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started and not task.done():
+            await asyncio.sleep(0.01)
+        print_result(api.settings.public_url)
+        await task
 
 
 @contextmanager

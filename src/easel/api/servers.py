@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from easel.api.catalogue import EASEL_COG_VERSION, Catalogue
+from easel.api.catalogue import EASEL_COG_VERSION, Catalogue, version_id
 from easel.api.cogs import CogServer
 from easel.api.runs import Run, Runs
 from easel.api.store import Store
@@ -23,9 +23,9 @@ class Servers:
         metrics: Metrics,
         log: Any,
         client: httpx2.AsyncClient,
-        introduce: Callable[[str, Version], Awaitable[None]],
+        introduce: Callable[[str, str], Awaitable[None]],
     ) -> None:
-        """`introduce` is called with a model and the version that its declared server turned out to run."""
+        """`introduce` is called with a model and the id of the version that its declared server turned out to run."""
         self._store, self._catalogue, self._runs, self._introduce = store, catalogue, runs, introduce
         self._metrics, self._log, self._client = metrics, log, client
         self._servers: dict[str, CogServer] = {}
@@ -95,9 +95,9 @@ class Servers:
         schema = await server.schema() if server.models else None
         if schema:
             for model in server.models:
+                await self._introduce(model, version_id(model, schema))  # first: who sees the version sees all of it
                 version = await self._catalogue.add_version(model, schema, EASEL_COG_VERSION)
                 await self._catalogue.connect(server.url, version, pushed=False)
-                await self._introduce(model, version)
             await self._refresh(server)
 
     async def _refresh(self, server: CogServer) -> None:
