@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed, 2 the request cannot be sent as it is, 128 + n sto
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -22,6 +23,7 @@ from easel.console import LogView, print_result, say
 from easel.errors import EaselError, InputError
 from easel.inputs import cast_inputs, check_names, encode_files, parse_inputs, read_json_inputs
 from easel.models import DEFAULT_MODEL
+from easel.page.cli import add_page_command
 from easel.publish.cli import add_push_command
 from easel.schema import check_schema, openapi, write_schema
 from easel.server import SETUP_TIMEOUT_S, Server, check_root, run_server
@@ -94,6 +96,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     samples.set_defaults(run=run_samples)
     add_weights_commands(commands, common)
     add_api_command(commands, common, setup)
+    add_page_command(commands, common)
     add_push_command(commands, common)
     return parser.parse_args(argv)
 
@@ -206,7 +209,7 @@ def open_server(args: argparse.Namespace) -> Iterator[str]:
 def clean_url(url: str) -> str:
     url = (url if "://" in url else f"http://{url}").rstrip("/")
     try:
-        valid = bool(urllib.parse.urlsplit(url).hostname)
+        valid = bool(urllib.parse.urlsplit(url).hostname) and not re.search(r"\s", url)
     except ValueError:
         valid = False
     if not valid:
