@@ -7,6 +7,8 @@ start       from process start to READY against `python -c "import torch"`, by t
 cold-start  from process start to 4 GB of weights in memory, page cache emptied, against diffusers' own loading (root)
 go-fast     the emoji model at 20 steps, 50 prompts, exact and with go_fast by turns: time saved, PSNR
 fetch       one file from nginx on loopback, by Easel and by curl, aria2 and huggingface_hub, by turns (needs them)
+api         a prediction through `easel api` against its Cog server alone, by turns; then 1,000 from 32 clients
+api-faults  200 random faults under load: Cog server or API killed, database locked, receiver hangs, client gone
 compile     two starts with EASEL_COMPILE=1: what the second pays of the first, and a request against an uncompiled one
 
 Ratios are what counts: both sides are measured side by side in one run, and medians are taken. Absolute times differ
@@ -16,6 +18,7 @@ from machine to machine.
 import argparse
 import json
 
+from benches.api import bench_api, bench_api_faults
 from benches.cold_start import bench_cold_start
 from benches.compile import bench_compile
 from benches.emoji import bench_request, bench_start
@@ -30,6 +33,8 @@ BENCHES = {
     "go-fast": bench_go_fast,
     "fetch": bench_fetch,
     "compile": bench_compile,
+    "api": bench_api,
+    "api-faults": bench_api_faults,
 }
 
 

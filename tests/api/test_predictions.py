@@ -241,3 +241,9 @@ def test_metrics_and_log_tell_of_it(api, cog):
         assert f"\n{name}" in text
     lines = [json.loads(line) for line in api.log.read_text().splitlines() if line.startswith("{")]
     assert [line["event"] for line in lines if line.get("id") == identity] == ["accepted", "started", "ended"]
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(api):
+    status, problem = ask(api, "POST", "/v1/models", {"owner": "o" * 2_000_000})
+    assert (status, problem["title"]) == (413, "Payload too large")
+    assert "/v1/files" in problem["detail"]

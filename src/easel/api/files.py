@@ -4,12 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from easel.api.app import Api
 
 CHUNK = 2**20
+MEMBER = re.compile(r"metadata\[(.+)\]")
 
 
 async def create(api: "Api", request: Request) -> Response:
@@ -29,7 +31,7 @@ async def create(api: "Api", request: Request) -> Response:
         content = form.get("content")
         if not isinstance(content, UploadFile):
             raise Problem(400, "Send the file as the part `content` of multipart/form-data.")
-        details = read_details(form.get("metadata"))
+        details = read_details(form)
         # A client may name them beside the file, where its part has no name or type of its own.
         name = Path(str(form.get("filename") or content.filename or "file")).name
         kind = str(form.get("type") or content.content_type or media_type(name))
@@ -49,9 +51,13 @@ async def create(api: "Api", request: Request) -> Response:
     return JSONResponse(api.documents.file(one), 201)
 
 
-def read_details(text: Any) -> dict[str, Any]:
+def read_details(form: FormData) -> dict[str, Any]:
+    """The part `metadata`, a JSON object; or, as one client sends it, a part `metadata[name]` for each member."""
+    text = form.get("metadata")
     if isinstance(text, UploadFile):
         text = text.file.read()
+    if text is None:
+        return {match[1]: str(value) for key, value in form.items() if (match := MEMBER.fullmatch(key))}
     try:
         details = json.loads(text or "{}")
     except ValueError:

@@ -75,6 +75,8 @@ async def delete_model(api: "Api", request: Request) -> Response:
 async def search_models(api: "Api", request: Request) -> Response:
     """The method QUERY with the words as text, or GET /v1/search?query=words: all must occur in name or text."""
     text = request.query_params.get("query") or (await request.body()).decode(errors="replace")
+    if text.startswith('"') and text.endswith('"'):  # one client writes its text as JSON
+        text = text.strip('"')
     words = text.lower().split()
     found = []
     for model in await api.store.find(Model, order=Model.key):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from easel.api.app import Api
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, which Replicate's ids use
-OFFICIAL_CLIENTS = ("replicate-python/", "replicate-javascript/", "replicate/python", "replicate/js")
+OFFICIAL_CLIENTS = ("replicate-python/", "replicate-javascript/", "replicate/python", "asyncreplicate/python")
 
 
 def new_id() -> str:

@@ -224,6 +224,7 @@ class Runs:
     async def cancel(self, run: Run, status: str = "canceled") -> None:
         """End it with `status` if it still waits; a running one is canceled, when this returns or soon after."""
         run.canceling = True
+        self._log.info("cancel", id=run.id)
         if self.queue.discard(run):
             self._metrics.queue.set(len(self.queue))
             await self.end(run, status)
