@@ -8,24 +8,10 @@ import pytest
 
 from tests.api_process import ask
 from tests.publish.conftest import HOST, Shop
-from tests.publish.trees import CASES, commit, git, steps_run
+from tests.publish.trees import CASES, commit, git, keep_one_case, steps_run, take_away_16_9
 
 IMAGE = f"{HOST}/acme/emoji"
 ALL_CHECKS = ["lint", "test", "schema"]
-
-
-def take_away_16_9(shop: Shop) -> None:
-    path = shop.root / "openapi.json"
-    document = json.loads(path.read_text())
-    document["components"]["schemas"]["aspect_ratio"]["enum"].remove("16:9")
-    path.write_text(json.dumps(document))
-    commit(shop.root, "no more 16:9")
-
-
-def keep_one_case(shop: Shop) -> None:
-    for case in CASES[1:]:
-        (shop.root / "samples" / "requests" / f"{case}.json").unlink()
-    commit(shop.root, "one case")
 
 
 def versions_of(shop: Shop, model: str) -> list[str]:
@@ -75,7 +61,7 @@ def test_a_break_stops_it_and_names_the_callers_line(shop, tmp_path):
     (app / "shop.py").write_text(
         "import replicate\nreplicate.run(model, input=dict(prompt='a', aspect_ratio='16:9'))\n"
     )
-    take_away_16_9(shop)
+    take_away_16_9(shop.root)
     for flag in ("--dry-run", "--staging"):
         shop.make_model("emoji-staging")
         done = shop.push(IMAGE, flag, "--callers", str(app))
@@ -187,7 +173,7 @@ def test_a_push_that_was_broken_off_goes_on_to_the_release_and_does_nothing_twic
 def test_a_first_version_and_a_cog_push_that_fails(shop):
     for name in ("fresh", "fresh-staging"):
         shop.make_model(name)
-    keep_one_case(shop)
+    keep_one_case(shop.root)
     fails = shop.root.parent / "cog-fails"
     fails.touch()
     image = f"{HOST}/acme/fresh"
@@ -222,7 +208,7 @@ def test_a_first_version_and_a_cog_push_that_fails(shop):
 def test_a_cog_that_outlives_its_push_keeps_the_next_one_from_starting(shop):
     for name in ("slow", "slow-staging"):
         shop.make_model(name)
-    keep_one_case(shop)
+    keep_one_case(shop.root)
     image = f"{HOST}/acme/slow"
     waits = shop.root.parent / "cog-waits"
     waits.touch()
@@ -246,7 +232,7 @@ def test_a_case_that_is_wrong_stops_the_release(shop):
         shop.make_model(name)
     model = shop.root / "weights" / "emoji" / "model.yaml"
     model.write_text(model.read_text().replace("native_area: 16384 # 128 x 128", "native_area: 9216"))
-    keep_one_case(shop)
+    keep_one_case(shop.root)
     done = shop.push(f"{HOST}/acme/wrong", "--release")
     assert done.returncode == 1
     assert "red-apple: red-apple.first.0.webp is 128 x 128, and 96 x 96 was asked for" in done.stderr

@@ -62,3 +62,17 @@ def steps_run(folder: Path) -> list[str]:
 
 def document() -> dict:
     return json.loads((REPOSITORY / "openapi.json").read_text())
+
+
+def take_away_16_9(root: Path) -> None:
+    path = root / "openapi.json"
+    document = json.loads(path.read_text())
+    document["components"]["schemas"]["aspect_ratio"]["enum"].remove("16:9")
+    path.write_text(json.dumps(document))
+    commit(root, "no more 16:9")
+
+
+def keep_one_case(root: Path) -> None:
+    for case in CASES[1:]:
+        (root / "samples" / "requests" / f"{case}.json").unlink()
+    commit(root, "one case")
