@@ -1,6 +1,7 @@
 """`/v1/predictions`, and creating one by model or by deployment."""
 
 import asyncio
+import re
 import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from easel.api.app import Api
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, which Replicate's ids use
-OFFICIAL_CLIENTS = ("replicate-python/", "replicate-javascript/", "replicate/python", "asyncreplicate/python")
+OFFICIAL_CLIENTS = re.compile(r"replicate-(python|javascript)/|(async)?replicate/(python|js)|_moduleclient/python")
 
 
 def new_id() -> str:
@@ -103,7 +104,7 @@ async def accept(
 async def shown(api: "Api", request: Request, prediction: Prediction) -> dict[str, Any]:
     """Official clients make files only of `https:` and `data:`, so over http they get the files themselves."""
     agent = request.headers.get("user-agent", "").lower()
-    inline = api.documents.base.startswith("http:") and agent.startswith(OFFICIAL_CLIENTS)
+    inline = api.documents.base.startswith("http:") and bool(OFFICIAL_CLIENTS.match(agent))
     return await asyncio.to_thread(api.documents.prediction, prediction, inline)
 
 

@@ -47,4 +47,5 @@ def make_logger() -> Any:
 
 
 def now() -> float:
-    return time.time()
+    """Unix time to the microsecond, which is what the documents tell: `created_after` then finds what they name."""
+    return round(time.time(), 6)
