@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import io
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL import Image
 from easel.api.predictions import new_id
 from easel.api.store import Store
 from easel.api.tables import Prediction
+from easel.api.watch import now
 from easel.server import Server
 from tests.api_process import TOKEN, Api, run_api, wait_for_version
 from tests.clients.inputs import APPLE, ARCHIVE_TOKEN, ARCHIVED
@@ -58,15 +58,15 @@ async def archive(folder: Path) -> None:
     """Predictions of some minutes ago, straight into the database: to make so many takes a while."""
     store = Store(f"sqlite:///{folder / 'easel.db'}")
     await store.open()
-    start = time.time() - 2 * ARCHIVED
+    start = now() - 2 * ARCHIVED
     rows = [
         Prediction(
             id=new_id(),
             account="archive",
             model="easel/emoji",
             version="0" * 64,
-            created_at=start + number,
-            completed_at=start + number,
+            created_at=round(start + number, 6),
+            completed_at=round(start + number, 6),
             status="canceled",
             input={"prompt": str(number)},
         )

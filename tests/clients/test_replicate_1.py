@@ -12,7 +12,6 @@ from PIL import Image
 from replicate.exceptions import ModelError, ReplicateError
 from replicate.helpers import FileOutput
 from replicate.pagination import async_paginate, paginate
-from replicate.prediction import Prediction
 from replicate.webhook import InvalidSignatureError, Webhooks
 
 from tests.api_process import Api
@@ -43,15 +42,6 @@ def client(api: Api) -> Iterator[replicate.Client]:
     client = connect(api)
     yield client
     client._client.close()
-
-
-def until(prediction: Prediction, status: str) -> None:
-    for _ in range(600):
-        if prediction.status == status:
-            return
-        time.sleep(POLL_S)
-        prediction.reload()
-    raise AssertionError(f"{prediction.status}, not {status}")
 
 
 def read(output: list[FileOutput]) -> list[bytes]:
