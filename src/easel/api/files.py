@@ -27,7 +27,7 @@ MEMBER = re.compile(r"metadata\[(.+)\]")
 
 
 async def create(api: "Api", request: Request) -> Response:
-    async with request.form(max_files=1) as form:
+    async with request.form(max_files=2) as form:  # JavaScript sends the metadata as a file as well
         content = form.get("content")
         if not isinstance(content, UploadFile):
             raise Problem(400, "Send the file as the part `content` of multipart/form-data.")
