@@ -30,7 +30,7 @@ def run_case(command: list[object], api: Api, version: str, picture: Path, **mor
     given = environment(api, f"{api.url}/v1", ARCHIVE_TOKEN=ARCHIVE_TOKEN, VERSION=version, PICTURE=picture, **more)
     done = subprocess.run(
         [str(part) for part in command],
-        cwd=REPOSITORY,
+        cwd=HERE,
         env=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

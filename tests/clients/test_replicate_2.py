@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.clients.cases import HERE, REPLICATE_2, cases, run_case
+from tests.clients.cases import REPLICATE_2, cases, run_case
 from tests.server.calls import REPOSITORY
 
 pytestmark = pytest.mark.skipif(
@@ -15,4 +15,4 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("case", cases("cases_2.py"))
 def test_version_2(api, version, picture, case):
     path = f"{REPLICATE_2}:{REPOSITORY}"
-    run_case([sys.executable, HERE / "cases_2.py", case], api, version, picture, PYTHONPATH=path)
+    run_case([sys.executable, "cases_2.py", case], api, version, picture, PYTHONPATH=path)
