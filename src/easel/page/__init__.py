@@ -1,0 +1,9 @@
+"""`easel page`: a model's page in the browser, from `openapi.json`, the README and `samples/` alone.
+
+A server of our own hands it out, rather than a file that speaks to the API itself, for two reasons. The token stays
+here: the browser asks this server, which adds it, so nothing that runs in the page can read it. And Replicate's API
+allows no requests from the pages of other origins (CORS), so only through a server does the same page work there too.
+
+The page is HTML, CSS and JavaScript modules as they stand in `static/`: nothing is built, and nothing is fetched from
+elsewhere.
+"""

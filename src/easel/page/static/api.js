@@ -1,0 +1,76 @@
+/** The API's calls, through this page's own server. What is answered by an error is thrown as a Problem. */
+
+const INLINE_BYTES = 256 * 1024; // Replicate's advice: up to here as a data URL, above as an uploaded file
+const uploads = new WeakMap(); // A file that is sent twice is uploaded once.
+
+export class Problem extends Error {
+  constructor(status, document, retryAfter) {
+    super(sentence(status, document, retryAfter));
+    this.status = status;
+    this.fields = Array.isArray(document.invalid_fields) ? document.invalid_fields : [];
+  }
+}
+
+function sentence(status, document, retryAfter) {
+  const detail = document.detail || document.error || document.title || `The API answered with status ${status}.`;
+  if (status === 429) {
+    const when = retryAfter ? ` Try again in ${retryAfter} s.` : " Try again in a while.";
+    return `Too many requests. ${/\d+ s|second/.test(detail) ? detail : detail + when}`;
+  }
+  if (status === 401) return `${detail} Start the page with a REPLICATE_API_TOKEN of this API.`;
+  return String(detail);
+}
+
+async function call(method, path, body) {
+  const form = body instanceof FormData;
+  const options = { method, body: form ? body : body && JSON.stringify(body) };
+  if (body && !form) options.headers = { "Content-Type": "application/json" };
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Problem(0, { detail: "This page's own server does not answer. Is script/page still running?" });
+  }
+  const document = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Problem(answer.status, document, answer.headers.get("retry-after"));
+  return document;
+}
+
+export const fetchModel = (model) => call("GET", `/v1/models/${model}`);
+export const fetchPrediction = (id) => call("GET", `/v1/predictions/${id}`);
+export const cancelPrediction = (id) => call("POST", `/v1/predictions/${id}/cancel`);
+
+/** By version where one is known: of most models Replicate runs only a version that is named. */
+export function createPrediction(model, version, input) {
+  if (version) return call("POST", "/v1/predictions", { version, input });
+  return call("POST", `/v1/models/${model}/predictions`, { input });
+}
+
+/** The inputs with each file ({blob, name}) as an address. */
+export async function sendFiles(value) {
+  if (Array.isArray(value)) return Promise.all(value.map(sendFiles));
+  if (value?.blob) return value.blob.size <= INLINE_BYTES ? dataUrl(value.blob) : upload(value);
+  if (value && typeof value === "object") {
+    const entries = Object.entries(value).map(async ([name, one]) => [name, await sendFiles(one)]);
+    return Object.fromEntries(await Promise.all(entries));
+  }
+  return value;
+}
+
+function dataUrl(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(new Error("The file cannot be read any more. Choose it again."));
+    reader.readAsDataURL(blob);
+  });
+}
+
+async function upload({ blob, name }) {
+  if (!uploads.has(blob)) {
+    const form = new FormData();
+    form.append("content", blob, name);
+    uploads.set(blob, (await call("POST", "/v1/files", form)).urls.get);
+  }
+  return uploads.get(blob);
+}

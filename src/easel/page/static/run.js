@@ -1,0 +1,53 @@
+/** One prediction from the form to its end: created, polled twice a second, canceled when asked. */
+
+import { cancelPrediction, createPrediction, fetchPrediction, Problem, sendFiles } from "./api.js";
+
+const POLL_MS = 500;
+const FINAL = new Set(["succeeded", "failed", "canceled", "aborted"]);
+const PATIENCE = 10; // so many polls in a row may go unanswered: a connection that comes back loses nothing
+
+export class Run {
+  /** `show` gets the prediction after every change, also {status: "sending"} before there is one. */
+  constructor(show) {
+    this.show = show;
+    this.canceling = false;
+  }
+
+  /** The prediction at its end. Raises Problem when the API does not take it, or is lost on the way. */
+  async start(model, version, given) {
+    this.show({ status: "sending" });
+    const input = await sendFiles(given);
+    if (this.canceling) return { status: "canceled", input };
+    let prediction = await createPrediction(model, version, input);
+    this.id = prediction.id;
+    if (this.canceling) this.askToCancel();
+    let missed = 0;
+    while (!FINAL.has(prediction.status)) {
+      this.show(prediction);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      try {
+        prediction = await fetchPrediction(this.id);
+        missed = 0;
+      } catch (problem) {
+        const passing = problem instanceof Problem && (problem.status === 429 || problem.status === 0 || problem.status >= 500);
+        if (!passing || ++missed > PATIENCE) throw problem;
+      }
+    }
+    this.show(prediction);
+    return prediction;
+  }
+
+  cancel() {
+    if (this.canceling) return;
+    this.canceling = true;
+    if (this.id) this.askToCancel();
+  }
+
+  /** What it brings is seen by polling; one that fails because the prediction has just ended is no news. */
+  askToCancel() {
+    cancelPrediction(this.id).catch((problem) => {
+      this.canceling = false;
+      if (problem.status !== 404) this.show({ problem });
+    });
+  }
+}

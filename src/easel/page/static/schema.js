@@ -1,0 +1,74 @@
+/** A model's OpenAPI document as the list of its inputs, in the order that their author gave them. */
+
+const LONG_TEXT = 200;
+
+/** [{name, title, kind, description, default, required, minimum, maximum, choices, item}] by `x-order`. */
+export function readInputs(document) {
+  const schemas = document?.components?.schemas ?? {};
+  const input = schemas.Input ?? {};
+  const required = new Set(input.required ?? []);
+  return Object.entries(input.properties ?? {})
+    .map(([name, property]) => describe(name, property, schemas, required.has(name)))
+    .sort((one, other) => one.order - other.order);
+}
+
+export function outputIsList(document) {
+  return document?.components?.schemas?.Output?.type === "array";
+}
+
+function resolve(property, schemas) {
+  const parts = [...(property.allOf ?? []), ...(property.$ref ? [property] : [])];
+  const found = parts.map((part) => (part.$ref ? schemas[part.$ref.split("/").pop()] : part) ?? {});
+  return Object.assign({}, ...found, property);
+}
+
+function describe(name, property, schemas, required) {
+  const whole = resolve(property, schemas);
+  return {
+    name,
+    title: name,
+    kind: kindOf(name, whole),
+    integer: whole.type === "integer",
+    description: property.description ?? "",
+    default: whole.default ?? undefined,
+    required,
+    minimum: whole.minimum,
+    maximum: whole.maximum,
+    maxLength: whole.maxLength,
+    choices: whole.enum,
+    order: whole["x-order"] ?? Infinity,
+    item: whole.type === "array" ? describe(name, resolve(whole.items ?? {}, schemas), schemas, false) : undefined,
+  };
+}
+
+function kindOf(name, property) {
+  if (property.enum) return "choice";
+  if (property.format === "password" || property["x-cog-secret"]) return "secret";
+  switch (property.type) {
+    case "boolean":
+      return "toggle";
+    case "integer":
+      return name === "seed" ? "seed" : "number";
+    case "number":
+      return "number";
+    case "array":
+      return "list";
+    case "string":
+      if (property.format === "uri") return name === "mask" ? "mask" : "file";
+      return "text";
+    default:
+      return "json";
+  }
+}
+
+/** What is allowed and what holds when nothing is given, in words. */
+export function limits(input) {
+  const parts = [];
+  const { minimum: low, maximum: high } = input;
+  if (low !== undefined && high !== undefined) parts.push(`${low} to ${high}`);
+  else if (low !== undefined) parts.push(`at least ${low}`);
+  else if (high !== undefined) parts.push(`at most ${high}`);
+  if (input.maxLength > LONG_TEXT) parts.push(`up to ${input.maxLength} characters`);
+  if (input.default !== undefined && input.default !== "") parts.push(`default ${JSON.stringify(input.default).replaceAll('"', "")}`);
+  return parts.join(" · ");
+}
