@@ -1,6 +1,7 @@
 // Replicate's JavaScript client, installed beside this file. Each exported function checks something.
 
 import assert from "node:assert/strict";
+import { File } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
