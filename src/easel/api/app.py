@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import fcntl
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from inspect import isawaitable
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -25,11 +28,23 @@ from easel.api.outputs import Outputs
 from easel.api.problems import Problem
 from easel.api.runs import Runs
 from easel.api.servers import Servers
-from easel.api.settings import MB, Settings, secret_of
+from easel.api.settings import MB, Settings, derive, secret_of
 from easel.api.store import Store
 from easel.api.sweep import sweep_for_ever
 from easel.api.tables import Prediction
 from easel.api.watch import Metrics, make_logger, now
+from easel.errors import InputError
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Raises InputError if another process works with this folder: it would take this one's predictions for lost."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"Another `easel api` works with {folder}. Stop it, or choose another --data.") from None
+        yield
 
 
 class Api:
@@ -42,7 +57,6 @@ class Api:
         self.outputs = Outputs(settings.data)
         self.documents = Documents(settings.public_url, self.outputs)
         self.secret = secret_of(settings.data)
-        self.webhook_secret = f"whsec_{base64.b64encode(bytes.fromhex(self.secret)).decode()}"
         self.catalogue = Catalogue(self.store)
         self.client = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=None), trust_env=False)
         self.deliveries = Deliveries(
@@ -56,7 +70,7 @@ class Api:
             self.log,
             files.OwnFiles(settings.public_url, self.outputs).resolve,
             callback_url=settings.callback_url,
-            secret=self.secret,
+            secret=derive(self.secret, "callback"),
             max_queue=settings.max_queue,
         )
         self.servers = Servers(
@@ -67,6 +81,12 @@ class Api:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Everything that goes on beside the answers. Raises InputError if the database cannot be opened."""
+        with alone(self.settings.data):
+            async with self._at_work():
+                yield
+
+    @asynccontextmanager
+    async def _at_work(self) -> AsyncIterator[None]:
         await self.store.open()
         for key, _ in self.settings.servers:
             await self.catalogue.add_model(key, visibility="public", hardware="cpu")
@@ -92,6 +112,15 @@ class Api:
             row = await self.catalogue.model(model)
             row.readme = read_readme(root, model.partition("/")[2])
             await self.store.save(row, *examples)
+
+    def webhook_secret(self, account: str) -> str:
+        """Of one account alone, and nothing follows from it: `whsec_` and base64 of 32 bytes."""
+        return f"whsec_{base64.b64encode(derive(self.secret, f'webhook {account}')).decode()}"
+
+    def check_owner(self, owner: str, account: str) -> None:
+        """Raises Problem (403). Where all tokens are of one account, everything is its own."""
+        if owner != account and len(set(self.settings.tokens.values())) > 1:
+            raise Problem(403, f"{owner} is another account: only its own tokens may change what it has.")
 
     def active_document(self, prediction: Prediction) -> dict[str, Any]:
         """As it is now, which the database may not know yet."""
@@ -120,7 +149,7 @@ async def list_hardware(api: Api, request: Request) -> Response:
 
 
 async def show_webhook_secret(api: Api, request: Request) -> Response:
-    return JSONResponse({"key": api.webhook_secret})
+    return JSONResponse({"key": api.webhook_secret(request.state.account)})
 
 
 async def list_collections(api: Api, request: Request) -> Response:
@@ -132,7 +161,9 @@ async def refuse_training(api: Api, request: Request) -> Response:
 
 
 async def take_news(api: Api, request: Request) -> Response:
-    await api.runs.news(request.path_params["id"], request.path_params["proof"], await request.json())
+    identity = request.path_params["id"]
+    if api.runs.expects(identity, request.path_params["proof"]):  # before anything is read
+        await api.runs.news(identity, await asyncio.to_thread(json.loads, await request.body()))
     return Response(status_code=204)
 
 

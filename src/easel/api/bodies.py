@@ -1,6 +1,7 @@
 """What requests carry, checked by pydantic; what it finds is answered as Replicate answers it."""
 
 import json
+import math
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
@@ -69,12 +70,38 @@ class ChangedDeployment(BaseModel):
     max_instances: Annotated[int, Field(ge=0, le=20)] | None = None
 
 
+def no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else no_number(text)
+
+
+def check_texts(given: Any) -> None:
+    """Raises ValueError for what JSON can write and no database or file can keep: lone surrogates, NUL."""
+    match given:
+        case str():
+            given.encode()
+            if "\0" in given:
+                raise ValueError("NUL")
+        case list():
+            for one in given:
+                check_texts(one)
+        case dict():
+            for name, one in given.items():
+                check_texts(name)
+                check_texts(one)
+
+
 async def read_body(request: Request, kind: type[Body]) -> Body:
     """Raises Problem: 400 if it is no JSON object, 422 with `invalid_fields` if its members are wrong."""
     try:
-        given = json.loads(await request.body())
-    except ValueError:
-        raise Problem(400, "The body is not JSON.") from None
+        given = json.loads(await request.body(), parse_constant=no_number, parse_float=finite)
+        check_texts(given)
+    except (ValueError, RecursionError):
+        raise Problem(400, "The body is not JSON, or holds NUL, half a character or an infinite number.") from None
     try:
         return kind.model_validate(given)
     except ValidationError as error:

@@ -39,8 +39,8 @@ class Catalogue:
 
     async def connect(self, url: str, version: Version, pushed: bool) -> None:
         """`url` runs `version` from now on, and no other version of that model."""
-        await self._store.remove(Server, Server.url == url, Server.model == version.model)
-        await self._store.save(Server(url=url, version=version.id, model=version.model, pushed=pushed))
+        row = Server(url=url, version=version.id, model=version.model, pushed=pushed)
+        await self._store.replace(row, Server.url == url, Server.model == version.model)
 
     async def model(self, key: str) -> Model:
         model = await self._store.get(Model, key)

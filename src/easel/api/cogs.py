@@ -1,6 +1,7 @@
 """One Cog server: what it does now, and the four things that are asked of it."""
 
 import asyncio
+import time
 from typing import Any
 
 import httpx2
@@ -9,6 +10,9 @@ HEALTHY = ("READY", "BUSY")
 DOWN = "DOWN"
 POLL_S = 1.0
 POLL_STARTING_S = 0.25  # so that a start is seen soon
+SILENT_S = 30.0  # without any answer
+BUSY_S = 0.1  # Right after an end a server may still hold its slot
+BUSIEST_S = 1.0  # and if it works for somebody else, it is asked again so often.
 ANSWER_S = 10.0  # A busy server may be late; one that is dead refuses at once.
 
 
@@ -22,29 +26,38 @@ class CogServer:
         self.setup_s: float | None = None
         self.versions: set[str] = set()
         self.models: set[str] = set()  # whose newest version it runs, whatever that turns out to be
+        self.learned = ""  # the process whose versions are known: no other gets work
+        self.tended = False  # by Servers, which asks how it is
+        self.delay = BUSY_S
         self._client = client
+        self._heard = time.monotonic()
 
     @property
     def healthy(self) -> bool:
         return self.state in HEALTHY
 
-    async def check(self) -> bool:
-        """Ask how it is; True if this is a process that was not known yet and that is ready."""
+    @property
+    def ready(self) -> bool:
+        """It may be given work."""
+        return self.healthy and self.started == self.learned
+
+    async def check(self) -> None:
+        """Ask how it is."""
         try:
             answer = await self._client.get(f"{self.url}/health-check", timeout=ANSWER_S)
             health = answer.json()
         except httpx2.TimeoutException:
-            return False  # late, not dead
+            if time.monotonic() - self._heard > SILENT_S:  # until then it is late, not dead
+                self.state = DOWN
+            return
         except (httpx2.HTTPError, ValueError):
             self.state = DOWN
-            return False
+            return
+        self._heard = time.monotonic()
         self.state = str(health.get("status", DOWN))
         setup = health.get("setup") or {}
-        started = str(setup.get("started_at", ""))
-        if not self.healthy or started == self.started:
-            return False
-        self.started = started
-        return True
+        if self.healthy:
+            self.started = str(setup.get("started_at", ""))
 
     async def schema(self) -> dict[str, Any] | None:
         """Its OpenAPI document, or None while it has none."""
@@ -57,7 +70,7 @@ class CogServer:
     async def start(self, prediction_id: str, given: dict[str, Any], callback: str) -> tuple[int, Any]:
         """Hand a prediction over: 202 accepted, 409 no free slot, 422 with `detail`, or what else it answers.
 
-        Raises httpx2.ConnectError if it was never reached, another httpx2.HTTPError if that is not known.
+        Raises httpx2.ConnectError or ConnectTimeout if it was never reached, another HTTPError if that is not known.
         """
         body = {"input": given, "webhook": callback, "webhook_events_filter": ["start", "output", "logs", "completed"]}
         return await self._put(prediction_id, body)
@@ -89,8 +102,8 @@ class CogServer:
         except ValueError:
             return answer.status_code, {"error": answer.text}
 
-    async def wait_healthy(self) -> None:
-        while not self.healthy:
+    async def wait_ready(self) -> None:
+        while not self.ready:
             await asyncio.sleep(0.05)
 
     async def pause(self) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import functools
 import hashlib
 import hmac
 import ipaddress
 import json
 import socket
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +25,7 @@ from easel.weights.addresses import address_problem
 EVENTS = ("start", "output", "logs", "completed")
 THROTTLE_S = 0.5  # Replicate's, for output and logs
 TIMEOUT_S = 10.0
+SLOTS = 16  # deliveries of one account at a time, so that receivers that hang are its own trouble
 RETRIES_S = (1, 2, 4, 8, 16, 30, 60)  # Replicate backs off to about a minute
 
 
@@ -34,6 +37,8 @@ def check_webhook(url: str, allow_private: bool) -> None:
         _ = parts.port
     except ValueError:
         parts, host = urlsplit(""), ""
+    if not (url.isascii() and url.isprintable()):
+        raise Problem(422, "webhook: must be written in ASCII; names in other letters as xn--...")
     if not host or parts.scheme not in (("http", "https") if allow_private else ("https",)):
         raise Problem(422, "webhook: must be an https:// address.")
     try:
@@ -60,11 +65,13 @@ class PublicBackend(httpcore2.AsyncNetworkBackend):
 
     def __init__(self) -> None:
         self._inner = httpcore2.AnyIOBackend()
+        self._names = ThreadPoolExecutor(8)  # of its own: a look-up that hangs holds up no prediction
 
     async def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
         try:
-            rows = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError:
+            look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            rows = await asyncio.get_running_loop().run_in_executor(self._names, look_up)
+        except (OSError, UnicodeError):
             raise httpcore2.ConnectError(f"there is no host {host}") from None
         for row in rows:
             if kind := address_problem(row[4][0]):
@@ -80,13 +87,20 @@ class PublicBackend(httpcore2.AsyncNetworkBackend):
 
 class Deliveries:
     def __init__(
-        self, documents: Documents, store: Store, metrics: Metrics, log: Any, secret: str, allow_private: bool
+        self,
+        documents: Documents,
+        store: Store,
+        metrics: Metrics,
+        log: Any,
+        secret_of: Callable[[str], str],
+        allow_private: bool,
     ) -> None:
-        """`secret` is whsec_<base64>."""
+        """`secret_of` gives an account's secret, whsec_<base64>."""
         self._documents, self._store, self._metrics, self._log = documents, store, metrics, log
-        self._secret = secret
+        self._secret_of = secret_of
+        self._slots: dict[str, asyncio.Semaphore] = {}
         backend = httpcore2.AnyIOBackend() if allow_private else PublicBackend()
-        self._pool = httpcore2.AsyncConnectionPool(network_backend=backend, max_connections=100)
+        self._pool = httpcore2.AsyncConnectionPool(network_backend=backend, max_connections=None)
         self._couriers: dict[str, Courier] = {}
 
     def notify(self, prediction: Prediction, event: str) -> None:
@@ -117,8 +131,7 @@ class Deliveries:
                 break
             await asyncio.sleep(delay)
         if event == "completed":
-            prediction.webhook_pending = False
-            await self._store.save_surely(prediction)
+            await self._store.set_surely(Prediction, prediction.id, webhook_pending=False)
 
     async def _post(self, prediction: Prediction, event: str) -> str | None:
         """What went wrong, or None."""
@@ -127,17 +140,21 @@ class Deliveries:
         message_id = f"msg_{prediction.id}{event}{prediction.status if event != 'completed' else ''}"
         if event in ("output", "logs"):
             message_id += str(len(prediction.logs))
-        headers = signature_headers(self._secret, message_id, int(now()), body) | {"Content-Type": "application/json"}
+        headers = signature_headers(self._secret_of(prediction.account), message_id, int(now()), body) | {
+            "Content-Type": "application/json"
+        }
+        slot = self._slots.setdefault(prediction.account, asyncio.Semaphore(SLOTS))
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                answer = await self._pool.request(
-                    "POST", prediction.webhook, headers=headers, content=body, extensions={"timeout": timeout}
-                )
+            post = self._pool.stream(
+                "POST", prediction.webhook, headers=headers, content=body, extensions={"timeout": timeout}
+            )
+            async with slot, asyncio.timeout(TIMEOUT_S), post as answer:
+                pass  # A receiver's answer is not read: it is of no interest, and may have no end.
             problem = None if answer.status < 300 else f"answered {answer.status}"
         except TimeoutError:
             problem = f"no answer within {TIMEOUT_S:g} s"
-        except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, OSError) as error:
+        except Exception as error:  # whatever an address that somebody typed leads to
             problem = str(error) or type(error).__name__
         self._metrics.webhooks.labels(event, "failed" if problem else "delivered").inc()
         self._log.info("webhook", id=prediction.id, event_sent=event, problem=problem)

@@ -14,6 +14,7 @@ from easel.api.limits import Limiter
 from easel.api.problems import Problem
 from easel.api.settings import MB
 from easel.api.store import StoreError
+from easel.api.watch import without_values
 
 if TYPE_CHECKING:
     from easel.api.app import Api
@@ -34,6 +35,8 @@ class Endpoint:
         request = Request(scope, limited(receive, self.body_limit))
         headers: dict[str, str] = {}
         try:
+            if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+                raise Problem(400, "An address has no NUL.")
             if self.limiter:
                 request.state.account = find_account(request, self.api.settings.tokens)
                 headers = self.limiter.take(request.state.account)
@@ -48,7 +51,7 @@ class Endpoint:
         except HTTPException as error:
             response = Problem(error.status_code, str(error.detail)).response()
         except Exception as error:
-            self.api.log.exception("request", route=self.route, error=repr(error))
+            self.api.log.error("request", route=self.route, **without_values(error))
             response = Problem(500, "The API failed here; its log says why.").response()
         response.headers.update(headers)
         self.api.metrics.requests.labels(request.method, self.route, response.status_code).inc()

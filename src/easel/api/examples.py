@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from easel.api.outputs import Outputs
+from easel.api.outputs import FILE, Outputs
 from easel.api.tables import Prediction
 
 
@@ -50,7 +50,7 @@ def read_examples(root: Path, model: str, version: str, outputs: Outputs, base: 
                 version=version,
                 status="succeeded",
                 input=given,
-                output=[{"file": picture.name} for picture in pictures],
+                output=[{FILE: picture.name} for picture in pictures],
                 logs="",
                 metrics={},
                 webhook_events_filter=[],

@@ -95,8 +95,8 @@ async def list_all(api: "Api", request: Request) -> Response:
 
 async def delete(api: "Api", request: Request) -> Response:
     one = await find(api, request)
+    (api.outputs.uploads / one.id).unlink(missing_ok=True)  # first: a row without bytes is swept, bytes without are not
     await api.store.remove(File, File.id == one.id)
-    (api.outputs.uploads / one.id).unlink(missing_ok=True)
     return Response(status_code=204)
 
 
@@ -105,7 +105,7 @@ async def download(api: "Api", request: Request) -> Response:
     one = await api.store.get(File, request.path_params["id"])
     owner, expiry = request.query_params.get("owner", ""), request.query_params.get("expiry", "")
     signature = request.query_params.get("signature", "")
-    wanted = sign_download(api.webhook_secret, owner, one.id if one else "", expiry)
+    wanted = sign_download(api.webhook_secret(owner), owner, one.id if one else "", expiry)
     if not one or owner != one.account or not hmac.compare_digest(signature.encode(), wanted.encode()):
         raise Problem(404, "There is no such file, or the signature does not fit.")
     if not expiry.isdigit() or int(expiry) < now():

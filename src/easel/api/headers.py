@@ -7,7 +7,8 @@ from easel.api.problems import Problem
 PREFER = re.compile(r"wait(?:=([1-9]|[1-9][0-9]|60))?")  # Replicate's own pattern; its text says 1 to 60
 DEFAULT_WAIT_S = 60.0
 MAX_WAIT_S = 60.0
-DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?", re.ASCII)
+LONGEST_DEADLINE_S = 24 * 3600.0
 SHORTEST_DEADLINE_S = 5.0  # Replicate's
 
 
@@ -23,12 +24,15 @@ def parse_prefer(value: str | None) -> float | None:
 
 
 def parse_cancel_after(value: str | None) -> float | None:
-    """Seconds that a prediction may live, from `30`, `90s`, `5m`, `1h30m45s`; at least 5. Raises Problem (400)."""
+    """Seconds that a prediction may live, from `30`, `90s`, `5m`, `1h30m45s`; 5 to 86,400. Raises Problem (400)."""
     if value is None:
         return None
     match = DURATION.fullmatch(value.strip().lower())
     hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
-    if total < SHORTEST_DEADLINE_S:
-        raise Problem(400, f"Cancel-After: {value!r} is not a time of 5 seconds or more. Write 30s, 5m or 1h30m45s.")
+    if not SHORTEST_DEADLINE_S <= total <= LONGEST_DEADLINE_S:
+        raise Problem(
+            400,
+            f"Cancel-After: {value!r} is not a time of 5 seconds or more, up to 24 hours. Write 30s, 5m or 1h30m45s.",
+        )
     return total

@@ -7,6 +7,7 @@ from jsonschema import Draft4Validator, FormatChecker
 from easel.api.problems import Problem
 
 REDACTED = "[REDACTED]"
+MOST_PARTS = 20_000  # of a schema with all that it refers to; Z-Image-Turbo's has some hundreds
 
 
 def check_input(given: Any, schema: dict[str, Any]) -> list[str]:
@@ -61,16 +62,27 @@ def shorten(value: Any) -> str:
 def input_rules(document: dict[str, Any]) -> dict[str, Any]:
     """The Input of an OpenAPI 3.0 document as JSON Schema of draft 4, which it builds on, with what it refers to.
 
+    Raises RecursionError for one that goes in circles.
     `nullable` is left out of account: Cog's server refuses null wherever it stands.
     """
     schemas = document.get("components", {}).get("schemas", {})
+    count = 0
 
     def plain(part: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count > MOST_PARTS:
+            raise RecursionError("the schema unfolds to too much")
         if isinstance(part, list):
             return [plain(one) for one in part]
         if not isinstance(part, dict):
             return part
-        part = {name: plain(value) for name, value in part.items() if name not in ("default", "example")}
+        # `pattern` is left to Cog: its regular expressions are not Python's, and one of them could take for ever here.
+        part = {
+            name: {inner: plain(one) for inner, one in value.items()} if name == "properties" else plain(value)
+            for name, value in part.items()
+            if name not in ("default", "example", "pattern")
+        }
         reference = part.pop("$ref", None)
         if reference:
             part |= plain(schemas.get(reference.rpartition("/")[2], {}))

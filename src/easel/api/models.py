@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from easel.api.bodies import ChangedDeployment, ChangedModel, NewDeployment, NewModel, NewVersion, read_body
 from easel.api.documents import deployment_document, version_document
+from easel.api.inputs import input_rules
 from easel.api.problems import Problem
 from easel.api.tables import Deployment, Model, Prediction, Server, Version
 from easel.api.watch import now
@@ -32,6 +33,12 @@ def check_hardware(sku: str) -> None:
         raise Problem(422, f"- hardware: must be one of {', '.join(dict(HARDWARE))}\n")
 
 
+async def own_model(api: "Api", request: Request) -> Model:
+    """Raises Problem: 404, or 403 if it is of another account."""
+    api.check_owner(request.path_params["owner"], request.state.account)
+    return await api.catalogue.model(key_of(request))
+
+
 async def document(api: "Api", model: Model) -> dict[str, Any]:
     latest, example = await api.catalogue.latest(model.key), await api.catalogue.example(model.key)
     return api.documents.model(model, latest, example)
@@ -44,6 +51,7 @@ async def list_models(api: "Api", request: Request) -> Response:
 async def create_model(api: "Api", request: Request) -> Response:
     body = await read_body(request, NewModel)
     check_hardware(body.hardware)
+    api.check_owner(body.owner, request.state.account)
     key = f"{body.owner}/{body.name}"
     model = await api.catalogue.add_model(key, **body.model_dump(exclude={"owner", "name"}))
     if not model:
@@ -57,7 +65,7 @@ async def show_model(api: "Api", request: Request) -> Response:
 
 async def change_model(api: "Api", request: Request) -> Response:
     body = await read_body(request, ChangedModel)
-    model = await api.catalogue.model(key_of(request))
+    model = await own_model(api, request)
     for name, value in body.model_dump(exclude_unset=True, exclude={"weights_url"}).items():
         setattr(model, name, value)
     await api.store.save(model)
@@ -65,7 +73,7 @@ async def change_model(api: "Api", request: Request) -> Response:
 
 
 async def delete_model(api: "Api", request: Request) -> Response:
-    model = await api.catalogue.model(key_of(request))
+    model = await own_model(api, request)
     if await api.catalogue.latest(model.key):
         raise Problem(409, f"{model.key} has versions. Delete those first.")
     await api.store.remove(Model, Model.key == model.key)
@@ -109,9 +117,15 @@ async def list_versions(api: "Api", request: Request) -> Response:
 
 async def create_version(api: "Api", request: Request) -> Response:
     body = await read_body(request, NewVersion)
-    model = await api.catalogue.model(key_of(request))
+    model = await own_model(api, request)
+    if body.servers and len(set(api.settings.tokens.values())) > 1:
+        raise Problem(403, "Where several accounts share an API, its servers are those of the command line (--server).")
     if "Input" not in body.openapi_schema.get("components", {}).get("schemas", {}):
         raise Problem(422, "- openapi_schema: has no Input\n")
+    try:
+        input_rules(body.openapi_schema)
+    except RecursionError:
+        raise Problem(422, "- openapi_schema: its $ref go in a circle or unfold to too much\n") from None
     version = await api.catalogue.add_version(model.key, body.openapi_schema, body.cog_version, salt=str(now()))
     for url in body.servers:
         await api.servers.push(url.rstrip("/"), version)
@@ -131,6 +145,7 @@ async def show_version(api: "Api", request: Request) -> Response:
 
 async def delete_version(api: "Api", request: Request) -> Response:
     version = await find_version(api, request)
+    await own_model(api, request)
     used = await api.store.find(Deployment, Deployment.version == version.id, limit=1)
     if used or any(run.version == version.id for run in api.runs.active.values()):
         raise Problem(409, "The version is in use: by a deployment, or by predictions that have not ended.")

@@ -1,7 +1,6 @@
 """Output files of predictions and uploaded ones: in folders, served with their type, gone when their time is over."""
 
 import base64
-import binascii
 import mimetypes
 import shutil
 from collections.abc import Callable
@@ -21,7 +20,7 @@ class Outputs:
         self.uploads.mkdir(exist_ok=True)
 
     def save(self, prediction_id: str, output: Any) -> Any:
-        """`output` with each data URL written to a file and {"file": its name} in its place; blocking."""
+        """`output` with each data URL written to a file and {FILE: its name} in its place; blocking."""
         count = 0
 
         def stored(value: Any) -> Any:
@@ -32,16 +31,18 @@ class Outputs:
                 return {name: stored(one) for name, one in value.items()}
             if not isinstance(value, str) or not value.startswith("data:"):
                 return value
-            kind, _, data = value.removeprefix("data:").partition(";base64,")
+            kind, is_file, data = value.removeprefix("data:").partition(";base64,")
+            if not is_file:
+                return value  # a text that begins so
             try:
                 content = base64.b64decode(data, validate=True)
-            except binascii.Error:
+            except ValueError:
                 return value
             extension = EXTENSIONS.get(kind) or mimetypes.guess_extension(kind, strict=False) or ".bin"
             name = f"out-{count}{extension}"
             count += 1
             self.put(prediction_id, name, content)
-            return {"file": name}
+            return {FILE: name}
 
         return stored(output)
 
@@ -63,6 +64,9 @@ class Outputs:
         shutil.rmtree(self._outputs / prediction_id, ignore_errors=True)
 
 
+FILE = "easel:file"  # the only member of what stands for a file in an output
+
+
 def media_type(name: str) -> str:
     """`image/webp` and its like, the same on every machine; what is unknown is bytes."""
     suffix = Path(name).suffix.lower()
@@ -75,11 +79,11 @@ def data_url(path: Path, kind: str) -> str:
 
 
 def map_output(output: Any, replace: Callable[[str], str]) -> Any:
-    """`output` with each {"file": name} replaced by `replace(name)`."""
+    """`output` with each {FILE: name} replaced by `replace(name)`."""
     if isinstance(output, list):
         return [map_output(one, replace) for one in output]
     if isinstance(output, dict):
-        if set(output) == {"file"}:
-            return replace(output["file"])
+        if set(output) == {FILE}:
+            return replace(output[FILE])
         return {name: map_output(one, replace) for name, one in output.items()}
     return output

@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse
 TITLES = {
     400: "Bad request",
     401: "Unauthenticated",
+    403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",

@@ -12,59 +12,49 @@ class Queued(Protocol):
 
 
 class FairQueue:
-    """Predictions that wait, by version and account. Everything happens on one event loop."""
+    """Predictions that wait, by account. Everything happens on one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, OrderedDict[str, deque[Queued]]] = {}
+        self._waiting: OrderedDict[str, deque[Queued]] = OrderedDict()
         self._changed = asyncio.Condition()
 
     def __len__(self) -> int:
-        return sum(len(line) for accounts in self._waiting.values() for line in accounts.values())
+        return sum(len(line) for line in self._waiting.values())
+
+    def all(self) -> list[Queued]:
+        return [one for line in self._waiting.values() for one in line]
 
     async def put(self, one: Queued, first: bool = False) -> None:
         """`first` puts it back to where it was taken from."""
-        accounts = self._waiting.setdefault(one.version, OrderedDict())
-        line = accounts.setdefault(one.account, deque())
+        line = self._waiting.setdefault(one.account, deque())
         if first:
             line.appendleft(one)
-            accounts.move_to_end(one.account, last=False)
+            self._waiting.move_to_end(one.account, last=False)
         else:
             line.append(one)
-        async with self._changed:
-            self._changed.notify_all()
+        await self.wake()
 
     async def get(self, versions: set[str]) -> Queued:
         """The next one of any of these versions, as soon as there is one. `versions` may change while it waits."""
         async with self._changed:
-            while True:
-                for version in sorted(versions):
-                    if accounts := self._waiting.get(version):
-                        return self._take(version, accounts)
+            while (one := next((one for one in self.all() if one.version in versions), None)) is None:
                 await self._changed.wait()
-
-    def _take(self, version: str, accounts: OrderedDict[str, deque[Queued]]) -> Queued:
-        account, line = accounts.popitem(last=False)
-        one = line.popleft()
-        if line:
-            accounts[account] = line  # to the end: the others come first
-        if not accounts:
-            del self._waiting[version]
-        return one
+            self.discard(one)
+            if one.account in self._waiting:
+                self._waiting.move_to_end(one.account)  # the others come first
+            return one
 
     def discard(self, one: Queued) -> bool:
-        """Take it out of the middle; False if it does not wait."""
-        accounts = self._waiting.get(one.version, OrderedDict())
-        line = accounts.get(one.account, deque())
+        """Take it out; False if it does not wait."""
+        line = self._waiting.get(one.account, deque())
         if one not in line:
             return False
         line.remove(one)
         if not line:
-            del accounts[one.account]
-        if not accounts:
-            self._waiting.pop(one.version, None)
+            del self._waiting[one.account]
         return True
 
     async def wake(self) -> None:
-        """After `versions` of a waiting server changed."""
+        """Let all who wait look again: something came, or their versions changed."""
         async with self._changed:
             self._changed.notify_all()

@@ -8,20 +8,20 @@ from typing import Any
 
 import httpx2
 
-from easel.api.cogs import DOWN, CogServer
+from easel.api.cogs import BUSIEST_S, BUSY_S, DOWN, CogServer
 from easel.api.deliveries import Deliveries
+from easel.api.inputs import check_input
 from easel.api.outputs import Outputs
 from easel.api.problems import Problem
 from easel.api.queue import FairQueue
 from easel.api.store import Store
-from easel.api.tables import FINAL, Prediction
-from easel.api.watch import Metrics, now
+from easel.api.tables import FINAL, Prediction, Version
+from easel.api.watch import Metrics, now, without_values
 from easel.client import plain_error
 
 LOST_S = 15.0  # Cog repeats the news of an end for 13 s (seen with coglet 0.23.1); after that it is lost.
 WATCH_S = 1.0
 CANCEL_S = 5.0  # how long a cancel waits for the server: at most one slow denoising step
-BUSY_S = 0.1  # Right after an end a server may still hold its slot.
 WARNING = "Warning: "
 
 
@@ -32,16 +32,22 @@ class Run:
     prediction: Prediction
     server: CogServer | None = None  # while one may have it
     accepted: bool = False  # by that server
-    canceling: bool = False
-    cancel_sent: bool = False
+    canceling: str = ""  # or the status with which it is to end
+    ending: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     timer: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
-        self.id, self.account, self.version = self.prediction.id, self.prediction.account, self.prediction.version
+        self.id, self.account = self.prediction.id, self.prediction.account
         # What stands before the server's log; after a restart the rest comes anew.
         lines = self.prediction.logs.splitlines(keepends=True)
         self.preface = "".join(line for line in lines if line.startswith(WARNING))
+        if self.prediction.cancel_requested:  # before a restart, and sent then
+            self.canceling = "canceled"
+
+    @property
+    def version(self) -> str:
+        return self.prediction.version
 
 
 class Runs:
@@ -57,7 +63,7 @@ class Runs:
         resolve: Callable[[Prediction], dict[str, Any]],
         *,
         callback_url: str,
-        secret: str,
+        secret: bytes,
         max_queue: int,
     ) -> None:
         self.queue = FairQueue()
@@ -81,14 +87,30 @@ class Runs:
     async def enqueue(self, run: Run, first: bool = False) -> None:
         self.active[run.id] = run
         run.server, run.accepted = None, False
-        if run.prediction.deadline and not run.timer:
-            delay = max(0.0, run.prediction.deadline - now())
-            run.timer = asyncio.get_running_loop().call_later(delay, self._expire, run)
+        self._set_timer(run)
         if run.canceling:
-            await self.end(run, "canceled")
+            await self.end(run, run.canceling)
         else:
             await self.queue.put(run, first)
         self._metrics.queue.set(len(self.queue))
+
+    def _set_timer(self, run: Run) -> None:
+        if run.prediction.deadline and not run.timer:
+            delay = max(0.0, run.prediction.deadline - now())
+            run.timer = asyncio.get_running_loop().call_later(delay, self._expire, run)
+
+    async def move(self, run: Run, version: Version) -> None:
+        """A waiting one, whose version no server runs any more, becomes one of `version`; or ends in words."""
+        if not self.queue.discard(run):
+            return
+        run.prediction.version = version.id
+        try:
+            check_input(run.prediction.given or run.prediction.input, version.openapi_schema)
+        except Problem as problem:
+            why = "No server runs the version any more that this was sent to, and the newest refuses it:"
+            await self.end(run, "failed", error=f"{why} {problem.detail.strip()}")
+        else:
+            await self.enqueue(run)
 
     def _expire(self, run: Run) -> None:
         task = asyncio.create_task(self.cancel(run, "aborted"))
@@ -98,16 +120,16 @@ class Runs:
     async def serve(self, server: CogServer) -> None:
         """Give `server` one prediction after another, for ever."""
         while True:
-            await server.wait_healthy()
+            await server.wait_ready()
             run = await self.queue.get(server.versions)
             self._metrics.queue.set(len(self.queue))
-            if not server.healthy:  # It went while this waited for work.
+            if not server.ready:  # It went while this waited for work.
                 await self.enqueue(run, first=True)
                 continue
             try:
                 await self._run_on(server, run)
             except Exception as error:  # Nothing that one prediction brings may end the server's turn.
-                self._log.exception("run", id=run.id, error=repr(error))
+                self._log.error("run", id=run.id, **without_values(error))
                 await self.end(run, "failed", error="The API could not run it; its log says why.")
 
     async def _run_on(self, server: CogServer, run: Run) -> None:
@@ -116,20 +138,23 @@ class Runs:
         await self._store.save_surely(prediction)  # first, so that after a restart it is known where to ask
         given = await asyncio.to_thread(self._resolve, prediction)
         if run.canceling:
-            await self.end(run, "canceled")
+            await self.end(run, run.canceling)
             return
         try:
             status, answer = await server.start(run.id, given, self.callback_url(run.id))
-        except httpx2.ConnectError:
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
             status, answer = 503, {}
             server.state = DOWN
         except httpx2.HTTPError:
             status, answer = 202, {}  # Perhaps it has it: the watch finds out.
         if status == 202:
+            server.delay = BUSY_S
             await self.watch(server, run)
         elif status in (409, 503):
-            await asyncio.sleep(BUSY_S)
+            await asyncio.sleep(server.delay)
+            server.delay = min(2 * server.delay, BUSIEST_S)
             prediction.server = None
+            await self._store.save_surely(prediction)
             await self.enqueue(run, first=True)
         else:
             await self.end(run, "failed", error=refusal(answer))
@@ -139,12 +164,14 @@ class Runs:
         run.server, run.accepted = server, True
         process, missing_since = server.started, None
         await self._started(run, server)
-        if run.canceling:
+        if run.canceling and not run.prediction.cancel_requested:
             await self._send_cancel(run)
         running = self._metrics.running.labels(server.url)
         running.inc()
         try:
             while not await ends_within(run, WATCH_S):
+                if not server.tended:
+                    await server.check()
                 if not server.healthy or server.started != process:
                     await server.check()
                     if not server.healthy or not await server.has(run.id):
@@ -160,7 +187,7 @@ class Runs:
 
     async def _started(self, run: Run, server: CogServer) -> None:
         prediction = run.prediction
-        if run.ended.is_set() or prediction.status != "starting":
+        if run.ending or prediction.status != "starting":
             return
         prediction.status, prediction.started_at = "processing", now()
         self._metrics.queue_s.labels(prediction.model).observe(prediction.started_at - prediction.created_at)
@@ -175,17 +202,21 @@ class Runs:
             why = "The server that ran this prediction ended before it did, and the result is lost. Send it again."
             await self.end(run, "failed", error=why)
 
-    async def news(self, prediction_id: str, proof: str, news: dict[str, Any]) -> None:
-        """A Cog server's webhook. Of an ended prediction, or older than what is known: nothing happens."""
-        if not hmac.compare_digest(proof, self.proof(prediction_id)):
+    def expects(self, prediction_id: str, proof: str) -> bool:
+        """Whether there may be news of it. Raises Problem (404) unless they come from a server that was given it."""
+        if not hmac.compare_digest(proof.encode(), self.proof(prediction_id).encode()):
             raise Problem(404, "There is no such prediction.")
+        return prediction_id in self.active
+
+    async def news(self, prediction_id: str, news: dict[str, Any]) -> None:
+        """A Cog server's webhook. Of an ended prediction, or older than what is known: nothing happens."""
         run = self.active.get(prediction_id)
-        if not run:
+        if not run or run.ending:
             return
         prediction = run.prediction
         if run.server:
             await self._started(run, run.server)
-        logs = run.preface + (news.get("logs") or "")
+        logs = run.preface + text(news.get("logs"))
         if len(logs) > len(prediction.logs):
             prediction.logs = logs
             self._deliveries.notify(prediction, "logs")
@@ -196,13 +227,25 @@ class Runs:
         self, run: Run, status: str, output: Any = None, error: str | None = None, metrics: dict[str, Any] | None = None
     ) -> None:
         """Once: a second end is none. When this returns it is on disk, and all who wait are told."""
-        if self.active.pop(run.id, None) is not run:
+        if run.ending:
             return
+        run.ending = True
+        self.queue.discard(run)
         if run.timer:
             run.timer.cancel()
         prediction = run.prediction
-        prediction.output = await asyncio.to_thread(self._outputs.save, run.id, output)
-        prediction.status, prediction.error, prediction.given = status, plain_error(error) if error else None, None
+        kept = None
+        try:
+            kept = await asyncio.to_thread(self._outputs.save, run.id, output)
+        except Exception as problem:
+            self._log.error("output", id=run.id, **without_values(problem))
+            status, error = "failed", "The output could not be kept here: is the disk full? The API's log says more."
+        prediction.output = kept
+        prediction.status, prediction.error, prediction.given = (
+            status,
+            plain_error(text(error)) if error else None,
+            None,
+        )
         prediction.completed_at = now()
         measured = metrics or {}
         started = prediction.started_at
@@ -212,6 +255,7 @@ class Runs:
         events = prediction.webhook_events_filter
         prediction.webhook_pending = bool(prediction.webhook and (not events or "completed" in events))
         await self._store.save_surely(prediction)
+        del self.active[run.id]
         self._metrics.ended.labels(prediction.model, status).inc()
         if started:
             self._metrics.predict_s.labels(prediction.model).observe(prediction.completed_at - started)
@@ -223,11 +267,11 @@ class Runs:
 
     async def cancel(self, run: Run, status: str = "canceled") -> None:
         """End it with `status` if it still waits; a running one is canceled, when this returns or soon after."""
-        run.canceling = True
+        run.canceling = run.canceling or status
         self._log.info("cancel", id=run.id)
         if self.queue.discard(run):
             self._metrics.queue.set(len(self.queue))
-            await self.end(run, status)
+            await self.end(run, run.canceling)
             return
         if run.accepted:
             await self._send_cancel(run)
@@ -235,14 +279,17 @@ class Runs:
             self._log.info("slow cancel", id=run.id)
 
     async def _send_cancel(self, run: Run) -> None:
-        if run.server and not run.cancel_sent:  # A second one would strike Cog's clean-up after the first.
-            run.cancel_sent = True
+        # Once: a second one would strike Cog's clean-up after the first. Known before it is sent, also after a restart.
+        if run.server and not run.prediction.cancel_requested:
+            run.prediction.cancel_requested = True
+            await self._store.save_surely(run.prediction)
             await run.server.cancel(run.id)
 
     async def find_again(self, run: Run, server: CogServer) -> None:
         """After a restart of the API: a prediction that `server` was given before."""
         self.active[run.id] = run
         run.server = server
+        self._set_timer(run)
         await server.check()
         if await server.has(run.id):
             await self.watch(server, run)
@@ -258,7 +305,12 @@ class Runs:
         return f"{self._callback_url}/cog/{prediction_id}/{self.proof(prediction_id)}"
 
     def proof(self, prediction_id: str) -> str:
-        return hmac.digest(self._secret.encode(), f"callback {prediction_id}".encode(), "sha256").hex()
+        return hmac.digest(self._secret, prediction_id.encode(), "sha256").hex()
+
+
+def text(value: Any) -> str:
+    """What a model wrote, without the one character that a database may refuse."""
+    return str(value or "").replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 async def ends_within(run: Run, seconds: float) -> bool:

@@ -11,7 +11,7 @@ from easel.api.cogs import CogServer
 from easel.api.runs import Run, Runs
 from easel.api.store import Store
 from easel.api.tables import FINAL, Prediction, Server, Version
-from easel.api.watch import Metrics
+from easel.api.watch import Metrics, without_values
 
 
 class Servers:
@@ -61,11 +61,13 @@ class Servers:
         """`url` runs `version` from now on."""
         await self._catalogue.connect(url, version, pushed=True)
         await self._refresh(self._get(url))
+        await self._move_to(version)
 
     def _get(self, url: str) -> CogServer:
         server = self._servers.get(url)
         if not server:
             server = self._servers[url] = CogServer(url, self._client)
+            server.tended = True
             self._do(self._look_after(server))
             self._do(self._runs.serve(server))
         return server
@@ -79,26 +81,39 @@ class Servers:
         while True:
             before = server.state, server.healthy
             try:
-                if await server.check():
-                    self._metrics.cold_starts.labels(server.url).inc()
+                await server.check()
+                if server.healthy and not server.ready:
                     await self._learn(server)
             except Exception as error:  # a database that is locked, say: the next look mends it
-                server.started = ""
-                self._log.error("server", server=server.url, error=str(error))
+                self._log.error("server", server=server.url, **without_values(error))
             if server.state != before[0] and not (server.healthy and before[1]):  # READY and BUSY alternate
                 self._log.info("server", server=server.url, state=server.state)
             self._metrics.server_up.labels(server.url).set(server.healthy)
             await server.pause()
 
     async def _learn(self, server: CogServer) -> None:
-        """A process that is new here: which version is it?"""
-        schema = await server.schema() if server.models else None
-        if schema:
-            for model in server.models:
+        """A process that is new here: which version is it? Asked again and again until it is known."""
+        process = server.started
+        if server.models:
+            schema = await server.schema()
+            if schema is None:
+                return
+            for model in sorted(server.models):
                 await self._introduce(model, version_id(model, schema))  # first: who sees the version sees all of it
                 version = await self._catalogue.add_version(model, schema, EASEL_COG_VERSION)
                 await self._catalogue.connect(server.url, version, pushed=False)
-            await self._refresh(server)
+                await self._refresh(server)
+                await self._move_to(version)
+        server.learned = process
+        self._metrics.cold_starts.labels(server.url).inc()
+        await self._runs.queue.wake()
+
+    async def _move_to(self, version: Version) -> None:
+        """What waits for a version of that model which no server runs any more."""
+        served = {one for server in self._servers.values() for one in server.versions}
+        for run in self._runs.queue.all():
+            if run.prediction.model == version.model and run.version not in served:
+                await self._runs.move(run, version)
 
     async def _refresh(self, server: CogServer) -> None:
         rows = await self._store.find(Server, Server.url == server.url)

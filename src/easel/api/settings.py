@@ -1,5 +1,6 @@
 """What `easel api` was told: where to keep things, whom to let in, which Cog servers stand behind it."""
 
+import hmac
 import os
 import secrets
 from dataclasses import dataclass, field
@@ -58,10 +59,15 @@ def read_tokens(path: Path | None) -> dict[str, str]:
     return tokens
 
 
-def secret_of(data: Path) -> str:
-    """This installation's own secret, made once: it signs webhooks, and proves a Cog server's callbacks.
+def derive(secret: str, purpose: str) -> bytes:
+    """A key for one purpose, from which no other can be told."""
+    return hmac.digest(secret.encode(), purpose.encode(), "sha256")
 
-    Text of 32 random bytes, as `whsec_...` needs them. The file is for its owner's eyes only.
+
+def secret_of(data: Path) -> str:
+    """This installation's own secret, made once: 64 hexadecimal digits, of which only derived keys are used.
+
+    The file is for its owner's eyes only.
     """
     path = data / "secret"
     try:

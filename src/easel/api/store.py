@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, delete, event, select, tuple_
+from sqlalchemy import ColumnElement, delete, event, select, tuple_, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -74,6 +74,27 @@ class Store:
                 return await self.save(*rows)
             except StoreError:
                 await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+
+    async def set_surely(self, table: type[Base], key: Any, **values: Any) -> None:
+        """These columns alone, tried until it succeeds."""
+
+        async def write(session: AsyncSession) -> None:
+            await session.execute(update(table).where(table.id == key).values(**values))
+
+        for attempt in range(10**9):
+            try:
+                return await self._write(write)
+            except StoreError:
+                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+
+    async def replace(self, row: Base, *conditions: ColumnElement[bool]) -> None:
+        """Put `row` in the place of those that fit, or of none, in one transaction."""
+
+        async def write(session: AsyncSession) -> None:
+            await session.execute(delete(type(row)).where(*conditions))
+            await session.merge(row)
+
+        await self._write(write)
 
     async def insert(self, row: Base) -> bool:
         """False if there is one with this key already. Raises StoreError."""
@@ -147,6 +168,7 @@ def configure_sqlite(connection: Any, _: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")  # readers do not wait for the writer
     cursor.execute("PRAGMA synchronous=FULL")  # what was accepted survives a power cut too
+    cursor.execute("PRAGMA secure_delete=ON")  # a secret of an ended prediction is overwritten, not only forgotten
     cursor.close()
 
 

@@ -5,18 +5,18 @@ from typing import Any
 
 from easel.api.outputs import Outputs
 from easel.api.settings import Settings
-from easel.api.store import Store, StoreError
+from easel.api.store import Store
 from easel.api.tables import FINAL, File, Prediction
-from easel.api.watch import now
+from easel.api.watch import now, without_values
 
 
 async def sweep_for_ever(store: Store, outputs: Outputs, settings: Settings, log: Any) -> None:
     while True:
         try:
             await sweep(store, outputs, settings)
-        except StoreError as error:
-            log.error("sweep", error=str(error))
-        await asyncio.sleep(min(60.0, settings.retention_s / 4))
+        except Exception as error:  # the next round may succeed
+            log.error("sweep", **without_values(error))
+        await asyncio.sleep(min(60.0, max(0.25, settings.retention_s / 4)))
 
 
 async def sweep(store: Store, outputs: Outputs, settings: Settings) -> None:
@@ -27,7 +27,7 @@ async def sweep(store: Store, outputs: Outputs, settings: Settings) -> None:
         Prediction.data_removed.is_(False),
         Prediction.source == "api",
         Prediction.status.in_(FINAL),
-        limit=1000,
+        limit=100,
     )
     for prediction in over:
         await asyncio.to_thread(outputs.remove, prediction.id)

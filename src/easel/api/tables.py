@@ -13,7 +13,7 @@ class Base(DeclarativeBase):
 
 
 class Prediction(Base):
-    """One accepted prediction. In `output`, a file is {"file": its name in the folder of the prediction}."""
+    """One accepted prediction. In `output`, a file is {"easel:file": its name in the folder of the prediction}."""
 
     __tablename__ = "predictions"
     __table_args__ = (Index("by_account", "account", "created_at", "id"), Index("by_status", "status"))
@@ -36,6 +36,7 @@ class Prediction(Base):
     deadline: Mapped[float | None] = mapped_column(default=None)
     data_removed: Mapped[bool] = mapped_column(default=False)
     source: Mapped[str] = mapped_column(default="api")  # or "web": an example, which is kept
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
     server: Mapped[str | None] = mapped_column(default=None)  # the Cog server it was given to
     webhook: Mapped[str | None] = mapped_column(default=None)
     webhook_events_filter: Mapped[list[str]] = mapped_column(default=list)

@@ -3,6 +3,8 @@
 import logging
 import sys
 import time
+import traceback
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -44,6 +46,12 @@ def make_logger() -> Any:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
+
+
+def without_values(error: BaseException) -> dict[str, Any]:
+    """What to log of an error: its kind and where it came from. Its text may hold an input, with its secrets."""
+    where = [f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in traceback.extract_tb(error.__traceback__)]
+    return {"error": type(error).__name__, "where": where}
 
 
 def now() -> float:
