@@ -11,7 +11,7 @@ import Replicate, { validateWebhook } from "replicate";
 const { REPLICATE_BASE_URL: baseUrl, REPLICATE_API_TOKEN: auth, ARCHIVE_TOKEN, ARCHIVED, VERSION, PICTURE } = process.env;
 const { MODEL: model, SKETCH, WHY } = process.env;
 const [APPLE, FROM_SKETCH, STEPS, LONG, BROKEN] = JSON.parse(process.env.INPUTS);
-const interval = 100; // ms; the client's own 500 would be most of what a picture takes
+const interval = 50; // ms; the client's own 500 would be most of what a picture takes
 const picture = await readFile(PICTURE);
 const replicate = new Replicate({ auth, baseUrl });
 const [owner, name] = model.split("/");
@@ -90,7 +90,7 @@ export async function polling_shows_progress_that_grows() {
   const created = await replicate.predictions.create({ version: VERSION, input: STEPS });
   const seen = [];
   const ended = await replicate.wait(created, { interval }, async ({ logs }) => {
-    const steps = logs.match(/\| (\d+)\/50/g);
+    const steps = logs.match(/\| *(\d+)\/30/g);
     if (steps) seen.push(Number(steps.at(-1).match(/\d+/)[0]));
     return false;
   });

@@ -5,13 +5,13 @@ from typing import Any
 from tests.server.calls import REPOSITORY
 
 MODEL = "easel/emoji"
-APPLE = {"prompt": "a red apple", "seed": 7, "num_inference_steps": 4}
+APPLE = {"prompt": "a red apple", "seed": 7, "num_inference_steps": 2}
 SKETCH = REPOSITORY / "samples/inputs/sketch.jpg"
 FROM_SKETCH: dict[str, Any] = {**APPLE, "prompt": "lion", "prompt_strength": 0.5}
-STEPS = {"prompt": "a dog", "num_inference_steps": 50}  # long enough to be looked at several times
+STEPS = {"prompt": "a dog", "num_inference_steps": 30}  # long enough to be looked at several times
 LONG = {"prompt": "a dog", "num_inference_steps": 50, "num_outputs": 4}  # never to be waited for
 BROKEN = {"prompt": "x", "width": 128}  # passes the schema, and the model refuses it
 WHY = "width is given without height"  # its sentence
 ARCHIVE_TOKEN = "token-of-the-archive"  # of an account with ARCHIVED predictions that have ended, and nothing else
 ARCHIVED = 203  # three pages, since one has 100
-POLL_S = 0.1  # The clients' own 0.5 s would be most of what a picture takes.
+POLL_S = 0.05  # The clients' own 0.5 s would be most of what a picture takes.

@@ -2,10 +2,11 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
 
-from tests.clients.cases import NODE_MODULES, cases, run_case
+from tests.clients.cases import HERE, NODE_MODULES, TIMEOUT_S, case_environment, cases
 from tests.clients.inputs import APPLE, ARCHIVED, BROKEN, FROM_SKETCH, LONG, MODEL, SKETCH, STEPS, WHY
 
 pytestmark = [
@@ -20,4 +21,13 @@ pytestmark = [
 def test_javascript(api, version, picture, case):
     inputs = json.dumps([APPLE, FROM_SKETCH, STEPS, LONG, BROKEN])
     given = {"MODEL": MODEL, "INPUTS": inputs, "SKETCH": SKETCH, "WHY": WHY, "ARCHIVED": ARCHIVED}
-    run_case(["node", "-e", f"import('./cases.mjs').then((all) => all.{case}())"], api, version, picture, **given)
+    done = subprocess.run(
+        ["node", "-e", f"import('./cases.mjs').then((all) => all.{case}())"],
+        cwd=HERE,
+        env=case_environment(api, version, picture, **given),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stdout

@@ -117,7 +117,7 @@ def test_polling_shows_progress_that_grows(client, version):
     assert prediction.status == "succeeded", prediction.error
     assert seen == sorted(seen)
     assert len(set(seen)) > 2
-    assert seen[-1] == (50, 50)
+    assert seen[-1] == (STEPS["num_inference_steps"],) * 2
     assert [kind[:10] for kind in prediction.output] == ["data:image"]
 
 

@@ -63,7 +63,7 @@ async function chooseExample(example) {
     output.fail(error.message);
     return;
   }
-  byId("run-state").hidden = byId("logs").hidden = true;
+  output.clear();
   output.reveal(example);
   byId("pictures").scrollIntoView({ block: "nearest" });
 }
@@ -78,8 +78,9 @@ async function run() {
   form.clearErrors();
   tabs.select("tab-output");
   running = new Run((prediction) => (prediction.problem ? output.fail(prediction.problem.message) : output.show(prediction)));
-  byId("run").disabled = true;
-  byId("cancel").hidden = byId("cancel").disabled = false;
+  byId("run").setAttribute("aria-disabled", "true"); // not disabled: that would lose the focus
+  byId("cancel").hidden = false;
+  byId("cancel").removeAttribute("aria-disabled");
   byId("cancel").textContent = "Cancel";
   const given = form.read();
   output.begin();
@@ -87,13 +88,13 @@ async function run() {
   try {
     finish(await running.start(model, version, given), given);
   } catch (problem) {
-    output.end("failed");
+    output.end(problem.status === 422 ? "refused" : "failed");
     report(problem.message, problem.fields ?? []);
   } finally {
     running = undefined;
-    byId("run").disabled = false;
+    byId("run").removeAttribute("aria-disabled");
+    if ([byId("cancel"), document.body].includes(document.activeElement)) byId("run").focus();
     byId("cancel").hidden = true;
-    if (document.activeElement === document.body) byId("run").focus();
   }
 }
 
@@ -125,9 +126,9 @@ function report(text, problems) {
       shown.push(name);
     }
   }
-  const first = inputs.find((input) => shown.includes(input.name));
-  output.fail(problems.length && shown.length === problems.length ? `Not sent: ${shown.join(", ")} cannot be as given.` : text);
-  if (first) form.focus(first.name);
+  const names = inputs.map((input) => input.name).filter((name) => shown.includes(name));
+  output.fail(problems.length && shown.length === problems.length ? `See ${names.join(" and ")} in the form.` : text);
+  if (names.length) form.focus(names[0]);
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -138,10 +139,11 @@ byId("form").onsubmit = (event) => {
 };
 byId("cancel").onclick = () => {
   running?.cancel();
-  byId("cancel").disabled = true;
+  byId("cancel").setAttribute("aria-disabled", "true");
   byId("cancel").textContent = "Canceling";
 };
 byId("reset").onclick = () => {
+  if (!running) output.clear();
   form.fill({});
   for (const name of form.secrets) form.set(name, undefined);
 };

@@ -3,11 +3,13 @@
 import { button, byId, make } from "./dom.js";
 import { filesIn, LANGUAGES, preparation } from "./snippets.js";
 
+const FILES = { python: "easel.py", javascript: "easel.mjs", curl: "Shell" };
+
 export function makeCode(context) {
   const texts = {};
   for (const language of Object.keys(LANGUAGES)) {
-    const first = block(`What comes first, for ${language}`, preparation(language, context));
-    texts[language] = block(`Program in ${language}`, "");
+    const first = block("Once", `What comes first, for ${language}`, preparation(language, context));
+    texts[language] = block(FILES[language], `Program in ${language}`, "");
     byId(`panel-${language}`).replaceChildren(first.element, texts[language].element);
   }
   return (given) => {
@@ -17,7 +19,7 @@ export function makeCode(context) {
   };
 }
 
-function block(label, text) {
+function block(title, label, text) {
   const code = make("code", { textContent: text });
   const copy = button("Copy", async () => {
     try {
@@ -31,5 +33,6 @@ function block(label, text) {
   }, { "aria-label": `Copy: ${label}` });
   const area = make("pre", { tabindex: 0, "aria-label": label, role: "region" }, code);
   area.tabIndex = 0;
-  return { element: make("div", { className: "code-block" }, copy, area), set: (value) => (code.textContent = value) };
+  const head = make("div", { className: "code-head" }, make("span", { className: "muted", textContent: title }), copy);
+  return { element: make("div", { className: "code-block" }, head, area), set: (value) => (code.textContent = value) };
 }

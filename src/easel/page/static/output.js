@@ -9,6 +9,7 @@ const WORDS = {
   processing: "Running",
   succeeded: "Done",
   failed: "Failed",
+  refused: "Not run",
   canceled: "Canceled",
   aborted: "Canceled",
 };
@@ -21,10 +22,14 @@ export class Output {
     byId("again").onclick = () => restore(this.input);
   }
 
-  begin() {
+  clear() {
     for (const id of ["pictures", "alert", "parameter-list"]) byId(id).replaceChildren();
-    byId("parameters").hidden = byId("logs").hidden = true;
+    for (const id of ["parameters", "logs", "run-state"]) byId(id).hidden = true;
     byId("log-text").textContent = "";
+  }
+
+  begin() {
+    this.clear();
     byId("run-state").hidden = byId("progress-row").hidden = false;
     byId("progress").removeAttribute("value");
     byId("progress-text").textContent = "";
