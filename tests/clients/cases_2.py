@@ -1,4 +1,4 @@
-"""Version 2 of Replicate's Python client, whose folder is first in PYTHONPATH. Each function without arguments is a case.
+"""Version 2 of Replicate's Python client, whose folder is first in PYTHONPATH. Each function without inputs is a case.
 
 Reads the names of cases, one a line, and answers each with null or its traceback, as JSON. This version reads
 REPLICATE_BASE_URL as version 1 does, but wants it with /v1.
