@@ -18,7 +18,8 @@ from machine to machine.
 import argparse
 import json
 
-from benches.api import bench_api, bench_api_faults
+from benches.api import bench_api
+from benches.api_faults import bench_api_faults
 from benches.cold_start import bench_cold_start
 from benches.compile import bench_compile
 from benches.emoji import bench_request, bench_start

@@ -14,7 +14,7 @@ from easel.api.deliveries import check_webhook
 from easel.api.headers import parse_cancel_after, parse_prefer
 from easel.api.inputs import check_input, redacted
 from easel.api.problems import Problem
-from easel.api.runs import WARNING, ends_within
+from easel.api.run import WARNING, ends_within
 from easel.api.tables import FINAL, Prediction, Version
 from easel.api.watch import now
 

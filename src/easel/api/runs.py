@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
@@ -14,6 +13,7 @@ from easel.api.inputs import check_input
 from easel.api.outputs import Outputs
 from easel.api.problems import Problem
 from easel.api.queue import FairQueue
+from easel.api.run import Run, ends_within, refusal, text
 from easel.api.store import Store
 from easel.api.tables import FINAL, Prediction, Version
 from easel.api.watch import Metrics, now, without_values
@@ -22,32 +22,6 @@ from easel.client import plain_error
 LOST_S = 15.0  # Cog repeats the news of an end for 13 s (seen with coglet 0.23.1); after that it is lost.
 WATCH_S = 1.0
 CANCEL_S = 5.0  # how long a cancel waits for the server: at most one slow denoising step
-WARNING = "Warning: "
-
-
-@dataclass(eq=False)
-class Run:
-    """A prediction that has not ended."""
-
-    prediction: Prediction
-    server: CogServer | None = None  # while one may have it
-    accepted: bool = False  # by that server
-    canceling: str = ""  # or the status with which it is to end
-    ending: bool = False
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    timer: asyncio.TimerHandle | None = None
-
-    def __post_init__(self) -> None:
-        self.id, self.account = self.prediction.id, self.prediction.account
-        # What stands before the server's log; after a restart the rest comes anew.
-        lines = self.prediction.logs.splitlines(keepends=True)
-        self.preface = "".join(line for line in lines if line.startswith(WARNING))
-        if self.prediction.cancel_requested:  # before a restart, and sent then
-            self.canceling = "canceled"
-
-    @property
-    def version(self) -> str:
-        return self.prediction.version
 
 
 class Runs:
@@ -306,24 +280,3 @@ class Runs:
 
     def proof(self, prediction_id: str) -> str:
         return hmac.digest(self._secret, prediction_id.encode(), "sha256").hex()
-
-
-def text(value: Any) -> str:
-    """What a model wrote, without the one character that a database may refuse."""
-    return str(value or "").replace("\0", "\ufffd").encode(errors="replace").decode()
-
-
-async def ends_within(run: Run, seconds: float) -> bool:
-    try:
-        await asyncio.wait_for(run.ended.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
-
-
-def refusal(answer: Any) -> str:
-    """Why a Cog server did not take a prediction, from its answer."""
-    detail = (answer.get("detail") or answer.get("error") or answer) if isinstance(answer, dict) else answer
-    if isinstance(detail, list):
-        return "; ".join(f"{'.'.join(map(str, one['loc'][2:]))}: {one['msg']}" for one in detail)
-    return str(detail)

@@ -8,7 +8,8 @@ import httpx2
 
 from easel.api.catalogue import EASEL_COG_VERSION, Catalogue, version_id
 from easel.api.cogs import CogServer
-from easel.api.runs import Run, Runs
+from easel.api.run import Run
+from easel.api.runs import Runs
 from easel.api.store import Store
 from easel.api.tables import FINAL, Prediction, Server, Version
 from easel.api.watch import Metrics, without_values
