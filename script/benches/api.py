@@ -26,7 +26,6 @@ from tests.api_process import Api, ask, run_api, wait_for_version
 
 PREDICTIONS, CLIENTS, TURNS = 1000, 32, 100
 PATH = "/v1/models/easel/emoji/predictions"
-END = {"succeeded", "failed", "canceled", "aborted"}
 MB = 1e6
 
 
