@@ -18,6 +18,8 @@ FILES = (".gitignore", "README.md", "cog.yaml", "cog.emoji.yaml", "openapi.json"
 def make_tree(folder: Path, cases: tuple[str, ...] = CASES) -> Path:
     for name in FILES:
         copy(name, folder)
+    for path in (REPOSITORY / "docs").glob("*.png"):  # The README shows them.
+        copy(str(path.relative_to(REPOSITORY)), folder)
     for path in sorted((REPOSITORY / "samples").glob("*/*")):
         if path.parent.name != "requests" or path.stem in cases:
             copy(str(path.relative_to(REPOSITORY)), folder)
