@@ -33,6 +33,7 @@ from easel.api.store import Store
 from easel.api.sweep import sweep_for_ever
 from easel.api.tables import Prediction
 from easel.api.watch import Metrics, make_logger, now
+from easel.api.work import Work
 from easel.errors import InputError
 
 
@@ -68,13 +69,14 @@ class Api:
             self.deliveries,
             self.metrics,
             self.log,
-            files.OwnFiles(settings.public_url, self.outputs).resolve,
             callback_url=settings.callback_url,
             secret=derive(self.secret, "callback"),
             max_queue=settings.max_queue,
         )
+        resolve = files.OwnFiles(settings.public_url, self.outputs).resolve
+        work = Work(self.runs, self.store, self.metrics, self.log, resolve)
         self.servers = Servers(
-            self.store, self.catalogue, self.runs, self.metrics, self.log, self.client, self._introduce
+            self.store, self.catalogue, self.runs, work, self.metrics, self.log, self.client, self._introduce
         )
         self._sweeper: asyncio.Task | None = None
 

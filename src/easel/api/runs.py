@@ -1,31 +1,26 @@
-"""Accepted predictions: queued, given to a server, watched, ended exactly once."""
+"""Accepted predictions: queued, told of, canceled, ended exactly once."""
 
 import asyncio
 import hmac
-from collections.abc import Callable
 from typing import Any
 
-import httpx2
-
-from easel.api.cogs import BUSIEST_S, BUSY_S, DOWN, CogServer
+from easel.api.cogs import CogServer
 from easel.api.deliveries import Deliveries
 from easel.api.inputs import check_input
 from easel.api.outputs import Outputs
 from easel.api.problems import Problem
 from easel.api.queue import FairQueue
-from easel.api.run import Run, ends_within, refusal, text
+from easel.api.run import Run, ends_within, text
 from easel.api.store import Store
 from easel.api.tables import FINAL, Prediction, Version
 from easel.api.watch import Metrics, now, without_values
 from easel.client import plain_error
 
-LOST_S = 15.0  # Cog repeats the news of an end for 13 s (seen with coglet 0.23.1); after that it is lost.
-WATCH_S = 1.0
 CANCEL_S = 5.0  # how long a cancel waits for the server: at most one slow denoising step
 
 
 class Runs:
-    """`resolve` makes the input that a Cog server gets out of a prediction's, blocking. `secret` proves callbacks."""
+    """`secret` proves that a callback comes from a server that was given the prediction."""
 
     def __init__(
         self,
@@ -34,7 +29,6 @@ class Runs:
         deliveries: Deliveries,
         metrics: Metrics,
         log: Any,
-        resolve: Callable[[Prediction], dict[str, Any]],
         *,
         callback_url: str,
         secret: bytes,
@@ -43,7 +37,7 @@ class Runs:
         self.queue = FairQueue()
         self.active: dict[str, Run] = {}
         self._store, self._outputs, self._deliveries = store, outputs, deliveries
-        self._metrics, self._log, self._resolve = metrics, log, resolve
+        self._metrics, self._log = metrics, log
         self._callback_url, self._secret, self._max_queue = callback_url, secret, max_queue
         self._expiring: set[asyncio.Task] = set()
 
@@ -59,16 +53,19 @@ class Runs:
         return run
 
     async def enqueue(self, run: Run, first: bool = False) -> None:
+        """`first`: back to where it was. One that ended meanwhile, by late news, is left alone."""
+        if run.ending:
+            return
         self.active[run.id] = run
         run.server, run.accepted = None, False
-        self._set_timer(run)
+        self.set_timer(run)
         if run.canceling:
             await self.end(run, run.canceling)
         else:
             await self.queue.put(run, first)
         self._metrics.queue.set(len(self.queue))
 
-    def _set_timer(self, run: Run) -> None:
+    def set_timer(self, run: Run) -> None:
         if run.prediction.deadline and not run.timer:
             delay = max(0.0, run.prediction.deadline - now())
             run.timer = asyncio.get_running_loop().call_later(delay, self._expire, run)
@@ -91,75 +88,7 @@ class Runs:
         self._expiring.add(task)
         task.add_done_callback(self._expiring.discard)
 
-    async def serve(self, server: CogServer) -> None:
-        """Give `server` one prediction after another, for ever."""
-        while True:
-            await server.wait_ready()
-            run = await self.queue.get(server.versions)
-            self._metrics.queue.set(len(self.queue))
-            if not server.ready:  # It went while this waited for work.
-                await self.enqueue(run, first=True)
-                continue
-            try:
-                await self._run_on(server, run)
-            except Exception as error:  # Nothing that one prediction brings may end the server's turn.
-                self._log.error("run", id=run.id, **without_values(error))
-                await self.end(run, "failed", error="The API could not run it; its log says why.")
-
-    async def _run_on(self, server: CogServer, run: Run) -> None:
-        prediction = run.prediction
-        run.server, prediction.server = server, server.url
-        await self._store.save_surely(prediction)  # first, so that after a restart it is known where to ask
-        given = await asyncio.to_thread(self._resolve, prediction)
-        if run.canceling:
-            await self.end(run, run.canceling)
-            return
-        try:
-            status, answer = await server.start(run.id, given, self.callback_url(run.id))
-        except (httpx2.ConnectError, httpx2.ConnectTimeout):
-            status, answer = 503, {}
-            server.state = DOWN
-        except httpx2.HTTPError:
-            status, answer = 202, {}  # Perhaps it has it: the watch finds out.
-        if status == 202:
-            server.delay = BUSY_S
-            await self.watch(server, run)
-        elif status in (409, 503):
-            await asyncio.sleep(server.delay)
-            server.delay = min(2 * server.delay, BUSIEST_S)
-            prediction.server = None
-            await self._store.save_surely(prediction)
-            await self.enqueue(run, first=True)
-        else:
-            await self.end(run, "failed", error=refusal(answer))
-
-    async def watch(self, server: CogServer, run: Run) -> None:
-        """Until it ends: by the server's callback, or because the server does not have it any more."""
-        run.server, run.accepted = server, True
-        process, missing_since = server.started, None
-        await self._started(run, server)
-        if run.canceling and not run.prediction.cancel_requested:
-            await self._send_cancel(run)
-        running = self._metrics.running.labels(server.url)
-        running.inc()
-        try:
-            while not await ends_within(run, WATCH_S):
-                if not server.tended:
-                    await server.check()
-                if not server.healthy or server.started != process:
-                    await server.check()
-                    if not server.healthy or not await server.has(run.id):
-                        await self.end_lost(run)
-                elif server.state == "READY" and await server.has(run.id) is False:
-                    missing_since = missing_since or now()
-                    if now() - missing_since > LOST_S:
-                        await self.end_lost(run)
-                else:
-                    missing_since = None
-        finally:
-            running.dec()
-
-    async def _started(self, run: Run, server: CogServer) -> None:
+    async def started(self, run: Run, server: CogServer) -> None:
         prediction = run.prediction
         if run.ending or prediction.status != "starting":
             return
@@ -168,13 +97,6 @@ class Runs:
         self._log.info("started", id=run.id, server=server.url)
         self._deliveries.notify(prediction, "start")
         await self._store.save_surely(prediction)
-
-    async def end_lost(self, run: Run) -> None:
-        if run.canceling:
-            await self.end(run, "canceled")
-        else:
-            why = "The server that ran this prediction ended before it did, and the result is lost. Send it again."
-            await self.end(run, "failed", error=why)
 
     def expects(self, prediction_id: str, proof: str) -> bool:
         """Whether there may be news of it. Raises Problem (404) unless they come from a server that was given it."""
@@ -189,7 +111,7 @@ class Runs:
             return
         prediction = run.prediction
         if run.server:
-            await self._started(run, run.server)
+            await self.started(run, run.server)
         logs = run.preface + text(news.get("logs"))
         if len(logs) > len(prediction.logs):
             prediction.logs = logs
@@ -215,11 +137,8 @@ class Runs:
             self._log.error("output", id=run.id, **without_values(problem))
             status, error = "failed", "The output could not be kept here: is the disk full? The API's log says more."
         prediction.output = kept
-        prediction.status, prediction.error, prediction.given = (
-            status,
-            plain_error(text(error)) if error else None,
-            None,
-        )
+        prediction.status, prediction.given = status, None
+        prediction.error = plain_error(text(error)) if error else None
         prediction.completed_at = now()
         measured = metrics or {}
         started = prediction.started_at
@@ -248,32 +167,16 @@ class Runs:
             await self.end(run, run.canceling)
             return
         if run.accepted:
-            await self._send_cancel(run)
+            await self.send_cancel(run)
         if not await ends_within(run, CANCEL_S):
             self._log.info("slow cancel", id=run.id)
 
-    async def _send_cancel(self, run: Run) -> None:
+    async def send_cancel(self, run: Run) -> None:
         # Once: a second one would strike Cog's clean-up after the first. Known before it is sent, also after a restart.
         if run.server and not run.prediction.cancel_requested:
             run.prediction.cancel_requested = True
             await self._store.save_surely(run.prediction)
             await run.server.cancel(run.id)
-
-    async def find_again(self, run: Run, server: CogServer) -> None:
-        """After a restart of the API: a prediction that `server` was given before."""
-        self.active[run.id] = run
-        run.server = server
-        self._set_timer(run)
-        await server.check()
-        if await server.has(run.id):
-            await self.watch(server, run)
-        elif not await ends_within(run, LOST_S):  # Cog tells of an end again and again for a while.
-            if await server.has(run.id):
-                await self.watch(server, run)
-            elif run.prediction.status == "starting":
-                await self.enqueue(run, first=True)
-            else:
-                await self.end_lost(run)
 
     def callback_url(self, prediction_id: str) -> str:
         return f"{self._callback_url}/cog/{prediction_id}/{self.proof(prediction_id)}"

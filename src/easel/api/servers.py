@@ -13,6 +13,7 @@ from easel.api.runs import Runs
 from easel.api.store import Store
 from easel.api.tables import FINAL, Prediction, Server, Version
 from easel.api.watch import Metrics, without_values
+from easel.api.work import Work
 
 
 class Servers:
@@ -21,13 +22,15 @@ class Servers:
         store: Store,
         catalogue: Catalogue,
         runs: Runs,
+        work: Work,
         metrics: Metrics,
         log: Any,
         client: httpx2.AsyncClient,
         introduce: Callable[[str, str], Awaitable[None]],
     ) -> None:
         """`introduce` is called with a model and the id of the version that its declared server turned out to run."""
-        self._store, self._catalogue, self._runs, self._introduce = store, catalogue, runs, introduce
+        self._store, self._catalogue, self._introduce = store, catalogue, introduce
+        self._runs, self._work = runs, work
         self._metrics, self._log, self._client = metrics, log, client
         self._servers: dict[str, CogServer] = {}
         self._tasks: set[asyncio.Task] = set()
@@ -46,7 +49,7 @@ class Servers:
             run = Run(prediction)
             if prediction.server:
                 server = self._servers.get(prediction.server) or CogServer(prediction.server, self._client)
-                self._do(self._runs.find_again(run, server))
+                self._do(self._work.find_again(run, server))
             else:
                 await self._runs.enqueue(run)
 
@@ -70,7 +73,7 @@ class Servers:
             server = self._servers[url] = CogServer(url, self._client)
             server.tended = True
             self._do(self._look_after(server))
-            self._do(self._runs.serve(server))
+            self._do(self._work.serve(server))
         return server
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:

@@ -1,0 +1,117 @@
+"""What goes on between the API and one Cog server: a prediction is handed over, watched, found after a restart."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+
+from easel.api.cogs import BUSIEST_S, BUSY_S, DOWN, CogServer
+from easel.api.run import Run, ends_within, refusal
+from easel.api.runs import Runs
+from easel.api.store import Store
+from easel.api.tables import Prediction
+from easel.api.watch import Metrics, now, without_values
+
+LOST_S = 15.0  # Cog repeats the news of an end for 13 s (seen with coglet 0.23.1); after that it is lost.
+WATCH_S = 1.0
+
+
+class Work:
+    """`resolve` makes the input that a Cog server gets out of a prediction's, blocking."""
+
+    def __init__(
+        self, runs: Runs, store: Store, metrics: Metrics, log: Any, resolve: Callable[[Prediction], dict[str, Any]]
+    ) -> None:
+        self._runs, self._store, self._metrics, self._log, self._resolve = runs, store, metrics, log, resolve
+
+    async def serve(self, server: CogServer) -> None:
+        """Give `server` one prediction after another, for ever."""
+        while True:
+            await server.wait_ready()
+            run = await self._runs.queue.get(server.versions)
+            self._metrics.queue.set(len(self._runs.queue))
+            if not server.ready:  # It went while this waited for work.
+                await self._runs.enqueue(run, first=True)
+                continue
+            try:
+                await self._run_on(server, run)
+            except Exception as error:  # Nothing that one prediction brings may end the server's turn.
+                self._log.error("run", id=run.id, **without_values(error))
+                await self._runs.end(run, "failed", error="The API could not run it; its log says why.")
+
+    async def _run_on(self, server: CogServer, run: Run) -> None:
+        prediction = run.prediction
+        run.server, prediction.server = server, server.url
+        await self._store.save_surely(prediction)  # first, so that after a restart it is known where to ask
+        given = await asyncio.to_thread(self._resolve, prediction)
+        if run.canceling:
+            await self._runs.end(run, run.canceling)
+            return
+        try:
+            status, answer = await server.start(run.id, given, self._runs.callback_url(run.id))
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            status, answer = 503, {}
+            server.state = DOWN
+        except httpx2.HTTPError:
+            status, answer = 202, {}  # Perhaps it has it: the watch finds out.
+        if status == 202:
+            server.delay = BUSY_S
+            await self._watch(server, run)
+        elif status in (409, 503):
+            await asyncio.sleep(server.delay)
+            server.delay = min(2 * server.delay, BUSIEST_S)
+            prediction.server = None
+            await self._store.save_surely(prediction)
+            await self._runs.enqueue(run, first=True)
+        else:
+            await self._runs.end(run, "failed", error=refusal(answer))
+
+    async def _watch(self, server: CogServer, run: Run) -> None:
+        """Until it ends: by the server's callback, or because the server does not have it any more."""
+        run.server, run.accepted = server, True
+        process, missing_since = server.started, None
+        await self._runs.started(run, server)
+        if run.canceling and not run.prediction.cancel_requested:
+            await self._runs.send_cancel(run)
+        running = self._metrics.running.labels(server.url)
+        running.inc()
+        try:
+            while not await ends_within(run, WATCH_S):
+                if not server.tended:
+                    await server.check()
+                if not server.healthy or server.started != process:
+                    await server.check()
+                    if not server.healthy or not await server.has(run.id):
+                        await self._end_lost(run)
+                elif server.state == "READY" and await server.has(run.id) is False:
+                    missing_since = missing_since or now()
+                    if now() - missing_since > LOST_S:
+                        await self._end_lost(run)
+                else:
+                    missing_since = None
+        finally:
+            running.dec()
+
+    async def find_again(self, run: Run, server: CogServer) -> None:
+        """After a restart of the API: a prediction that `server` was given before."""
+        self._runs.active[run.id] = run
+        run.server = server
+        self._runs.set_timer(run)
+        await server.check()
+        if await server.has(run.id):
+            await self._watch(server, run)
+        elif not await ends_within(run, LOST_S):  # Cog tells of an end again and again for a while.
+            if await server.has(run.id):
+                await self._watch(server, run)
+            elif run.prediction.status == "starting":
+                await self._runs.enqueue(run, first=True)
+            else:
+                await self._end_lost(run)
+
+    async def _end_lost(self, run: Run) -> None:
+        if run.canceling:
+            await self._runs.end(run, "canceled")
+        else:
+            why = "The server that ran this prediction ended before it did, and the result is lost. Send it again."
+            await self._runs.end(run, "failed", error=why)
