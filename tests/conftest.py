@@ -1,7 +1,30 @@
-"""No test reaches the Hub: those that talk to one set up a stand-in, in processes of their own."""
+"""No test reaches the Hub: those that talk to one set up a stand-in, in processes of their own.
+
+One server of the emoji model serves all folders: to start one takes longer than most of what is asked of it.
+"""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from easel.server import Server
+from tests.serving import serving
 
 
 def pytest_configure() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it then
+
+
+@pytest.fixture(scope="session")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server as users have it keeps its files: `tmp` and `cache`."""
+    return tmp_path_factory.mktemp("of-the-server")
+
+
+@pytest.fixture(scope="session")
+def server(server_folder: Path) -> Iterator[Server]:
+    """As users have it."""
+    with serving(server_folder) as server:
+        yield server

@@ -1,4 +1,4 @@
-"""One Cog server of the emoji model and one `easel api` in front of it, for every client here."""
+"""One `easel api` in front of the server of the emoji model, for every client here."""
 
 import asyncio
 import base64
@@ -17,13 +17,11 @@ from easel.server import Server
 from tests.api_process import TOKEN, Api, run_api, wait_for_version
 from tests.clients.inputs import APPLE, ARCHIVE_TOKEN, ARCHIVED
 from tests.server.calls import answer_to
-from tests.server.conftest import serving
 
 
 @pytest.fixture(scope="session")
-def cog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("of-the-clients-server")) as server:
-        yield server
+def cog(server: Server) -> Server:
+    return server
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import pytest
 
 from easel.server import Server
 from tests.api_process import Api, run_api, wait_for_version
-from tests.server.conftest import serving
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -37,15 +36,9 @@ def run_page(api: str, token: str, *options: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def cog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("of-the-pages-server")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def api(browser: Any, cog: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def api(browser: Any, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """After the browser, without which there is nothing to start all this for."""
-    with run_api(tmp_path_factory.mktemp("of-the-pages-api"), [cog.url], rate_limit=0) as api:
+    with run_api(tmp_path_factory.mktemp("of-the-pages-api"), [server.url], rate_limit=0) as api:
         wait_for_version(api)
         yield api
 

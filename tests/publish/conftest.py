@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from easel.server import run_server
+from easel.server import Server
 from tests.api_process import Api, ask, run_api, wait_for_version
 from tests.publish import standin_cog
-from tests.publish.trees import REPOSITORY, make_tree
+from tests.publish.trees import make_tree
 
 HOST = "registry.test"
 PATIENCE_S = 60
@@ -80,12 +80,9 @@ class Shop:
         return found
 
 
-@pytest.fixture(scope="module")
-def emoji_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EASEL_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        with run_server(REPOSITORY, timeout=120) as server:
-            yield server.url
+@pytest.fixture(scope="session")
+def emoji_url(server: Server) -> str:
+    return server.url
 
 
 @pytest.fixture(scope="module")
