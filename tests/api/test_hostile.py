@@ -76,6 +76,14 @@ def test_an_account_changes_nothing_of_anothers(new_api, cog):
     assert ask(api, "POST", path, version | {"servers": ["http://169.254.169.254"]})[0] == 403
     loop = {"components": {"schemas": {"Input": {"$ref": "#/components/schemas/Input"}}}}
     assert ask(api, "POST", path, {"openapi_schema": loop, "cog_version": "0"})[0] == 422
+    assert ask(api, "POST", "/v1/models", mine | {"name": "secret", "visibility": "private"})[0] == 201
+    api.token = "token-two"
+    assert ask(api, "GET", "/v1/models/one/m")[0] == 200
+    for path in ("/v1/models/one/secret", "/v1/models/one/secret/versions", "/v1/models/one/secret/examples"):
+        assert ask(api, "GET", path)[0] == 404
+    assert ask(api, "POST", "/v1/models/one/secret/predictions", {"input": {}})[0] == 404
+    assert "secret" not in [one["name"] for one in ask(api, "GET", "/v1/models")[1]["results"]]
+    assert ask(api, "GET", "/v1/search?query=secret")[1]["models"] == []
     secrets = []
     for api.token in TWO:
         secrets.append(ask(api, "GET", "/v1/webhooks/default/secret")[1]["key"])
@@ -85,6 +93,12 @@ def test_an_account_changes_nothing_of_anothers(new_api, cog):
 def test_a_second_api_on_the_same_data_is_refused(api):
     done = run("--server", "http://127.0.0.1:1", "--port", "0", "--data", str(api.folder))
     assert (done.returncode, "Another `easel api` works with" in done.stderr) == (2, True)
+
+
+def test_a_second_api_on_the_same_postgres_is_refused(new_api, cog, postgres, tmp_path):
+    new_api(cog.url, environment={"DATABASE_URL": postgres})
+    done = run("--server", cog.url, "--port", "0", "--data", str(tmp_path / "other"), DATABASE_URL=postgres)
+    assert (done.returncode, "Another `easel api` works with this database" in done.stderr) == (2, True)
 
 
 def test_a_deadline_holds_across_a_restart(new_api, cog):

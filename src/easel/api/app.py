@@ -31,7 +31,7 @@ from easel.api.servers import Servers
 from easel.api.settings import MB, Settings, derive, secret_of
 from easel.api.store import Store
 from easel.api.sweep import sweep_for_ever
-from easel.api.tables import Prediction
+from easel.api.tables import Model, Prediction
 from easel.api.watch import Metrics, make_logger, now
 from easel.api.work import Work
 from easel.errors import InputError
@@ -111,7 +111,7 @@ class Api:
             examples = await asyncio.to_thread(
                 read_examples, root, model, version, self.outputs, self.settings.public_url, now()
             )
-            row = await self.catalogue.model(model)
+            row = await self.find_model(model, model.partition("/")[0])
             row.readme = read_readme(root, model.partition("/")[2])
             await self.store.save(row, *examples)
 
@@ -123,6 +123,18 @@ class Api:
         """Raises Problem (403). Where all tokens are of one account, everything is its own."""
         if owner != account and len(set(self.settings.tokens.values())) > 1:
             raise Problem(403, f"{owner} is another account: only its own tokens may change what it has.")
+
+    def sees(self, model: Model, account: str) -> bool:
+        """Private models are for their owner; where all tokens are of one account, everything is its own."""
+        shared = len(set(self.settings.tokens.values())) > 1
+        return not shared or model.visibility == "public" or model.key.partition("/")[0] == account
+
+    async def find_model(self, key: str, account: str) -> Model:
+        """Raises Problem (404) for one that is not there, or is not for this account to see."""
+        model = await self.store.get(Model, key)
+        if not model or not self.sees(model, account):
+            raise Problem(404, f"There is no model {key} here. GET /v1/models lists those that there are.")
+        return model
 
     def active_document(self, prediction: Prediction) -> dict[str, Any]:
         """As it is now, which the database may not know yet."""

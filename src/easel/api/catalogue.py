@@ -42,12 +42,6 @@ class Catalogue:
         row = Server(url=url, version=version.id, model=version.model, pushed=pushed)
         await self._store.replace(row, Server.url == url, Server.model == version.model)
 
-    async def model(self, key: str) -> Model:
-        model = await self._store.get(Model, key)
-        if not model:
-            raise Problem(404, f"There is no model {key} here. GET /v1/models lists those that there are.")
-        return model
-
     async def latest(self, model: str) -> Version | None:
         found = await self._store.find(
             Version, Version.model == model, order=(Version.created_at.desc(), Version.id.desc()), limit=1
@@ -71,7 +65,6 @@ class Catalogue:
         """
         model, _, identity = reference.rpartition(":") if ":" in reference else ("", "", reference)
         if "/" in identity:
-            await self.model(identity)
             return await self.newest(identity)
         version = await self._store.get(Version, identity)
         if not version or (model and version.model != model):

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import or_
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -36,7 +37,11 @@ def check_hardware(sku: str) -> None:
 async def own_model(api: "Api", request: Request) -> Model:
     """Raises Problem: 404, or 403 if it is of another account."""
     api.check_owner(request.path_params["owner"], request.state.account)
-    return await api.catalogue.model(key_of(request))
+    return await find_model(api, request)
+
+
+async def find_model(api: "Api", request: Request) -> Model:
+    return await api.find_model(key_of(request), request.state.account)
 
 
 async def document(api: "Api", model: Model) -> dict[str, Any]:
@@ -45,7 +50,9 @@ async def document(api: "Api", model: Model) -> dict[str, Any]:
 
 
 async def list_models(api: "Api", request: Request) -> Response:
-    return await api.page(request, Model, Model.key, document=lambda one: document(api, one))
+    mine = or_(Model.visibility == "public", Model.key.startswith(f"{request.state.account}/", autoescape=True))
+    conditions = [mine] if len(set(api.settings.tokens.values())) > 1 else []
+    return await api.page(request, Model, Model.key, *conditions, document=lambda one: document(api, one))
 
 
 async def create_model(api: "Api", request: Request) -> Response:
@@ -60,7 +67,7 @@ async def create_model(api: "Api", request: Request) -> Response:
 
 
 async def show_model(api: "Api", request: Request) -> Response:
-    return JSONResponse(await document(api, await api.catalogue.model(key_of(request))))
+    return JSONResponse(await document(api, await find_model(api, request)))
 
 
 async def change_model(api: "Api", request: Request) -> Response:
@@ -89,7 +96,7 @@ async def search_models(api: "Api", request: Request) -> Response:
     found = []
     for model in await api.store.find(Model, order=Model.key):
         described = f"{model.key} {model.description or ''}".lower()
-        if all(word in described for word in words):
+        if api.sees(model, request.state.account) and all(word in described for word in words):
             found.append(await document(api, model))
     if request.method == "QUERY":
         return JSONResponse({"next": None, "previous": None, "results": found})
@@ -98,20 +105,20 @@ async def search_models(api: "Api", request: Request) -> Response:
 
 
 async def show_readme(api: "Api", request: Request) -> Response:
-    model = await api.catalogue.model(key_of(request))
+    model = await find_model(api, request)
     if not model.readme:
         raise Problem(404, f"{model.key} has no README.")
     return PlainTextResponse(model.readme, media_type="text/markdown")
 
 
 async def list_examples(api: "Api", request: Request) -> Response:
-    model = await api.catalogue.model(key_of(request))
+    model = await find_model(api, request)
     conditions = (Prediction.model == model.key, Prediction.source == "web")
     return await api.page(request, Prediction, Prediction.id, *conditions, document=api.documents.prediction)
 
 
 async def list_versions(api: "Api", request: Request) -> Response:
-    model = await api.catalogue.model(key_of(request))
+    model = await find_model(api, request)
     return await api.page(request, Version, Version.id, Version.model == model.key, document=version_document)
 
 
@@ -134,6 +141,7 @@ async def create_version(api: "Api", request: Request) -> Response:
 
 async def find_version(api: "Api", request: Request) -> Version:
     version = await api.store.get(Version, request.path_params["id"])
+    await find_model(api, request)
     if not version or version.model != key_of(request):
         raise Problem(404, f"{key_of(request)} has no such version.")
     return version

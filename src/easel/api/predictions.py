@@ -42,7 +42,7 @@ async def create(api: "Api", request: Request) -> Response:
 
 async def create_by_model(api: "Api", request: Request) -> Response:
     body = await read_body(request, NewPrediction)
-    model = await api.catalogue.model("{owner}/{name}".format_map(request.path_params))
+    model = await api.find_model("{owner}/{name}".format_map(request.path_params), request.state.account)
     return await accept(api, request, body, await api.catalogue.newest(model.key))
 
 
@@ -56,6 +56,7 @@ async def create_by_deployment(api: "Api", request: Request) -> Response:
 async def accept(
     api: "Api", request: Request, body: NewPrediction, version: Version, deployment: str | None = None
 ) -> Response:
+    await api.find_model(version.model, request.state.account)
     wait = parse_prefer(request.headers.get("prefer"))
     lifetime = parse_cancel_after(request.headers.get("cancel-after"))
     unknown = check_input(body.input, version.openapi_schema)

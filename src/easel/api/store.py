@@ -2,14 +2,15 @@
 
 import asyncio
 import base64
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, delete, event, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, event, func, select, tuple_, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import InstrumentedAttribute
 
 from easel.api.problems import Problem
@@ -19,6 +20,8 @@ from easel.errors import InputError
 PAGE = 100  # Replicate's
 BUSY_S = 5.0  # how long a write waits for another program's lock
 RETRY_S = (0.1, 0.3, 1.0, 3.0)  # the last one again and again
+
+ALONE, ALONE_TRIES = 0x6561736C, 50  # "easl", the number of the lock; tried for 5 s
 
 Row = TypeVar("Row", bound=Base)
 
@@ -46,16 +49,31 @@ class Store:
         if self._sqlite:
             event.listen(self._engine.sync_engine, "connect", configure_sqlite)
         self._session = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._lock: AsyncConnection | None = None
         self._writing = asyncio.Lock()  # SQLite has one writer, and waiting here is fairer than polling its lock.
 
     async def open(self) -> None:
         try:
             async with self._engine.begin() as connection:
                 await connection.run_sync(Base.metadata.create_all)
+            if not self._sqlite:  # There the lock on the folder does it.
+                await self._be_alone()
         except (SQLAlchemyError, OSError) as error:
             raise InputError(f"The database cannot be opened: {reason(error)}") from None
 
+    async def _be_alone(self) -> None:
+        """Hold a lock as long as this process is connected. Raises InputError if another `easel api` does."""
+        self._lock = await self._engine.connect()
+        for _ in range(ALONE_TRIES):
+            if (await self._lock.execute(select(func.pg_try_advisory_lock(ALONE)))).scalar():
+                return await self._lock.commit()
+            await asyncio.sleep(0.1)  # One that was killed just now is soon noticed.
+        await self._lock.close()
+        raise InputError("Another `easel api` works with this database. Stop it, or choose another DATABASE_URL.")
+
     async def close(self) -> None:
+        if self._lock:
+            await self._lock.close()
         await self._engine.dispose()
 
     async def save(self, *rows: Base) -> None:
@@ -69,11 +87,7 @@ class Store:
 
     async def save_surely(self, *rows: Base) -> None:
         """As `save`, tried until it succeeds: for what has happened already."""
-        for attempt in range(10**9):
-            try:
-                return await self.save(*rows)
-            except StoreError:
-                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+        await surely(lambda: self.save(*rows))
 
     async def set_surely(self, table: type[Base], key: Any, **values: Any) -> None:
         """These columns alone, tried until it succeeds."""
@@ -81,11 +95,7 @@ class Store:
         async def write(session: AsyncSession) -> None:
             await session.execute(update(table).where(table.id == key).values(**values))
 
-        for attempt in range(10**9):
-            try:
-                return await self._write(write)
-            except StoreError:
-                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+        await surely(lambda: self._write(write))
 
     async def replace(self, row: Base, *conditions: ColumnElement[bool]) -> None:
         """Put `row` in the place of those that fit, or of none, in one transaction."""
@@ -162,6 +172,14 @@ class Store:
             write_cursor(False, rows[-1], key.key) if rows and has_next else None,
             write_cursor(True, rows[0], key.key) if rows and has_previous else None,
         )
+
+
+async def surely(write: Callable[[], Awaitable[None]]) -> None:
+    for pause in itertools.chain(RETRY_S, itertools.repeat(RETRY_S[-1])):
+        try:
+            return await write()
+        except StoreError:
+            await asyncio.sleep(pause)
 
 
 def configure_sqlite(connection: Any, _: object) -> None:

@@ -9,25 +9,29 @@ from easel.api.store import Store
 from easel.api.tables import FINAL, File, Prediction
 from easel.api.watch import now, without_values
 
+BATCH = 100  # predictions at a time: each may hold megabytes
+ORPHAN_S = 3600.0
+
 
 async def sweep_for_ever(store: Store, outputs: Outputs, settings: Settings, log: Any) -> None:
     while True:
         try:
-            await sweep(store, outputs, settings)
+            while await sweep(store, outputs, settings):
+                pass
         except Exception as error:  # the next round may succeed
             log.error("sweep", **without_values(error))
         await asyncio.sleep(min(60.0, max(0.25, settings.retention_s / 4)))
 
 
-async def sweep(store: Store, outputs: Outputs, settings: Settings) -> None:
-    """As Replicate: a prediction stays, without input, output and logs; `data_removed` says so."""
+async def sweep(store: Store, outputs: Outputs, settings: Settings) -> bool:
+    """As Replicate: a prediction stays, without input, output and logs; `data_removed` says so. True: there is more."""
     over = await store.find(
         Prediction,
         Prediction.completed_at < now() - settings.retention_s,
         Prediction.data_removed.is_(False),
         Prediction.source == "api",
         Prediction.status.in_(FINAL),
-        limit=100,
+        limit=BATCH,
     )
     for prediction in over:
         await asyncio.to_thread(outputs.remove, prediction.id)
@@ -37,3 +41,7 @@ async def sweep(store: Store, outputs: Outputs, settings: Settings) -> None:
     for file in await store.find(File, File.expires_at < now()):
         (outputs.uploads / file.id).unlink(missing_ok=True)
         await store.remove(File, File.id == file.id)
+    for path in outputs.uploads.iterdir():  # left by a process that was killed between the bytes and the row
+        if path.stat().st_mtime < now() - ORPHAN_S and not await store.get(File, path.name):
+            path.unlink(missing_ok=True)
+    return len(over) == BATCH
