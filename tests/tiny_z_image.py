@@ -19,6 +19,8 @@ from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from easel.weights.manifest import LockedFile, digest_of, read_manifest
+from easel.weights.weight_sources import parse_weight_source
+from tests.hub_server import Repo
 from tests.safety_checker import write_red_detector
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -79,18 +81,6 @@ TRANSFORMER_NAMES = [
     (r"\.attention\.norm_([qk])\.", r".attention.\1_norm."),
     (r"\.attention\.to_out\.0\.", ".attention.out."),
 ]
-VAE_NAMES = [
-    (r"\.mid_block\.attentions\.0\.", ".mid.attn_1."),
-    (r"\.group_norm\.", ".norm."),
-    (r"\.to_([qkv])\.", r".\1."),
-    (r"\.to_out\.0\.", ".proj_out."),
-    (r"\.conv_norm_out\.", ".norm_out."),
-    (r"\.conv_shortcut\.", ".nin_shortcut."),
-    (r"\.down_blocks\.(\d)\.resnets\.", r".down.\1.block."),
-    (r"\.down_blocks\.(\d)\.downsamplers\.0\.", r".down.\1.downsample."),
-    (r"\.up_blocks\.(\d)\.resnets\.", r".up.\1.block."),
-    (r"\.up_blocks\.(\d)\.upsamplers\.0\.", r".up.\1.upsample."),
-]
 
 
 def write_tiny_z_image(folder: Path) -> None:
@@ -105,11 +95,11 @@ def write_tiny_z_image(folder: Path) -> None:
     shutil.copy(MODEL / "model_index.json", folder)
     save(original_transformer(transformer.state_dict()), folder / "transformer" / WEIGHTS, torch.bfloat16)
     save(original_text_encoder(text_encoder.state_dict()), folder / "text_encoder/model.safetensors", torch.bfloat16)
-    save(original_vae(vae.state_dict()), folder / "vae" / WEIGHTS, torch.float32)
+    save(vae.state_dict(), folder / "vae" / WEIGHTS, torch.bfloat16, {"format": "pt"})
 
 
 def tiny_modules() -> tuple[ZImageTransformer2DModel, Qwen3Model, AutoencoderKL]:
-    """What is written, before it is rounded to bfloat16 (the VAE is not)."""
+    """What is written, before it is rounded to bfloat16."""
     modules = ZImageTransformer2DModel(**TRANSFORMER), Qwen3Model(Qwen3Config(**TEXT_ENCODER)), AutoencoderKL(**VAE)
     for seed, module in enumerate(modules):
         randomize(module, seed)
@@ -119,15 +109,15 @@ def tiny_modules() -> tuple[ZImageTransformer2DModel, Qwen3Model, AutoencoderKL]
 def plain_pipeline(folder: Path) -> ZImagePipeline:
     """The files in `folder` as diffusers and transformers themselves load them, in bfloat16: what Easel must equal."""
     dtype = torch.bfloat16
-    single = {
-        name: kind.from_single_file(str(folder / name / WEIGHTS), config=str(folder / name), torch_dtype=dtype)
-        for name, kind in {"transformer": ZImageTransformer2DModel, "vae": AutoencoderKL}.items()
-    }
+    transformer = folder / "transformer"
     pipeline = ZImagePipeline(
         scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler"),
         text_encoder=Qwen3Model.from_pretrained(folder / "text_encoder", dtype=dtype),
         tokenizer=Qwen2Tokenizer.from_pretrained(folder / "tokenizer"),
-        **single,
+        transformer=ZImageTransformer2DModel.from_single_file(
+            str(transformer / WEIGHTS), config=str(transformer), torch_dtype=dtype
+        ),
+        vae=AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype),
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -145,8 +135,8 @@ def randomize(module: torch.nn.Module, seed: int) -> None:
             parameter.copy_(noise * 0.1 + (1 if name.endswith("weight") else 0))
 
 
-def save(tensors: Tensors, path: Path, dtype: torch.dtype) -> None:
-    save_file({name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}, path)
+def save(tensors: Tensors, path: Path, dtype: torch.dtype, metadata: dict[str, str] | None = None) -> None:
+    save_file({name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}, path, metadata)
 
 
 def renamed(name: str, patterns: list[tuple[str, str]]) -> str:
@@ -170,17 +160,6 @@ def original_transformer(tensors: Tensors) -> Tensors:
 def original_text_encoder(tensors: Tensors) -> Tensors:
     """The names of qwen_3_4b.safetensors: the model under the head, which shares its matrix with the embedding."""
     return {f"model.{name}": tensor for name, tensor in tensors.items()}
-
-
-def original_vae(tensors: Tensors) -> Tensors:
-    """The names of FLUX's ae.safetensors: blocks going up count backwards, and attention is a 1 x 1 convolution."""
-    original = {}
-    for name, tensor in tensors.items():
-        name = re.sub(r"\.mid_block\.resnets\.(\d)", lambda found: f".mid.block_{int(found[1]) + 1}", name)
-        name = re.sub(r"\.up_blocks\.(\d)", lambda found: f".up_blocks.{3 - int(found[1])}", name)
-        name = renamed(name, VAE_NAMES)
-        original[name] = tensor[..., None, None] if ".attn_1." in name and tensor.ndim == 2 else tensor
-    return original
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -229,6 +208,22 @@ def tiny_z_image_model(root: Path) -> Path:
 
 def paths_with_a_source() -> list[str]:
     return [file.path for file in read_manifest(MODEL).files if file.source]
+
+
+def hub_repos(checkpoint: Path) -> dict[str, Repo]:
+    """The repositories that the real lock names, at its revisions, with the tiny files under the real filenames."""
+    repos: dict[str, Repo] = {}
+    for file in read_manifest(MODEL).files:
+        if file.source:
+            source = parse_weight_source(file.source)
+            repo = repos.setdefault(source.repo_id, Repo(commit=source.revision))
+            of_size = repo.large if file.path.endswith(".safetensors") else repo.files
+            of_size[source.filename] = (checkpoint / file.path).read_bytes()
+    return repos
+
+
+def real_sources() -> dict[str, str]:
+    return {file.path: file.source for file in read_manifest(MODEL).files if file.source}
 
 
 def write_lock(folder: Path, sources: Mapping[str, str]) -> None:
