@@ -8,9 +8,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, ZImageTransformer2DModel
+from gpu_check.layout import REAL, WEIGHTS, original_text_encoder, original_transformer
 from safetensors import safe_open
-from transformers import Qwen3Config, Qwen3Model
 
 from easel.pipeline import Timings, run_plan
 from easel.plan import plan_request
@@ -20,10 +19,6 @@ from tests.loading import load_folder
 from tests.tiny_z_image import (
     MODEL,
     REPOSITORY,
-    VAE,
-    WEIGHTS,
-    original_text_encoder,
-    original_transformer,
     plain_pipeline,
     tiny_modules,
     tiny_z_image_model,
@@ -61,11 +56,8 @@ def locked_size(path):
 
 
 def test_with_these_names_and_the_real_shapes_the_files_have_the_published_sizes():
-    sizes = {"hidden_size": 2560, "intermediate_size": 9728, "num_attention_heads": 32, "num_key_value_heads": 8}
     with torch.device("meta"):
-        transformer = ZImageTransformer2DModel()  # the defaults are Z-Image-Turbo's
-        text_encoder = Qwen3Model(Qwen3Config(vocab_size=151936, num_hidden_layers=36, head_dim=128, **sizes))
-        vae = AutoencoderKL(**{**VAE, "block_out_channels": (128, 256, 512, 512), "norm_num_groups": 32})
+        transformer, text_encoder, vae = REAL.modules()
     size = file_size(original_transformer(transformer.state_dict()))
     assert size == locked_size(f"transformer/{WEIGHTS}")
     size = file_size(original_text_encoder(text_encoder.state_dict()))
