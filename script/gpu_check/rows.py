@@ -50,7 +50,7 @@ ROWS = (
         "plain.cold",
         25,
         2,
-        "diffusers' own from_pretrained, page cache of the weights dropped: process start to the device",
+        "diffusers' own from_pretrained, page cache of the weights dropped: start to device",
     ),
     Row("plain.warm", 12, 3, "the same with the files in the page cache"),
     Row("server.cold", 25, 1, "Cog's server, page cache of the weights dropped: process start to READY"),
