@@ -121,7 +121,8 @@ def obstacle(folder: Path) -> str | None:
 
 
 def show(outcome: Outcome) -> None:
-    print(report.table_line(outcome), file=sys.stderr, flush=True)
+    """Progress; the table with all that was measured comes at the end."""
+    print(f"{outcome.name:<27} {outcome.result}", file=sys.stderr, flush=True)
 
 
 def print_report(outcomes: Sequence[Outcome], document: dict[str, object]) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 from gpu_check import report
+from gpu_check.machine_rows import driver
 from gpu_check.rows import GROUPS, MISS, NOT_RUN, PASS, ROWS, Outcome, rows_within, select_rows
+from gpu_check.server_rows import expected_memory, memory_in_use
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "script" / "gpu-check"
@@ -96,6 +98,25 @@ def child_of(process: subprocess.Popen[str]) -> psutil.Process:
                 return child
         time.sleep(0.01)
     raise AssertionError("no group was begun")
+
+
+SMI = """#!/bin/sh
+case $1 in *memory.used) echo 21000 ;; *) echo 580.95.05 ;; esac
+"""
+
+
+def test_driver_and_memory_are_read_from_nvidia_smi(tmp_path, monkeypatch):
+    (tmp_path / "nvidia-smi").write_text(SMI)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert driver() == "580.95.05"
+    assert memory_in_use() == pytest.approx(21000 * 2**20 / 1e9)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert (driver(), memory_in_use()) == ("unknown", None)
+
+
+def test_the_memory_that_is_wanted_is_the_one_of_the_docs():
+    assert expected_memory() == 22.7
 
 
 def test_what_cannot_be_done_is_said_in_words():
