@@ -51,10 +51,12 @@ class Runner(BaseRunner):
         ),
         image: Path | None = Input(
             default=None,
+            accept="image/jpeg,image/png,image/webp,image/gif,image/avif,image/heic,image/heif",
             description="Picture to begin from: JPEG, PNG, WebP, GIF (first frame), AVIF or HEIC, at most 30 MB and 50 megapixels. It is turned as its EXIF says, transparency becomes white, and it is cut around its centre to the picture's aspect ratio and resized (Lanczos).",
         ),
         mask: Path | None = Input(
             default=None,
+            accept="image/jpeg,image/png,image/webp,image/gif,image/avif,image/heic,image/heif",
             description="Where to repaint the image: white (grey of 128 and more) is repainted, black stays as it is, up to a soft edge of 8 pixels around the white. Needs image, and has its aspect ratio.",
         ),
         prompt_strength: float = Input(
@@ -119,7 +121,7 @@ class Runner(BaseRunner):
         ),
         lora_weights: list[str] | None = Input(
             default=None,
-            description="Up to 4 LoRAs for this model, as safetensors: owner/name or owner/name/version (Replicate), huggingface.co/owner/name[/file.safetensors], civitai.com/models/ID, an https:// address of a .safetensors, .tar or .zip file, or a data: URL. Each must fit the model in full; it holds for this request only.",
+            description="Up to 4 LoRAs for this model, as safetensors: owner/name or owner/name/version (Replicate), huggingface.co/owner/name[/file.safetensors], civitai.com/models/ID, an https:// address of a .safetensors, .tar or .zip file, or a data: URL. Each must fit the model in full; it holds for this request only. On cog run's command line a file goes by --json.",
         ),
         lora_scales: list[float] | None = Input(
             default=None,

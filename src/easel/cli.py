@@ -21,7 +21,7 @@ from easel import client
 from easel.api.cli import add_api_command
 from easel.console import LogView, print_result, say
 from easel.errors import EaselError, InputError
-from easel.inputs import cast_inputs, check_names, encode_files, parse_inputs, read_json_inputs
+from easel.inputs import cast_inputs, encode_files, parse_inputs, read_json_inputs
 from easel.models import DEFAULT_MODEL
 from easel.page.cli import add_page_command
 from easel.publish.cli import add_push_command
@@ -108,15 +108,14 @@ def run_predict(args: argparse.Namespace) -> int:
     if args.json is None:
         inputs = cast_inputs(parse_inputs(args.inputs or []), schema)
     else:
-        inputs = encode_files(read_json_inputs(args.json), Path())
-        check_names(inputs, schema)
+        inputs = encode_files(read_json_inputs(args.json), Path(), schema)
     with open_server(args) as url:
         prediction = predict_aloud(url, inputs)
         prediction["output"] = client.save_output(prediction.get("output"), folder, "output")
     if args.json is not None:
         text = json.dumps(prediction, indent=2, ensure_ascii=False)
         print_result(text)
-        if args.output:  # As `cog predict` does.
+        if args.output:  # As `cog run` does.
             (folder / "output.json").write_text(text + "\n", encoding="utf-8")
     if prediction["status"] != "succeeded":
         say(explain_failure(prediction))
@@ -166,8 +165,7 @@ def run_samples(args: argparse.Namespace) -> int:
     with open_server(args) as url:
         for path in requests:
             say(path.stem)
-            inputs = encode_files(read_json_inputs(f"@{path}"), path.parent)
-            check_names(inputs, schema)
+            inputs = encode_files(read_json_inputs(f"@{path}"), path.parent, schema)
             prediction = predict_aloud(url, inputs)
             if prediction["status"] != "succeeded":
                 raise client.ServerError(f"{path.name}: {explain_failure(prediction)}")

@@ -192,7 +192,7 @@ def receive_logs(show: Callable[[str], None]) -> Iterator[LogFeed]:
 def save_output(output: Any, folder: Path, stem: str) -> Any:
     """Write the data URLs in `output` and return it with their paths instead; any other value stays as it is.
 
-    Named as `cog predict` names them: `stem.webp`, and for a list `stem.0.webp`, `stem.1.webp`, ... A file of that
+    Named as `cog run` names them: `stem.webp`, and for a list `stem.0.webp`, `stem.1.webp`, ... A file of that
     name is replaced, as there.
     """
     if isinstance(output, list):
