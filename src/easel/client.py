@@ -130,7 +130,8 @@ def plain_error(text: str) -> str:
     if text.lower() == "worker crashed":
         return "The process that runs the model died, most often for lack of memory. Its server must be started again."
     text = re.sub(
-        r"^((Prediction failed|worker setup failed( \(slot [^)]*\))?|setup failed|failed to load predictor): )+",
+        r"^((Prediction failed|Input validation error|worker setup failed( \(slot [^)]*\))?|setup failed"
+        r"|failed to load predictor): )+",
         "",
         text,
         flags=re.IGNORECASE,

@@ -13,6 +13,7 @@ import sys
 import tarfile
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,7 @@ from easel.weights import disk
 from easel.weights.adapter_files import AdapterFiles
 from easel.weights.adapter_remotes import Endpoints, Tokens
 from easel.weights.network import Network
+from tests.fast_clock import FastClock
 from tests.fault_server import Answer, FaultServer, redirect
 
 NETWORK = Network(backoff_s=0.01, max_backoff_s=0.02, retries=1)
@@ -131,6 +133,44 @@ def everything_written(folder):
     return b"".join(path.name.encode() + path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+# Limits
+
+
+def late(clock, seconds, answer):
+    """An answer that takes so long by `clock`."""
+
+    def route(_):
+        clock.skip(seconds)
+        return answer
+
+    return route
+
+
+def test_what_is_asked_and_fetched_for_one_request_has_600_s_in_all(server, make_files, logs):
+    fast = FastClock(1)
+    files = make_files(network=replace(NETWORK, clock=fast))
+    for name in "abc":
+        server.routes[f"/{name}.safetensors"] = late(fast, 350, Answer(body=weights(name)))
+    deadline = files.deadline()
+    files.get(f"{server.url}/a.safetensors", NOBODY, logs.append, deadline)
+    with pytest.raises(FetchError):
+        files.get(f"{server.url}/b.safetensors", NOBODY, logs.append, deadline)
+    with pytest.raises(FetchError):
+        files.get(f"{server.url}/c.safetensors", NOBODY, logs.append, deadline)
+    assert server.count("/c.safetensors") == 0, "there was no time left"
+    files.get(f"{server.url}/c.safetensors", NOBODY, logs.append, files.deadline())
+
+
+def test_time_that_a_site_takes_to_be_asked_counts_too(server, make_files, logs):
+    fast = FastClock(1)
+    files = make_files(network=replace(NETWORK, clock=fast))
+    put_on_hub(server, {"a.safetensors": weights()})
+    for path in ("/api/models/ada/flowers/tree/main", "/ada/flowers/resolve/main/a.safetensors"):
+        server.routes[path] = late(fast, 350, server.routes[path])
+    with pytest.raises(FetchError):
+        files.get("hf://ada/flowers", NOBODY, logs.append)
+
+
 # Plain URLs
 
 
@@ -200,14 +240,14 @@ def test_loopback_and_files_are_refused_by_default(server, folder, tmp_path, log
     for reference in (f"{server.url}/a.safetensors", str(tmp_path / "a.safetensors")):
         with pytest.raises(InputError):
             files.get(reference, NOBODY, logs.append)
-    with pytest.raises(FetchError, match="loopback"):
+    with pytest.raises(FetchError, match="There is no public host"):
         files.get(f"https://127.0.0.1:{server.port}/a.safetensors", NOBODY, logs.append)
     assert server.seen == []
 
 
 def test_network_settings_cannot_allow_loopback_behind_the_back(server, folder, logs):
     files = AdapterFiles(folder, network=Network(allow_loopback=True, retries=0))
-    with pytest.raises(FetchError, match="loopback"):
+    with pytest.raises(FetchError, match="There is no public host"):
         files.get(f"https://127.0.0.1:{server.port}/a.safetensors", NOBODY, logs.append)
 
 
