@@ -20,6 +20,7 @@ from easel.weights.network import Network
 from easel.weights.sources import DataSource, FileSource, Source, parse_source
 
 CACHE_BYTES = 10 * 2**30
+MAX_CONFIG_DEPTH = 10  # peft's own has 3
 FRESH_S = 60.0  # An origin is asked at most this often, so a request with one file several times asks once.
 
 
@@ -198,13 +199,22 @@ def what_it_is(path: Path) -> str:
 
 
 def parse_config(data: bytes | None, label: str) -> dict[str, Any] | None:
-    """adapter_config.json: a JSON object of at most 1 MB. Raises AdapterError for anything else."""
+    """adapter_config.json: a JSON object of at most 1 MB and 10 levels. Raises AdapterError for anything else."""
     if data is None:
         return None
     try:
         config = json.loads(data) if len(data) <= MAX_CONFIG_BYTES else None
     except (ValueError, RecursionError):
         config = None
-    if not isinstance(config, dict):
-        raise AdapterError(f"{label}: the {CONFIG_NAME} beside it is not a JSON object of at most 1 MB.")
+    if not isinstance(config, dict) or is_deeper(config, MAX_CONFIG_DEPTH):
+        limits = f"of at most 1 MB and {MAX_CONFIG_DEPTH} levels"
+        raise AdapterError(f"{label}: the {CONFIG_NAME} beside it is not a JSON object {limits}.")
     return config
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects stand in one another more than `levels` deep; writing them could fill the stack."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return levels == 0 or any(is_deeper(one, levels - 1) for one in inner)
+    return False
