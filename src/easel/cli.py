@@ -27,6 +27,7 @@ from easel.page.cli import add_page_command
 from easel.publish.cli import add_push_command
 from easel.schema import check_schema, openapi, write_schema
 from easel.server import SETUP_TIMEOUT_S, Server, check_root, run_server
+from easel.urls import shown_url
 from easel.weights_cli import add_weights_commands
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -213,7 +214,7 @@ def clean_url(url: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise argparse.ArgumentTypeError(f"{url} is not a URL; write it as http://127.0.0.1:5000")
+        raise argparse.ArgumentTypeError(f"{shown_url(url)} is not a URL; write it as http://127.0.0.1:5000")
     return url
 
 

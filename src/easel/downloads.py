@@ -12,12 +12,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
+from easel.errors import FetchError
 from easel.image_files import MAX_BYTES
 from easel.logs import log
 from easel.urls import shown_url
 from easel.weights.fetch import fetch_bytes
 from easel.weights.look_ups import look_ups
 from easel.weights.network import Network
+
+MAX_URL = 8000  # characters; what most servers take
 
 
 def limits(allow_loopback: bool = False) -> Network:
@@ -48,6 +51,8 @@ class Downloads:
 
     def get(self, url: str, **_: Any) -> Answer:
         """The whole file, which is at most 30 MB. Raises FetchError."""
+        if len(url) > MAX_URL:
+            raise FetchError(f"image or mask: an address has at most {MAX_URL} characters, not {len(url)}.")
         return Answer(
             fetch_bytes(
                 url,

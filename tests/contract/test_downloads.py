@@ -130,6 +130,12 @@ def test_error_shows_neither_query_nor_password(guarded):
     assert "https://example.invalid/a.png" in said
 
 
+def test_address_of_megabytes_is_not_sent(guarded, faults):
+    guarded(limits(allow_loopback=True))
+    assert "at most 8000 characters" in refusal(f"{faults.url}/a.png?{'x' * 1_000_000}")
+    assert faults.seen == []
+
+
 def test_endless_body_ends_at_30_mb(guarded, faults):
     guarded(limits(allow_loopback=True))
     faults.routes["/a.png"] = Answer(body=bytes(MAX_BYTES + 10_000_000), length=-1)
