@@ -34,7 +34,7 @@ class Runner(BaseRunner):
         from easel.loader import default_device, load_components
 
         self.uploads = Uploads()
-        guard_downloads(types, limits(allow_loopback()))
+        guard_downloads(types, limits(allow_loopback()), self.uploads)
         self.engine = Engine(load_components(model, reading, default_device()), adapter_files(places.cache))
         if os.environ.get("EASEL_COMPILE") == "1":
             self.engine.compile(places.cache)

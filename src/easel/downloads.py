@@ -15,6 +15,7 @@ from typing import Any
 from easel.errors import FetchError
 from easel.image_files import MAX_BYTES
 from easel.logs import log
+from easel.uploads import Uploads
 from easel.urls import shown_url
 from easel.weights.fetch import fetch_bytes
 from easel.weights.look_ups import look_ups
@@ -41,12 +42,14 @@ class Answer:
 class Downloads:
     """Stands in for the module `requests` in `cog.types`. `begin` starts the time that all files of a request share."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, uploads: Uploads) -> None:
         self._network = network
+        self._uploads = uploads
         self._deadline: float | None = None
         look_ups()  # Here, so that no request starts these threads.
 
     def begin(self) -> None:
+        self._uploads.clear(keep=())  # A request whose download fails never gets as far as the runner, which does this.
         self._deadline = self._network.clock() + self._network.total_s
 
     def get(self, url: str, **_: Any) -> Answer:
@@ -65,13 +68,13 @@ class Downloads:
         )
 
 
-def guard_downloads(cog_types: ModuleType, network: Network) -> None:
+def guard_downloads(cog_types: ModuleType, network: Network, uploads: Uploads) -> None:
     """Have Cog fetch by `Downloads`, and without a thread. Once, in setup: this changes modules of the process.
 
     coglet looks up `concurrent.futures.ThreadPoolExecutor` for every request with a file. A thread that starts while a
     cancel strikes can hang for ever (CPython 3.11), and waiting for one that fetches cannot be cancelled at all.
     """
-    downloads = Downloads(network)
+    downloads = Downloads(network, uploads)
 
     class Executor(ThreadPoolExecutor):
         """An executor as any other, but for Cog's files."""

@@ -6,6 +6,7 @@ import gzip
 import socket
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cog import types
@@ -13,6 +14,7 @@ from cog import types
 from easel.downloads import guard_downloads, limits
 from easel.errors import FetchError
 from easel.image_files import MAX_BYTES
+from easel.uploads import Uploads
 from tests.fast_clock import FastClock
 from tests.fault_server import Answer, FaultServer, redirect
 
@@ -35,13 +37,21 @@ INSIDE = (
 
 
 @pytest.fixture
-def guarded(monkeypatch, tmp_path):
+def guarded(monkeypatch):
     """Cog's module and the executor's place, as they are after setup, until the end of the test."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    uploads = Uploads()
     monkeypatch.setattr(types, "requests", types.requests)
     monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", concurrent.futures.ThreadPoolExecutor)
 
-    return functools.partial(guard_downloads, types)
+    with uploads.root:
+        yield functools.partial(guard_downloads, types, uploads=uploads)
+
+
+@pytest.fixture
+def written(guarded):
+    """The files that Cog made and that are still there."""
+    return lambda: [path for path in Path(guarded.keywords["uploads"].root.name).iterdir() if path.is_file()]
 
 
 @pytest.fixture
@@ -67,12 +77,12 @@ def refusal(url):
     return str(caught.value)
 
 
-def test_cog_fetches_by_what_setup_put_there_and_writes_what_came(guarded, faults, tmp_path):
+def test_cog_fetches_by_what_setup_put_there_and_writes_what_came(guarded, written, faults):
     guarded(limits(allow_loopback=True))
     faults.routes["/a/cat.png?x=1"] = Answer(body=PNG)
     (path,) = prepare(f"{faults.url}/a/cat.png?x=1")
     assert path.read_bytes() == PNG
-    assert path.parent == tmp_path
+    assert [Path(path)] == written()
     assert path.name.endswith("cat.png")
     assert faults.seen[0].headers["user-agent"] == "easel"
     assert faults.seen[0].headers["accept-encoding"] == "identity"
@@ -144,12 +154,12 @@ def test_endless_body_ends_at_30_mb(guarded, faults):
     assert "sends more than" in refusal(f"{faults.url}/b.png")
 
 
-def test_compressed_body_is_not_unpacked(guarded, faults, tmp_path):
+def test_compressed_body_is_not_unpacked(guarded, written, faults):
     guarded(limits(allow_loopback=True))
     bomb = gzip.compress(bytes(50_000_000))
     faults.routes["/a.png"] = Answer(body=bomb, headers={"Content-Encoding": "gzip"})
     assert "compressed, which was not asked for" in refusal(f"{faults.url}/a.png")
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) == 0
+    assert sum(path.stat().st_size for path in written()) == 0
 
 
 def test_one_byte_a_second_is_too_few(guarded, faults):
@@ -172,6 +182,13 @@ def test_the_files_of_one_request_share_its_time_and_the_next_has_its_own(guarde
         prepare(f"{faults.url}/late.png", f"{faults.url}/late.png")
     prepare(f"{faults.url}/a.png", f"{faults.url}/late.png")
     prepare(f"{faults.url}/a.png")
+
+
+def test_downloads_that_fail_one_after_the_other_leave_no_more_than_the_last_one_did(guarded, written, faults):
+    guarded(limits(allow_loopback=True))
+    for _ in range(5):
+        refusal(f"{faults.url}/none.png")
+    assert len(written()) == 1
 
 
 def test_server_that_ends_early_is_asked_again(guarded, faults):
