@@ -9,8 +9,9 @@ import os
 import traceback
 from pathlib import Path as LocalPath
 
-from cog import BaseRunner, Input, Path, Secret
+from cog import BaseRunner, Input, Path, Secret, types
 
+from easel.downloads import guard_downloads, limits
 from easel.errors import EaselError
 from easel.logs import log
 from easel.models import DEFAULT_MODEL, load_model
@@ -33,6 +34,7 @@ class Runner(BaseRunner):
         from easel.loader import default_device, load_components
 
         self.uploads = Uploads()
+        guard_downloads(types, limits(allow_loopback()), self.uploads)
         self.engine = Engine(load_components(model, reading, default_device()), adapter_files(places.cache))
         if os.environ.get("EASEL_COMPILE") == "1":
             self.engine.compile(places.cache)
@@ -192,11 +194,15 @@ def reveal(secret: Secret | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
+def allow_loopback() -> bool:
+    return os.environ.get("EASEL_ALLOW_LOOPBACK") == "1"
+
+
 def adapter_files(cache: LocalPath) -> AdapterFiles:
     """Where LoRAs come from and are kept, as the environment says it."""
     return AdapterFiles(
         cache / "adapters",
         allow_files=os.environ.get("EASEL_ALLOW_FILES") == "1",
-        allow_loopback=os.environ.get("EASEL_ALLOW_LOOPBACK") == "1",
+        allow_loopback=allow_loopback(),
         endpoints=Endpoints(hf=(os.environ.get("HF_ENDPOINT") or Endpoints.hf).rstrip("/")),
     )

@@ -195,6 +195,10 @@ def test_json_that_is_no_object_of_inputs_is_refused(text):
             "worker setup failed: worker setup failed (slot 0016-45db): Setup failed: setup failed: SystemExit: no",
             "SystemExit: no",
         ),
+        (
+            "Input validation error: image or mask: https://a.example/b.png: no",
+            "image or mask: https://a.example/b.png: no",
+        ),
         ("worker setup failed: Setup failed: failed to load predictor: ImportError: a: b", "ImportError: a: b"),
     ],
 )
