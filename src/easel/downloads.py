@@ -5,12 +5,12 @@ alone, and it waits for these in a call that no cancel ends. Here both are repla
 of the prediction, where Cog's cancel strikes.
 """
 
-import concurrent.futures
 import io
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
+from weakref import WeakSet
 
 from easel.errors import FetchError
 from easel.image_files import MAX_BYTES
@@ -71,29 +71,27 @@ class Downloads:
 def guard_downloads(cog_types: ModuleType, network: Network, uploads: Uploads) -> None:
     """Have Cog fetch by `Downloads`, and without a thread. Once, in setup: this changes modules of the process.
 
-    coglet looks up `concurrent.futures.ThreadPoolExecutor` for every request with a file. A thread that starts while a
-    cancel strikes can hang for ever (CPython 3.11), and waiting for one that fetches cannot be cancelled at all.
+    coglet gives a request's downloads, `URLPath.convert`, to a new ThreadPoolExecutor. A thread that starts while a
+    cancel strikes can hang for ever (CPython 3.11), and waiting for one that fetches cannot be cancelled at all. All
+    other work of executors has its threads as before.
     """
     downloads = Downloads(network, uploads)
+    requests: WeakSet[ThreadPoolExecutor] = WeakSet()  # one executor for each
+    in_a_thread = ThreadPoolExecutor.submit
 
-    class Executor(ThreadPoolExecutor):
-        """An executor as any other, but for Cog's files."""
-
-        _began = False
-
-        def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-            if not isinstance(getattr(function, "__self__", None), cog_types.URLPath):
-                return super().submit(function, *args, **kwargs)
-            if not self._began:
-                self._began = True
-                downloads.begin()
-            future: Future[Any] = Future()
-            try:
-                future.set_result(function(*args, **kwargs))
-            except Exception as error:  # A cancel is none, and goes on its way.
-                error.__context__ = None  # Its frames, and those of the traceback, would keep Cog's file open.
-                future.set_exception(error.with_traceback(None))
-            return future
+    def submit(executor: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if not isinstance(getattr(function, "__self__", None), cog_types.URLPath):
+            return in_a_thread(executor, function, *args, **kwargs)
+        if executor not in requests:
+            requests.add(executor)
+            downloads.begin()
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:  # A cancel is none, and goes on its way.
+            error.__context__ = None  # Its frames, and those of the traceback, would keep Cog's file open.
+            future.set_exception(error.with_traceback(None))
+        return future
 
     cog_types.requests = downloads
-    concurrent.futures.ThreadPoolExecutor = Executor
+    ThreadPoolExecutor.submit = submit

@@ -42,7 +42,8 @@ def guarded(monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", None)
     uploads = Uploads()
     monkeypatch.setattr(types, "requests", types.requests)
-    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", concurrent.futures.ThreadPoolExecutor)
+    executor = concurrent.futures.ThreadPoolExecutor
+    monkeypatch.setattr(executor, "submit", executor.submit)
 
     with uploads.root:
         yield functools.partial(guard_downloads, types, uploads=uploads)

@@ -323,6 +323,13 @@ def test_sentence_stays_short_however_long_a_name_is(components, tensors, tmp_pa
         assert len(str(caught.value)) < 1000
 
 
+def test_names_cannot_begin_a_line_of_the_log(components, tmp_path):
+    file = saved(tmp_path / "lora.safetensors", {"a\nwarning: all is well\u2028.lora_A.weight": torch.zeros(1)})
+    with pytest.raises(AdapterError, match="warning") as caught:
+        load_adapter(file, components.transformer)
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("cut", [0, 4, 100, -1])
 def test_a_file_that_is_no_whole_safetensors_file_is_refused(components, tensors, tmp_path, cut):
     whole = write_lora(tmp_path / "lora.safetensors", tensors)

@@ -15,6 +15,7 @@ import pytest
 from easel.client import call, predict, read_state
 from easel.server import Server, run_server
 from tests.api.conftest import RUNNER
+from tests.api_process import ask, run_api, wait_for_version
 from tests.server.calls import REPOSITORY, wait_for
 
 README = (REPOSITORY / "README.md").read_text()
@@ -107,6 +108,19 @@ def test_uploads_by_put_and_cancels_work(url):
     status, _ = call("PUT", f"{url}/predictions/one", {"input": {"seconds": 0, "text": "a"}}, timeout=20)
     assert status == 200
     assert call("POST", f"{url}/predictions/none/cancel")[0] == 404
+
+
+def test_easel_api_works_in_front_of_it(url, tmp_path):
+    with run_api(tmp_path, [f"test/model={url}"], rate_limit=0) as api:
+        version = wait_for_version(api, "test/model")["id"]
+        body = {"version": version, "input": {"text": "hello", "seconds": 0.2}}
+        status, made = ask(api, "POST", "/v1/predictions", body, Prefer="wait=20")
+        assert (status, made["error"], len(made["output"])) == (201, None, 1)
+        _, running = ask(api, "POST", "/v1/predictions", {"version": version, "input": {"seconds": 60}})
+        place = f"/v1/predictions/{running['id']}"
+        wait_for(lambda: ask(api, "GET", place)[1]["status"] == "processing", "it never began")
+        ask(api, "POST", f"{place}/cancel")
+        wait_for(lambda: ask(api, "GET", place)[1]["status"] == "canceled", "it went on")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere loopback has one address only")

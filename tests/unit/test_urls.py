@@ -1,5 +1,7 @@
 """Signed addresses: no error or log shows their query, whichever library the words are of."""
 
+import json
+
 import pytest
 import requests
 import urllib3
@@ -8,6 +10,7 @@ from easel.client import ServerError, call
 from easel.errors import WeightsError
 from easel.publish.replicate_api import Replicate
 from easel.urls import shown_error, shown_url
+from easel.weights.manifest import parse_manifest
 from easel.weights.weight_sources import parse_weight_source
 from tests.fault_server import FaultServer
 
@@ -51,6 +54,13 @@ def test_source_of_weights_is_shown_without_them(url):
     assert SECRET not in parse_weight_source(url).label
     with pytest.raises(WeightsError) as caught:
         parse_weight_source(url.replace("https", "http"))
+    assert SECRET not in str(caught.value)
+
+
+def test_lock_with_a_value_of_another_type_shows_no_source():
+    entry = {"path": "a", "size": "1", "digest": None, "source": f"https://a.example/b?x={SECRET}"}
+    with pytest.raises(WeightsError) as caught:
+        parse_manifest(json.dumps({"files": [entry]}))
     assert SECRET not in str(caught.value)
 
 
