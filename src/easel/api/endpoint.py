@@ -81,12 +81,14 @@ def limited(receive: Receive, limit: int, clock: Callable[[], float] = time.mono
 
     async def counted() -> Message:
         nonlocal count
-        until = began + BODY_S + count / SLOWEST
+        left = began + BODY_S + count / SLOWEST - clock()
         try:
-            async with asyncio.timeout(max(0.0, until - clock())):
+            async with asyncio.timeout(left):
                 message = await receive()
         except TimeoutError:
-            raise Problem(408, f"The request's body came slower than {SLOWEST // 1000} kB a second.") from None
+            left = 0.0
+        if left <= 0:
+            raise Problem(408, f"The request's body came slower than {SLOWEST // 1000} kB a second.")
         count += len(message.get("body", b""))
         if count > limit:
             raise Problem(413, f"The request is larger than {limit / MB:.0f} MB. Upload files to /v1/files.")

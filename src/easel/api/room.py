@@ -29,11 +29,13 @@ class Room:
         mine = [one.size for one in waiting if one.account == account] + [size]
         rows, files = sum(one.row for one in mine), sum(one.files for one in mine)
         for used, total, what in (
-            (len(mine), self.predictions, "{:.0f} predictions"),
-            (rows / MB, self.rows / MB, "{:.0f} MB of inputs without their files"),
-            (files / MB, self.files / MB, "{:.0f} MB of files"),
+            (len(mine), max(self.predictions, self.accounts), "{:.0f} predictions"),
+            (rows / MB, self.rows / MB, "{:g} MB of inputs without their files"),
+            (files / MB, self.files / MB, "{:g} MB of files"),
         ):
-            share = max(1, total / self.accounts)
+            share = total / self.accounts
             if used > share:
-                sentence = f"The queue is full: {what.format(share)} wait, as much as an account may have. Try again later."
+                sentence = (
+                    f"The queue is full: {what.format(share)} wait, as much as an account may have. Try again later."
+                )
                 raise Problem(429, sentence, retry_after=5)

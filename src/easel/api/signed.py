@@ -2,7 +2,7 @@
 
 import re
 
-ADDRESS = re.compile(r"(https?://[^\s?\"'<>`]*+)(\?[^\s\"'<>`]*+)?", re.IGNORECASE)
+ADDRESS = re.compile(r"(https?://[^\s?\"'<>`]*+)(\?[^\s\"'<>`]++)?", re.IGNORECASE)
 
 
 def without_queries(text: str) -> str:
