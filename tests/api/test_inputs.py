@@ -91,7 +91,7 @@ URIS = document(
         "https://[::1]/", "https://[::ffff:127.0.0.1]/", "https://169.254.169.254/latest", "https://10.0.0.1:8080/",
         "https://localhost/", "https://LOCALHOST./", "https://a.localhost/", "https://db/", "https://x.internal/",
         "https://printer.local/", "https://", "https://[", "https://a.b:port/", "https://a.b\\@127.0.0.1/", "", " ",
-        "https://good.example @127.0.0.1/", "https://user@127.0.0.1/", "HTTPS://127.0.0.1/", "https://１２７.0.0.1/",
+        "https://good.example @127.0.0.1/", "https://user@127.0.0.1/", "HTTPS://127.0.0.1/", "https://\uff11\uff12\uff17.0.0.1/",
     ],
 )  # fmt: skip
 def test_an_address_that_no_model_may_open_is_refused(address):

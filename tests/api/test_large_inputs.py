@@ -9,6 +9,7 @@ import pytest
 
 from tests.api.calls import MODEL, create, show, wait_for
 from tests.api_process import ask, wait_for_version
+from tests.fault_server import wait_until
 
 CONTENT = b"large " * 50_000
 URL = f"data:text/plain;base64,{base64.b64encode(CONTENT).decode()}"
@@ -44,8 +45,7 @@ def test_a_large_input_waits_across_a_restart_and_goes_when_its_time_is_over(new
     api.start()
     done = wait_for(api, waiting)
     assert urllib.request.urlopen(done["output"][0]).read() == CONTENT
-    while not show(api, waiting)["data_removed"]:
-        pass
+    wait_until(lambda: show(api, waiting)["data_removed"], 10)
     assert not (api.folder / "outputs" / waiting).exists()
 
 

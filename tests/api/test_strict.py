@@ -44,13 +44,20 @@ def test_what_stands_in_a_text_is_no_structure():
 
 
 @pytest.mark.parametrize(
-    "data", [b'{"a": NaN}', b"[-Infinity]", b"[1e999]", b"[" + b"9" * 5000 + b"]", b'"\xff"', b"{"]
+    "data",
+    [
+        b'{"a": NaN}',
+        b"[-Infinity]",
+        b"[1e999]",
+        b"[" + b"9" * 5000 + b"]",
+        b'"\xff"',
+        b"{",
+        '{"a": 1}'.encode("utf-16"),
+    ],
 )
 def test_what_is_no_json_is_refused(data):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="."):
         read_json(data)
-    with pytest.raises(ValueError):
-        read_json('{"a": 1}'.encode("utf-16"))
 
 
 def test_a_body_has_at_most_twenty_errors():
@@ -106,17 +113,14 @@ def test_a_body_that_only_trickles_in_is_refused_however_often_something_comes()
         clock[0] += 1.0
         return {"type": "http.request", "body": b"x", "more_body": True}
 
-    async def read() -> int:
-        take, count = limited(drip, 1000, lambda: clock[0]), 0
+    async def read() -> None:
+        take = limited(drip, 1000, lambda: clock[0])
         while True:
-            try:
-                await take()
-            except Problem as problem:
-                assert problem.status == 408
-                return count
-            count += 1
+            await take()
 
-    assert BODY_S <= asyncio.run(read()) <= BODY_S + 1
+    with pytest.raises(Problem, match="slower than"):
+        asyncio.run(read())
+    assert BODY_S <= clock[0] <= BODY_S + 2
     assert SLOWEST > 1000  # so one byte a second buys no time
 
 
@@ -125,7 +129,7 @@ def test_a_body_that_only_trickles_in_is_refused_however_often_something_comes()
     [b"[]", b"nothing", b'{"metrics": {"a": NaN}}', nested(70), b'{"id": "other", "status": "succeeded"}', b"\xff"],
 )
 def test_news_that_cannot_be_meant_are_refused(news):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="."):
         read_news(news, "one")
 
 
@@ -165,8 +169,8 @@ def test_signed_addresses_lose_their_query_and_nothing_else_does():
 
 @pytest.mark.parametrize(
     "place",
-    ["[true, 1e999, \"a\"]", "[true, " + "9" * 400 + ', "a"]', '[0, 1.0, "a"]', '[true, 1.0, ["a"]]', '[true, NaN, "a"]',
-     '[true, 1.0, "\\u0000"]', '[true, 1.0, "\\ud800"]', "[" * 5000, '{"a": 1}', ""],
+    ['[true, 1e999, "a"]', "[true, " + "9" * 400 + ', "a"]', '[0, 1.0, "a"]', '[true, 1.0, ["a"]]',
+     '[true, NaN, "a"]', '[true, 1.0, "\\u0000"]', '[true, 1.0, "\\ud800"]', "[" * 5000, '{"a": 1}', ""],
 )  # fmt: skip
 def test_an_odd_cursor_is_refused(place):
     with pytest.raises(Problem) as problem:

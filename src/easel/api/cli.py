@@ -71,7 +71,7 @@ def run_api(args: argparse.Namespace) -> int:
         import uvicorn
 
         from easel.api.app import Api, create_app
-        from easel.api.connections import Connections, quiet_logs, raise_file_limit
+        from easel.api.connections import BACKLOG, Connections, quiet_logs, raise_file_limit
         from easel.api.settings import Settings, read_tokens
     except ImportError as error:
         raise InputError(f"`easel api` needs {error.name}: install the extra, pip install 'easel[api]'.") from None
@@ -116,6 +116,7 @@ def run_api(args: argparse.Namespace) -> int:
         config = uvicorn.Config(
             create_app(api),
             http=connections.protocol,
+            backlog=BACKLOG,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -145,7 +146,7 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-            listener.listen(1024)
+            listener.listen()
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(

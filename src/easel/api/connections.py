@@ -9,7 +9,8 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_CONNECTIONS = 2000
-RESERVE = 200  # file numbers for the database, Cog servers, webhooks, files
+BACKLOG = 128  # which asyncio accepts in one go, and again before the first of them can make room
+RESERVE = 4 * BACKLOG + 100  # file numbers for these, the database, Cog servers, webhooks, files
 HEAD_S = 10.0  # for the whole head of a request
 STALL_S = 60.0  # for an answer that is not read
 REPEAT_S = 60.0  # the same line of the log once in so many seconds
