@@ -102,6 +102,7 @@ class Api:
             yield
         finally:
             self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
             await self.servers.close()
             await self.deliveries.close()
             await self.client.aclose()

@@ -22,7 +22,7 @@ from easel.api.watch import without_values
 if TYPE_CHECKING:
     from easel.api.app import Api
 
-HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{0,300}")
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,50}\]|[A-Za-z0-9._-]{0,300})(:[0-9]{1,5})?")
 BODY_S, SLOWEST = 30.0, 50_000  # a body has so many seconds, and one more for each so many bytes that came
 DISK_FULL = "The disk of this API is full: nothing was kept of the request. Try again later."
 Handler = Callable[["Api", Request], Awaitable[Response]]
