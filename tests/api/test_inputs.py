@@ -11,7 +11,7 @@ import pytest
 from easel.api.handover import CHUNK, Body, FileUrl
 from easel.api.input_files import LARGE_URL, Size, as_text, keep_files, size_of
 from easel.api.inputs import check_input
-from easel.api.outputs import FILE, OutputError, Outputs
+from easel.api.outputs import FILE, PIECE, OutputError, Outputs
 from easel.api.problems import Problem
 from easel.api.room import Room
 from easel.api.schemas import UnfitSchema, check_schema, is_schema
@@ -113,7 +113,7 @@ def test_an_address_that_may_be_opened_is_not():
 
 def test_large_data_urls_become_files_and_small_ones_stay(tmp_path):
     outputs = Outputs(tmp_path)
-    content = bytes(range(256)) * 400
+    content = bytes(range(256)) * 5000
     url = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     given = {"image": url, "more": ["data:,small", url], "seed": 7}
     kept, size = keep_files(outputs, "one", given)
@@ -127,6 +127,7 @@ def test_large_data_urls_become_files_and_small_ones_stay(tmp_path):
     ("value", "status"),
     [
         ("data:image/png;base64," + "!" * LARGE_URL, 422),
+        ("data:image/png;base64," + "A" * (PIECE - 4) + "AAA=" + "A" * 8, 422),
         ("data:text/plain," + "a" * LARGE_URL, 422),
         ({FILE: "../../secret"}, 422),
         ([{"deep": {FILE: "in-0.png", "x": 1}}], 422),

@@ -1,6 +1,5 @@
 """What a prediction's input brings as data URLs: files in the prediction's own folder, so that rows stay small."""
 
-import base64
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -41,13 +40,12 @@ def keep_files(outputs: Outputs, prediction_id: str, given: dict[str, Any]) -> t
         kind, comma, data = value.removeprefix("data:").partition(",")
         if not comma or not kind.endswith(";base64"):
             raise Problem(422, f"- {field}: a data URL of this size must be data:<type>;base64,<data>\n")
+        name = f"in-{count}{extension_of(kind.partition(';')[0])}"
         try:
-            content = base64.b64decode(data, validate=True)
+            total += outputs.put_base64(prediction_id, name, data)
         except ValueError:
             raise Problem(422, f"- {field}: the data URL is not base64\n") from None
-        name = f"in-{count}{extension_of(kind.partition(';')[0])}"
-        outputs.put(prediction_id, name, content)
-        count, total = count + 1, total + len(content)
+        count += 1
         return {FILE: name}
 
     small = {name: kept(value, f"input.{name[:100]}") for name, value in given.items()}

@@ -4,13 +4,14 @@ import base64
 import json
 import mimetypes
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from easel.client import EXTENSIONS
 from easel.errors import EaselError
 
+PIECE = 2**20  # characters of base64
 MOST_TEXT = 4_000_000  # of an output, as JSON: it stands in a row, and in lists
 
 
@@ -47,13 +48,12 @@ class Outputs:
             kind, is_file, data = value.removeprefix("data:").partition(";base64,")
             if not is_file:
                 return value  # a text that begins so
+            name = f"out-{count}{extension_of(kind)}"
             try:
-                content = base64.b64decode(data, validate=True)
+                self.put_base64(prediction_id, name, data)
             except ValueError:
                 return value
-            name = f"out-{count}{extension_of(kind)}"
             count += 1
-            self.put(prediction_id, name, content)
             return {FILE: name}
 
         kept = stored(output)
@@ -62,11 +62,20 @@ class Outputs:
         return kept
 
     def put(self, prediction_id: str, name: str, content: bytes) -> None:
+        self._write(prediction_id, name, (content,))
+
+    def put_base64(self, prediction_id: str, name: str, data: str) -> int:
+        """Return how many bytes it was. Raises ValueError for what is no base64; the file is not there then."""
+        return self._write(prediction_id, name, decoded(data))
+
+    def _write(self, prediction_id: str, name: str, pieces: Iterable[bytes]) -> int:
         folder = self._outputs / prediction_id
         folder.mkdir(exist_ok=True)
         unfinished = folder / f".{name}"
-        unfinished.write_bytes(content)
+        with unfinished.open("wb") as file:
+            size = sum(map(file.write, pieces))
         unfinished.replace(folder / name)
+        return size
 
     def path(self, prediction_id: str, name: str) -> Path | None:
         """The file, if there is one. Names come from a URL: what is no plain name is none."""
@@ -94,6 +103,16 @@ class Outputs:
 
 
 FILE = "easel:file"  # the only member of what stands for a file in an output
+
+
+def decoded(data: str) -> Iterator[bytes]:
+    """Each piece of what is base64. One call for all of it would hold up the other threads for its whole time."""
+    for start in range(0, len(data), PIECE):
+        piece = data[start : start + PIECE]
+        content = base64.b64decode(piece, validate=True)
+        if start + PIECE < len(data) and len(content) != PIECE // 4 * 3:
+            raise ValueError("padding in the middle")
+        yield content
 
 
 def existing(path: Path) -> Path | None:
