@@ -13,6 +13,7 @@ from easel.api.problems import Problem
 from easel.api.strict import TooMuch, check_texts, read_json
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
+Text = Annotated[str, Field(max_length=5000)]  # what stands in every list
 MOST_ERRORS = 20
 SMALL, LARGE = 64_000, 1_000_000  # bytes: above the first in a thread, above the second one at a time
 Event = Literal["start", "output", "logs", "completed"]
@@ -36,20 +37,20 @@ class NewModel(BaseModel):
     name: Name
     visibility: Literal["public", "private"]
     hardware: str
-    description: str | None = None
-    github_url: str | None = None
-    paper_url: str | None = None
-    license_url: str | None = None
-    cover_image_url: str | None = None
+    description: Text | None = None
+    github_url: Text | None = None
+    paper_url: Text | None = None
+    license_url: Text | None = None
+    cover_image_url: Text | None = None
 
 
 class ChangedModel(BaseModel):
-    description: str | None = None
+    description: Text | None = None
     readme: str | None = None
-    github_url: str | None = None
-    paper_url: str | None = None
-    license_url: str | None = None
-    weights_url: str | None = None
+    github_url: Text | None = None
+    paper_url: Text | None = None
+    license_url: Text | None = None
+    weights_url: Text | None = None
 
 
 class NewVersion(BaseModel):
