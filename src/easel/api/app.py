@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from easel.api import about, files, models, predictions
+from easel.api.bodies import Turns
 from easel.api.catalogue import Catalogue
 from easel.api.deliveries import Deliveries
 from easel.api.documents import Documents
@@ -75,7 +76,7 @@ class Api:
             room=Room(len(set(settings.tokens.values())), settings.max_queue),
         )
         self.own_files = OwnFiles(settings.public_url, self.outputs)
-        self.large_bodies = asyncio.Semaphore(1)  # each costs a multiple of its size while it is read
+        self.large_bodies = Turns()
         self.quotas: dict[str, asyncio.Lock] = {}
         work = Work(self.runs, self.store, self.metrics, self.log, self.own_files.resolve)
         self.servers = Servers(
@@ -213,7 +214,7 @@ def create_app(api: Api) -> Starlette:
         route("GET", "/v1/collections", about.list_collections),
         route("GET", "/v1/webhooks/default/secret", about.show_webhook_secret),
         route("GET", "/delivery/{id}/{name}", files.deliver, None),
-        route("POST", "/cog/{id}/{proof}", about.take_news, None, 256 * MB),
+        route("POST", "/cog/{id}/{proof}", about.take_news, None, 128 * MB),
         route("GET", "/metrics", about.show_metrics, None),
         route("GET", "/health", about.show_health, None),
     ]
