@@ -26,6 +26,7 @@ class Api:
     servers: Sequence[str]
     options: dict[str, Any]
     environment: dict[str, str]
+    prefix: Sequence[str] = ()  # a program that starts it, with its arguments
     url: str = ""
     token: str = TOKEN
     process: subprocess.Popen | None = None
@@ -36,7 +37,17 @@ class Api:
         self.log = self.folder / "api.log"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "easel.cli", "api", "--port", str(self.port), "--data", str(self.folder)]
+        command = [
+            *self.prefix,
+            sys.executable,
+            "-m",
+            "easel.cli",
+            "api",
+            "--port",
+            str(self.port),
+            "--data",
+            str(self.folder),
+        ]
         for server in self.servers:
             command += ["--server", server]
         for name, value in self.options.items():
@@ -70,14 +81,18 @@ class Api:
 
 @contextmanager
 def run_api(
-    folder: Path, servers: Sequence[str], environment: dict[str, str] | None = None, **options: Any
+    folder: Path,
+    servers: Sequence[str],
+    environment: dict[str, str] | None = None,
+    prefix: Sequence[str] = (),
+    **options: Any,
 ) -> Iterator[Api]:
     """`servers` as --server takes them; `options` are further ones, as `retention=2` or `allow_private_webhooks=True`.
 
     Answers at once; when it is returned it knows a version of the declared servers if these are ready.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    api = Api(folder, servers, options, environment or {})
+    api = Api(folder, servers, options, environment or {}, prefix)
     api.start()
     try:
         yield api

@@ -28,7 +28,7 @@ def cog() -> Iterator[Server]:
 def api(cog: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """As most use it, without limits of rate."""
     folder = tmp_path_factory.mktemp("api")
-    with run_api(folder, [f"test/model={cog.url}"], rate_limit=0, allow_private_webhooks=True) as api:
+    with run_api(folder, [f"test/model={cog.url}"], rate_limit=0, allow_private_webhooks=True, allow_push=True) as api:
         wait_for_version(api, "test/model")
         yield api
 

@@ -87,7 +87,7 @@ def emoji_url(server: Server) -> str:
 
 @pytest.fixture(scope="module")
 def api(emoji_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with run_api(tmp_path_factory.mktemp("api"), [f"acme/emoji={emoji_url}"]) as api:
+    with run_api(tmp_path_factory.mktemp("api"), [f"acme/emoji={emoji_url}"], allow_push=True) as api:
         wait_for_version(api, "acme/emoji")
         yield api
 

@@ -3,10 +3,9 @@
 import asyncio
 import base64
 import fcntl
-import json
-from collections.abc import AsyncIterator, Callable, Iterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,27 @@ import httpx2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from easel.api import files, models, predictions
+from easel.api import about, files, models, predictions
+from easel.api.bodies import Turns
 from easel.api.catalogue import Catalogue
 from easel.api.deliveries import Deliveries
-from easel.api.documents import Documents, account_document
-from easel.api.endpoint import Endpoint, Handler
+from easel.api.documents import Documents
+from easel.api.endpoint import DISK_FULL, Endpoint, Handler, find_account
 from easel.api.examples import read_examples, read_readme
 from easel.api.limits import Limiter
 from easel.api.outputs import Outputs
+from easel.api.own_files import OwnFiles
 from easel.api.problems import Problem
+from easel.api.room import Room
 from easel.api.runs import Runs
 from easel.api.servers import Servers
 from easel.api.settings import MB, Settings, derive, secret_of
 from easel.api.store import Store
 from easel.api.sweep import sweep_for_ever
-from easel.api.tables import Model, Prediction
+from easel.api.tables import Model, Prediction, Server
 from easel.api.watch import Metrics, make_logger, now
 from easel.api.work import Work
 from easel.errors import InputError
@@ -71,10 +73,12 @@ class Api:
             self.log,
             callback_url=settings.callback_url,
             secret=derive(self.secret, "callback"),
-            max_queue=settings.max_queue,
+            room=Room(len(set(settings.tokens.values())), settings.max_queue),
         )
-        resolve = files.OwnFiles(settings.public_url, self.outputs).resolve
-        work = Work(self.runs, self.store, self.metrics, self.log, resolve)
+        self.own_files = OwnFiles(settings.public_url, self.outputs)
+        self.large_bodies = Turns()
+        self.quotas: dict[str, asyncio.Lock] = {}
+        work = Work(self.runs, self.store, self.metrics, self.log, self.own_files.resolve)
         self.servers = Servers(
             self.store, self.catalogue, self.runs, work, self.metrics, self.log, self.client, self._introduce
         )
@@ -92,6 +96,8 @@ class Api:
         await self.store.open()
         for key, _ in self.settings.servers:
             await self.catalogue.add_model(key, visibility="public", hardware="cpu")
+        if not self.settings.allow_push:  # now, whatever was pushed when it was allowed
+            await self.store.remove(Server, Server.pushed.is_(True))
         await self.servers.open(self.settings.servers)
         self.deliveries.resume(await self.store.find(Prediction, Prediction.webhook_pending.is_(True)))
         self._sweeper = asyncio.create_task(sweep_for_ever(self.store, self.outputs, self.settings, self.log))
@@ -99,6 +105,7 @@ class Api:
             yield
         finally:
             self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
             await self.servers.close()
             await self.deliveries.close()
             await self.client.aclose()
@@ -118,6 +125,21 @@ class Api:
     def webhook_secret(self, account: str) -> str:
         """Of one account alone, and nothing follows from it: `whsec_` and base64 of 32 bytes."""
         return f"whsec_{base64.b64encode(derive(self.secret, f'webhook {account}')).decode()}"
+
+    def disk_is_full(self) -> bool:
+        return shutil.disk_usage(self.settings.data).free < self.settings.least_free_bytes
+
+    def check_disk(self) -> None:
+        """Raises Problem (507) if there is too little room for one more request's files."""
+        if self.disk_is_full():
+            raise Problem(507, DISK_FULL)
+
+    def tells_all(self, request: Request) -> bool:
+        """Whether who asks may hear of servers and accounts: anybody on this machine alone, otherwise with a token."""
+        try:
+            return not self.settings.public or bool(find_account(request, self.settings.tokens))
+        except Problem:
+            return False
 
     def check_owner(self, owner: str, account: str) -> None:
         """Raises Problem (403). Where all tokens are of one account, everything is its own."""
@@ -140,53 +162,6 @@ class Api:
         """As it is now, which the database may not know yet."""
         run = self.runs.active.get(prediction.id)
         return self.documents.prediction(run.prediction if run else prediction)
-
-    async def page(self, request: Request, table: Any, key: Any, *conditions: Any, document: Callable) -> Response:
-        cursor = request.query_params.get("cursor")
-        rows, older, newer = await self.store.page(table, key, *conditions, cursor=cursor)
-        results = [await one if isawaitable(one) else one for one in map(document, rows)]
-
-        def address(cursor: str | None) -> str | None:
-            url = f"{self.settings.public_url}{request.url.path}"
-            query = request.url.include_query_params(cursor=cursor).query
-            return f"{url}?{query}" if cursor else None
-
-        return JSONResponse({"previous": address(newer), "next": address(older), "results": results})
-
-
-async def show_account(api: Api, request: Request) -> Response:
-    return JSONResponse(account_document(request.state.account))
-
-
-async def list_hardware(api: Api, request: Request) -> Response:
-    return JSONResponse([{"sku": sku, "name": name} for sku, name in models.HARDWARE])
-
-
-async def show_webhook_secret(api: Api, request: Request) -> Response:
-    return JSONResponse({"key": api.webhook_secret(request.state.account)})
-
-
-async def list_collections(api: Api, request: Request) -> Response:
-    return JSONResponse({"previous": None, "next": None, "results": []})
-
-
-async def refuse_training(api: Api, request: Request) -> Response:
-    raise Problem(404, "This API has no trainings yet: it runs models, and does not train them.")
-
-
-async def take_news(api: Api, request: Request) -> Response:
-    identity = request.path_params["id"]
-    if api.runs.expects(identity, request.path_params["proof"]):  # before anything is read
-        await api.runs.news(identity, await asyncio.to_thread(json.loads, await request.body()))
-    return Response(status_code=204)
-
-
-async def show_metrics(api: Api, request: Request) -> Response:
-    return Response(api.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-async def show_health(api: Api, request: Request) -> Response:
-    return JSONResponse({"status": "ok", "servers": api.servers.states(), "queue": len(api.runs.queue)})
 
 
 def create_app(api: Api) -> Starlette:
@@ -220,10 +195,10 @@ def create_app(api: Api) -> Starlette:
         route("POST", f"{model}/versions", models.create_version),
         route("GET", f"{model}/versions/{{id}}", models.show_version),
         route("DELETE", f"{model}/versions/{{id}}", models.delete_version),
-        route("POST", f"{model}/versions/{{id}}/trainings", refuse_training),
-        route("GET", "/v1/trainings", refuse_training),
-        route("GET", "/v1/trainings/{id}", refuse_training),
-        route("POST", "/v1/trainings/{id}/cancel", refuse_training),
+        route("POST", f"{model}/versions/{{id}}/trainings", about.refuse_training),
+        route("GET", "/v1/trainings", about.refuse_training),
+        route("GET", "/v1/trainings/{id}", about.refuse_training),
+        route("POST", "/v1/trainings/{id}/cancel", about.refuse_training),
         route("GET", "/v1/deployments", models.list_deployments),
         route("POST", "/v1/deployments", models.create_deployment),
         route("GET", deployment, models.show_deployment),
@@ -234,18 +209,18 @@ def create_app(api: Api) -> Starlette:
         route("GET", "/v1/files/{id}", files.show),
         route("DELETE", "/v1/files/{id}", files.delete),
         route("GET", "/v1/files/{id}/download", files.download, None),
-        route("GET", "/v1/account", show_account),
-        route("GET", "/v1/hardware", list_hardware),
-        route("GET", "/v1/collections", list_collections),
-        route("GET", "/v1/webhooks/default/secret", show_webhook_secret),
+        route("GET", "/v1/account", about.show_account),
+        route("GET", "/v1/hardware", about.list_hardware),
+        route("GET", "/v1/collections", about.list_collections),
+        route("GET", "/v1/webhooks/default/secret", about.show_webhook_secret),
         route("GET", "/delivery/{id}/{name}", files.deliver, None),
-        route("POST", "/cog/{id}/{proof}", take_news, None, 512 * MB),
-        route("GET", "/metrics", show_metrics, None),
-        route("GET", "/health", show_health, None),
+        route("POST", "/cog/{id}/{proof}", about.take_news, None, 128 * MB),
+        route("GET", "/metrics", about.show_metrics, None),
+        route("GET", "/health", about.show_health, None),
     ]
 
     async def refuse(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 500)
-        return Problem(status, f"There is no {request.method} {request.url.path} in this API.").response()
+        return Problem(status, f"There is no {request.method} {request.scope['path'][:200]} in this API.").response()
 
     return Starlette(routes=routes, exception_handlers={HTTPException: refuse})

@@ -1,49 +1,56 @@
 """What requests carry, checked by pydantic; what it finds is answered as Replicate answers it."""
 
-import json
-import math
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import Request
 
 from easel.api.problems import Problem
+from easel.api.strict import TooMuch, check_texts, read_json
 
-NAME = r"^[a-z0-9][a-z0-9._-]*$"
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
+Text = Annotated[str, Field(max_length=5000)]  # what stands in every list
+MOST_ERRORS = 20
+SMALL, LARGE = 64_000, 1_000_000  # bytes: above the first in a thread, above the second one at a time
 Event = Literal["start", "output", "logs", "completed"]
 Body = TypeVar("Body", bound=BaseModel)
+Result = TypeVar("Result")
 
 
 class NewPrediction(BaseModel):
     """`webhook_completed` and `stream` are from older clients: the first is a webhook with one event."""
 
-    version: str | None = None
+    version: Annotated[str, Field(max_length=300)] | None = None
     input: dict[str, Any]
-    webhook: str | None = None
-    webhook_events_filter: list[Event] | None = None
-    webhook_completed: str | None = None
+    webhook: Annotated[str, Field(max_length=2000)] | None = None
+    webhook_events_filter: Annotated[list[Event], Field(max_length=4)] | None = None
+    webhook_completed: Annotated[str, Field(max_length=2000)] | None = None
     stream: bool | None = None
 
 
 class NewModel(BaseModel):
-    owner: Annotated[str, Field(pattern=NAME)]
-    name: Annotated[str, Field(pattern=NAME)]
+    owner: Name
+    name: Name
     visibility: Literal["public", "private"]
     hardware: str
-    description: str | None = None
-    github_url: str | None = None
-    paper_url: str | None = None
-    license_url: str | None = None
-    cover_image_url: str | None = None
+    description: Text | None = None
+    github_url: Text | None = None
+    paper_url: Text | None = None
+    license_url: Text | None = None
+    cover_image_url: Text | None = None
 
 
 class ChangedModel(BaseModel):
-    description: str | None = None
+    description: Text | None = None
     readme: str | None = None
-    github_url: str | None = None
-    paper_url: str | None = None
-    license_url: str | None = None
-    weights_url: str | None = None
+    github_url: Text | None = None
+    paper_url: Text | None = None
+    license_url: Text | None = None
+    weights_url: Text | None = None
 
 
 class NewVersion(BaseModel):
@@ -51,11 +58,11 @@ class NewVersion(BaseModel):
 
     openapi_schema: dict[str, Any]
     cog_version: str
-    servers: list[Annotated[str, Field(pattern=r"^https?://")]] = []
+    servers: Annotated[list[Annotated[str, Field(pattern=r"^https?://", max_length=500)]], Field(max_length=8)] = []
 
 
 class NewDeployment(BaseModel):
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Name
     model: str
     version: str
     hardware: str
@@ -70,44 +77,77 @@ class ChangedDeployment(BaseModel):
     max_instances: Annotated[int, Field(ge=0, le=20)] | None = None
 
 
-def no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+def describe(error: ValidationError) -> Problem:
+    fields = [
+        {"type": one["type"], "field": ".".join(map(str, one["loc"])) or "body", "description": one["msg"]}
+        for one in error.errors(include_url=False, include_input=False)[:MOST_ERRORS]
+    ]
+    text = "".join(f"- {one['field']}: {one['description']}\n" for one in fields)
+    return Problem(422, text, invalid_fields=fields)
 
 
-def finite(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else no_number(text)
-
-
-def check_texts(given: Any) -> None:
-    """Raises ValueError for what JSON can write and no database or file can keep: lone surrogates, NUL."""
-    match given:
-        case str():
-            given.encode()
-            if "\0" in given:
-                raise ValueError("NUL")
-        case list():
-            for one in given:
-                check_texts(one)
-        case dict():
-            for name, one in given.items():
-                check_texts(name)
-                check_texts(one)
-
-
-async def read_body(request: Request, kind: type[Body]) -> Body:
-    """Raises Problem: 400 if it is no JSON object, 422 with `invalid_fields` if its members are wrong."""
+def parse_body(data: bytes, kind: type[Body]) -> Body:
+    """Return the body as `kind`. Raises Problem: 400, 413 for too many values, 422 with `invalid_fields`."""
     try:
-        given = json.loads(await request.body(), parse_constant=no_number, parse_float=finite)
+        given = read_json(data)
         check_texts(given)
-    except (ValueError, RecursionError):
-        raise Problem(400, "The body is not JSON, or holds NUL, half a character or an infinite number.") from None
+    except TooMuch as error:
+        raise Problem(413, f"The body is too large: {error}") from None
+    except UnicodeError:
+        raise Problem(400, "The body is not JSON in UTF-8, or holds half a character.") from None
+    except ValueError as error:
+        raise Problem(400, f"The body is not JSON that can be kept: {error}") from None
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        fields = [
-            {"type": one["type"], "field": ".".join(map(str, one["loc"])) or "body", "description": one["msg"]}
-            for one in error.errors(include_url=False)
-        ]
-        text = "".join(f"- {one['field']}: {one['description']}\n" for one in fields)
-        raise Problem(422, text, invalid_fields=fields) from None
+        raise describe(error) from None
+
+
+async def read_body(request: Request, kind: type[Body], shrink: Callable[[Body], None] | None = None) -> Body:
+    """Return the body as `kind`, after `shrink`, which may block, has put what is large elsewhere.
+
+    Raises Problem as `parse_body` does. A large one waits in a file until it is its turn to be in memory.
+    """
+
+    def read(data: bytes) -> Body:
+        body = parse_body(data, kind)
+        if shrink:
+            shrink(body)
+        return body
+
+    return await receive(request, read)
+
+
+class Turns:
+    """One large body at a time is in memory, at a multiple of its size; accounts take turns."""
+
+    def __init__(self) -> None:
+        self._all = asyncio.Lock()
+        self._of: dict[str, asyncio.Lock] = {}
+
+    @asynccontextmanager
+    async def turn(self, account: str) -> AsyncIterator[None]:
+        async with self._of.setdefault(account, asyncio.Lock()), self._all:  # both locks are fair
+            yield
+
+
+async def receive(request: Request, read: Callable[[bytes], Result]) -> Result:
+    """Return what `read`, which may block, makes of the whole body. Raises Problem (507) when the disk gets full."""
+    api = request.state.api
+    async with AsyncExitStack() as stack:
+        data, file = bytearray(), None
+        async for chunk in request.stream():
+            if not file and len(data) + len(chunk) > LARGE:
+                unnamed = tempfile.TemporaryFile(dir=api.outputs.incoming)  # noqa: SIM115 (the stack does)
+                file = stack.enter_context(unnamed)
+                file.write(data)
+            if file:
+                api.check_disk()
+                file.write(chunk)
+            else:
+                data += chunk
+        if file:
+            file.seek(0)
+            await stack.enter_async_context(api.large_bodies.turn(getattr(request.state, "account", "")))
+            return await asyncio.to_thread(lambda: read(file.read()))
+        return await asyncio.to_thread(read, bytes(data)) if len(data) > SMALL else read(bytes(data))

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from easel.client import is_loopback
 from easel.console import print_result, say
 from easel.errors import InputError
 from easel.models import DEFAULT_MODEL
@@ -59,6 +60,9 @@ def add_api_command(commands: Any, common: argparse.ArgumentParser, setup: argpa
     api.add_argument(
         "--allow-private-webhooks", action="store_true", help="deliver also to http:// and to private addresses"
     )
+    api.add_argument(
+        "--allow-push", action="store_true", help="a version may be registered with the Cog servers that run it"
+    )
     api.set_defaults(run=run_api)
 
 
@@ -67,13 +71,15 @@ def run_api(args: argparse.Namespace) -> int:
         import uvicorn
 
         from easel.api.app import Api, create_app
+        from easel.api.connections import BACKLOG, Connections, quiet_logs, raise_file_limit
         from easel.api.settings import Settings, read_tokens
     except ImportError as error:
         raise InputError(f"`easel api` needs {error.name}: install the extra, pip install 'easel[api]'.") from None
     tokens = read_tokens(args.tokens)
     data = args.data or Path(os.environ.get("EASEL_CACHE_DIR") or Path.home() / ".cache" / "easel") / "api"
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        data.chmod(0o700)  # inputs, secrets and uploads of all accounts
     except OSError as error:
         raise InputError(f"--data {data}: cannot be made ({error.strerror}). Choose another folder.") from None
     servers = [parse_server(text) for text in args.server]
@@ -101,10 +107,20 @@ def run_api(args: argparse.Namespace) -> int:
             max_queue=args.max_queue,
             creates_per_minute=args.rate_limit,
             allow_private_webhooks=args.allow_private_webhooks,
+            allow_push=args.allow_push,
+            public=not is_loopback(url) or not is_loopback(args.public_url or url) or args.host != host,
         )
+        connections = Connections(raise_file_limit())
+        quiet_logs()
         api = Api(settings)
         config = uvicorn.Config(
-            create_app(api), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
+            create_app(api),
+            http=connections.protocol,
+            backlog=BACKLOG,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=5,
         )
         try:
             asyncio.run(serve(api, uvicorn.Server(config), listener))
@@ -130,7 +146,7 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-            listener.listen(1024)
+            listener.listen()
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(

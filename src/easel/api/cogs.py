@@ -6,6 +6,9 @@ from typing import Any
 
 import httpx2
 
+from easel.api.answers import ask, members
+from easel.api.schemas import is_schema
+
 HEALTHY = ("READY", "BUSY")
 DOWN = "DOWN"
 POLL_S = 1.0
@@ -44,28 +47,27 @@ class CogServer:
     async def check(self) -> None:
         """Ask how it is."""
         try:
-            answer = await self._client.get(f"{self.url}/health-check", timeout=ANSWER_S)
-            health = answer.json()
+            _, answer = await ask(self._client, "GET", f"{self.url}/health-check", ANSWER_S)
         except httpx2.TimeoutException:
             if time.monotonic() - self._heard > SILENT_S:  # until then it is late, not dead
                 self.state = DOWN
             return
-        except (httpx2.HTTPError, ValueError):
+        except httpx2.HTTPError:
             self.state = DOWN
             return
+        health = members(answer)
         self._heard = time.monotonic()
-        self.state = str(health.get("status", DOWN))
-        setup = health.get("setup") or {}
+        self.state = str(health.get("status", DOWN))[:40]
         if self.healthy:
-            self.started = str(setup.get("started_at", ""))
+            self.started = str(members(health.get("setup")).get("started_at", ""))[:100]
 
     async def schema(self) -> dict[str, Any] | None:
-        """Its OpenAPI document, or None while it has none."""
+        """Its OpenAPI document, or None while it has none that says what its inputs are."""
         try:
-            answer = await self._client.get(f"{self.url}/openapi.json", timeout=ANSWER_S)
-            return answer.json() if answer.status_code == 200 else None
-        except (httpx2.HTTPError, ValueError):
+            status, document = await ask(self._client, "GET", f"{self.url}/openapi.json", ANSWER_S)
+        except httpx2.HTTPError:
             return None
+        return document if status == 200 and await asyncio.to_thread(is_schema, document) else None
 
     async def start(self, prediction_id: str, given: dict[str, Any], callback: str) -> tuple[int, Any]:
         """Hand a prediction over: 202 accepted, 409 no free slot, 422 with `detail`, or what else it answers.
@@ -89,18 +91,16 @@ class CogServer:
 
     async def cancel(self, prediction_id: str) -> None:
         try:
-            await self._client.post(f"{self.url}/predictions/{prediction_id}/cancel", timeout=ANSWER_S)
+            await ask(self._client, "POST", f"{self.url}/predictions/{prediction_id}/cancel", ANSWER_S)
         except httpx2.HTTPError:
             self.state = DOWN
 
     async def _put(self, prediction_id: str, body: Any) -> tuple[int, Any]:
-        answer = await self._client.put(
-            f"{self.url}/predictions/{prediction_id}", json=body, headers={"Prefer": "respond-async"}, timeout=ANSWER_S
-        )
-        try:
-            return answer.status_code, answer.json()
-        except ValueError:
-            return answer.status_code, {"error": answer.text}
+        url = f"{self.url}/predictions/{prediction_id}"
+        status, answer = await ask(self._client, "PUT", url, ANSWER_S, body, Prefer="respond-async")
+        if status == 202 and members(answer).get("id", prediction_id) != prediction_id:
+            return 502, {"error": "The server answered for another prediction than it was asked for."}
+        return status, answer
 
     async def wait_ready(self) -> None:
         while not self.ready:

@@ -34,7 +34,7 @@ class Documents:
             "id": one.id,
             "model": one.model,
             "version": one.version,
-            "input": one.input,
+            "input": map_output(one.input, lambda name: f"{self.base}/delivery/{one.id}/{name}"),
             "output": map_output(one.output, address),
             "logs": one.logs,
             "error": one.error,

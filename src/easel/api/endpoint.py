@@ -1,6 +1,9 @@
 """What stands around every handler: who asks, how often, how much; and each error as a problem."""
 
+import asyncio
+import errno
 import hmac
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -13,12 +16,15 @@ from starlette.types import Message, Receive, Scope, Send
 from easel.api.limits import Limiter
 from easel.api.problems import Problem
 from easel.api.settings import MB
-from easel.api.store import StoreError
+from easel.api.store import DiskFullError, RowRefusedError, StoreError
 from easel.api.watch import without_values
 
 if TYPE_CHECKING:
     from easel.api.app import Api
 
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,50}\]|[A-Za-z0-9._-]{0,300})(:[0-9]{1,5})?")
+BODY_S, SLOWEST = 30.0, 50_000  # a body has so many seconds, and one more for each so many bytes that came
+DISK_FULL = "The disk of this API is full: nothing was kept of the request. Try again later."
 Handler = Callable[["Api", Request], Awaitable[Response]]
 
 
@@ -33,16 +39,23 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         request = Request(scope, limited(receive, self.body_limit))
+        request.state.api = self.api
         headers: dict[str, str] = {}
         try:
             if "\0" in scope["path"] or b"%00" in scope["query_string"]:
                 raise Problem(400, "An address has no NUL.")
+            if not HOST.fullmatch(request.headers.get("host", "")):
+                raise Problem(400, "The header Host is not the name of a host.")
             if self.limiter:
                 request.state.account = find_account(request, self.api.settings.tokens)
                 headers = self.limiter.take(request.state.account)
             response = await self.handler(self.api, request)
         except Problem as problem:
             response = problem.response()
+        except RowRefusedError:
+            response = Problem(422, "The database cannot hold this: there is something odd in it.").response()
+        except DiskFullError:
+            response = Problem(507, DISK_FULL).response()
         except StoreError as error:
             sentence = f"The database did not take it ({error}). Nothing was accepted; try again."
             response = Problem(503, sentence, retry_after=1).response()
@@ -51,20 +64,31 @@ class Endpoint:
         except HTTPException as error:
             response = Problem(error.status_code, str(error.detail)).response()
         except Exception as error:
-            self.api.log.error("request", route=self.route, **without_values(error))
-            response = Problem(500, "The API failed here; its log says why.").response()
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            if not full:
+                self.api.log.error("request", route=self.route, **without_values(error))
+            problem = Problem(507, DISK_FULL) if full else Problem(500, "The API failed here; its log says why.")
+            response = problem.response()
         response.headers.update(headers)
         self.api.metrics.requests.labels(request.method, self.route, response.status_code).inc()
         self.api.metrics.request_s.labels(self.route).observe(time.monotonic() - started)
         await response(scope, receive, send)
 
 
-def limited(receive: Receive, limit: int) -> Receive:
-    count = 0
+def limited(receive: Receive, limit: int, clock: Callable[[], float] = time.monotonic) -> Receive:
+    """Return a `receive` that raises Problem: 413 for a body over `limit` bytes, 408 for one that only trickles in."""
+    count, began = 0, clock()
 
     async def counted() -> Message:
         nonlocal count
-        message = await receive()
+        left = began + BODY_S + count / SLOWEST - clock()
+        try:
+            async with asyncio.timeout(left):
+                message = await receive()
+        except TimeoutError:
+            left = 0.0
+        if left <= 0:
+            raise Problem(408, f"The request's body came slower than {SLOWEST // 1000} kB a second.")
         count += len(message.get("body", b""))
         if count > limit:
             raise Problem(413, f"The request is larger than {limit / MB:.0f} MB. Upload files to /v1/files.")

@@ -1,9 +1,9 @@
 """`/v1/files`: what clients upload to use as an input, and the files that predictions made."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
-import json
 import re
 import secrets
 from pathlib import Path
@@ -14,15 +14,19 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from easel.api.outputs import Outputs, data_url, media_type
+from easel.api.outputs import media_type
+from easel.api.pages import page
 from easel.api.problems import Problem
-from easel.api.tables import File, Prediction
+from easel.api.strict import check_texts, read_json
+from easel.api.tables import File
 from easel.api.watch import now
 
 if TYPE_CHECKING:
     from easel.api.app import Api
 
 CHUNK = 2**20
+ROW = 4096  # bytes that an empty file counts
+LONGEST = 300  # characters of a name or type
 MEMBER = re.compile(r"metadata\[(.+)\]")
 
 
@@ -31,10 +35,13 @@ async def create(api: "Api", request: Request) -> Response:
         content = form.get("content")
         if not isinstance(content, UploadFile):
             raise Problem(400, "Send the file as the part `content` of multipart/form-data.")
+        api.check_disk()
         details = read_details(form)
         # A client may name them beside the file, where its part has no name or type of its own.
         name = Path(str(form.get("filename") or content.filename or "file")).name
         kind = str(form.get("type") or content.content_type or media_type(name))
+        if max(len(name), len(kind)) > LONGEST or not (kind.isascii() and kind.isprintable() and fit([name, details])):
+            raise Problem(400, f"The file's name and type must be plain text of at most {LONGEST} characters.")
         one = File(id=secrets.token_urlsafe(24), account=request.state.account, name=name, content_type=kind)
         one.created_at = now()
         one.expires_at = one.created_at + api.settings.file_lifetime_s
@@ -44,7 +51,12 @@ async def create(api: "Api", request: Request) -> Response:
             await run_in_threadpool(keep, content.file, path, one)
             if one.size > api.settings.max_file_bytes:
                 raise Problem(413, f"The file is larger than {api.settings.max_file_bytes / 1e6:.0f} MB.")
-            await api.store.save(one)
+            async with api.quotas.setdefault(one.account, asyncio.Lock()):
+                used = await api.store.total(File.size + ROW, File.account == one.account)
+                if used + one.size + ROW > api.settings.max_account_bytes:
+                    most = f"{api.settings.max_account_bytes / 1e9:g} GB"
+                    raise Problem(413, f"Your uploads would be larger than {most} together. Delete some first.")
+                await api.store.save(one)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -59,12 +71,20 @@ def read_details(form: FormData) -> dict[str, Any]:
     if text is None:
         return {match[1]: str(value) for key, value in form.items() if (match := MEMBER.fullmatch(key))}
     try:
-        details = json.loads(text or "{}")
+        details = read_json((text if isinstance(text, bytes) else text.encode()) or b"{}")
     except ValueError:
         details = None
     if not isinstance(details, dict):
         raise Problem(400, "The part `metadata` must be a JSON object.")
     return details
+
+
+def fit(texts: Any) -> bool:
+    try:
+        check_texts(texts)
+    except ValueError:
+        return False
+    return True
 
 
 def keep(source: Any, path: Path, one: File) -> None:
@@ -90,7 +110,7 @@ async def show(api: "Api", request: Request) -> Response:
 
 
 async def list_all(api: "Api", request: Request) -> Response:
-    return await api.page(request, File, File.id, File.account == request.state.account, document=api.documents.file)
+    return await page(api, request, File, File.id, File.account == request.state.account, document=api.documents.file)
 
 
 async def delete(api: "Api", request: Request) -> Response:
@@ -127,40 +147,3 @@ async def deliver(api: "Api", request: Request) -> Response:
         raise Problem(404, "There is no such file. Outputs are removed an hour after their prediction.")
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
     return FileResponse(path, media_type=media_type(path.name), headers=headers)
-
-
-class OwnFiles:
-    """The API's own addresses in an input become data URLs: the Cog server may be on a machine that cannot ask."""
-
-    def __init__(self, base: str, outputs: Outputs) -> None:
-        self._files, self._deliveries, self._outputs = f"{base}/v1/files/", f"{base}/delivery/", outputs
-
-    def resolve(self, prediction: Prediction) -> dict[str, Any]:
-        """The input for the Cog server; blocking. An address whose file has gone stays as it is."""
-        return {name: self._value(value) for name, value in (prediction.given or prediction.input).items()}
-
-    def _value(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self._value(one) for one in value]
-        if not isinstance(value, str):
-            return value
-        if value.startswith(self._files):
-            identity = value.removeprefix(self._files).partition("/")[0].partition("?")[0]
-            path = self._outputs.uploads / identity
-            if identity.replace("-", "").replace("_", "").isalnum() and path.is_file():
-                return data_url(path, sniff(path))
-        if value.startswith(self._deliveries):
-            identity, _, name = value.removeprefix(self._deliveries).partition("/")
-            if path := self._outputs.path(identity, name):
-                return data_url(path, media_type(name))
-        return value
-
-
-def sniff(path: Path) -> str:
-    """Bytes without a type: some clients lose it on the way. The model looks at the bytes itself."""
-    with path.open("rb") as file:
-        start = file.read(16)
-    for begin, kind in ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif")):
-        if start.startswith(begin):
-            return kind
-    return "image/webp" if start[8:12] == b"WEBP" else "application/octet-stream"

@@ -1,31 +1,43 @@
 """A prediction's input against its version's schema, before it is accepted; and which of it is secret."""
 
+import json
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft4Validator, FormatChecker
 
 from easel.api.problems import Problem
+from easel.api.schemas import input_rules, secret_names
+from easel.api.signed import without_queries
+from easel.api.strict import count_values
 
 REDACTED = "[REDACTED]"
-MOST_PARTS = 20_000  # of a schema with all that it refers to; Z-Image-Turbo's has some hundreds
+MOST_TOLD = 20  # errors, and unknown names
+MOST_COST = 100_000_000  # Easel's own schema, with 256 kB of text or 1,500 values
 
 
 def check_input(given: Any, schema: dict[str, Any]) -> list[str]:
-    """Names that the model does not know: Cog drops them, so the log is to say it.
+    """Return names that the model does not know, at most 20: Cog drops them, so the log is to say it.
 
-    Raises Problem (422) with one line a field and `invalid_fields`, each {type, field ("input.seed"), description}.
+    Blocking, for a second at worst. Raises Problem: 422 with one line a field, at most 20, and `invalid_fields`, each
+    {type, field ("input.seed"), description}; 413 for an input too large for the schema.
     """
     if not isinstance(given, dict):
         raise invalid([("type", "input", "must be an object")])
     rules = input_rules(schema)
+    # Each part of the schema may meet each value once, and repeat it in a message.
+    if count_values(rules) * (200 * count_values(given) + len(json.dumps(given))) > MOST_COST:
+        raise Problem(413, "The input has too many values for this model's schema. Send fewer.")
     errors = Draft4Validator(rules, format_checker=FormatChecker(formats=())).iter_errors(given)
-    if problems := [describe(error) for error in errors]:
+    if problems := [describe(error) for error in islice(errors, MOST_TOLD)]:
         raise invalid(problems)
-    return [name for name in given if name not in rules.get("properties", {})]
+    known = rules.get("properties", {})
+    return [name[:100] for name in islice((name for name in given if name not in known), MOST_TOLD)]
 
 
 def invalid(problems: list[tuple[str, str, str]]) -> Problem:
-    fields = [{"type": kind, "field": field, "description": text} for kind, field, text in problems]
+    """Return the answer (422) to inputs that are wrong, each (type, field, description)."""
+    fields = [{"type": kind, "field": field[:200], "description": text} for kind, field, text in problems]
     lines = "".join(f"- {one['field']}: {one['description']}\n" for one in fields)
     return Problem(422, lines, invalid_fields=fields)
 
@@ -37,7 +49,7 @@ def describe(error: Any) -> tuple[str, str, str]:
             name = error.message.split("'")[1]
             return "required", "input" if not error.absolute_path else field, f"{name} is required"
         case "enum":
-            text = f"must be one of {', '.join(map(repr, error.validator_value))}"
+            text = f"must be one of {', '.join(map(repr, error.validator_value[:100]))}"
         case "minimum":
             text = f"must be greater than or equal to {error.validator_value}"
         case "maximum":
@@ -46,7 +58,7 @@ def describe(error: Any) -> tuple[str, str, str]:
             text = f"must be {article(error.validator_value)}, not {shorten(error.instance)}"
         case _:
             text = error.message if len(error.message) < 200 else f"does not fit {error.validator}"
-    return error.validator, field, text
+    return error.validator, field, without_queries(text)
 
 
 def article(kind: Any) -> str:
@@ -57,43 +69,6 @@ def article(kind: Any) -> str:
 def shorten(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def input_rules(document: dict[str, Any]) -> dict[str, Any]:
-    """The Input of an OpenAPI 3.0 document as JSON Schema of draft 4, which it builds on, with what it refers to.
-
-    Raises RecursionError for one that goes in circles.
-    `nullable` is left out of account: Cog's server refuses null wherever it stands.
-    """
-    schemas = document.get("components", {}).get("schemas", {})
-    count = 0
-
-    def plain(part: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count > MOST_PARTS:
-            raise RecursionError("the schema unfolds to too much")
-        if isinstance(part, list):
-            return [plain(one) for one in part]
-        if not isinstance(part, dict):
-            return part
-        # `pattern` is left to Cog: its regular expressions are not Python's, and one of them could take for ever here.
-        part = {
-            name: {inner: plain(one) for inner, one in value.items()} if name == "properties" else plain(value)
-            for name, value in part.items()
-            if name not in ("default", "example", "pattern")
-        }
-        reference = part.pop("$ref", None)
-        if reference:
-            part |= plain(schemas.get(reference.rpartition("/")[2], {}))
-        return part
-
-    return plain(schemas.get("Input", {}))
-
-
-def secret_names(document: dict[str, Any]) -> set[str]:
-    properties = document.get("components", {}).get("schemas", {}).get("Input", {}).get("properties", {})
-    return {name for name, one in properties.items() if one.get("format") == "password" or one.get("x-cog-secret")}
 
 
 def redacted(given: dict[str, Any], document: dict[str, Any] | None) -> dict[str, Any]:

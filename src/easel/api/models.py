@@ -1,5 +1,7 @@
 """`/v1/models` with versions, README and examples; `/v1/deployments`; search."""
 
+import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_
@@ -8,14 +10,16 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from easel.api.bodies import ChangedDeployment, ChangedModel, NewDeployment, NewModel, NewVersion, read_body
 from easel.api.documents import deployment_document, version_document
-from easel.api.inputs import input_rules
+from easel.api.pages import page
 from easel.api.problems import Problem
-from easel.api.tables import Deployment, Model, Prediction, Server, Version
+from easel.api.schemas import UnfitSchema, check_schema
+from easel.api.tables import Deployment, Model, Prediction, Version
 from easel.api.watch import now
 
 if TYPE_CHECKING:
     from easel.api.app import Api
 
+MOST_SCHEMA = 256_000  # characters: it stands in every list of models
 HARDWARE = (
     ("cpu", "CPU"),
     ("gpu-t4", "Nvidia T4 GPU"),
@@ -52,7 +56,7 @@ async def document(api: "Api", model: Model) -> dict[str, Any]:
 async def list_models(api: "Api", request: Request) -> Response:
     mine = or_(Model.visibility == "public", Model.key.startswith(f"{request.state.account}/", autoescape=True))
     conditions = [mine] if len(set(api.settings.tokens.values())) > 1 else []
-    return await api.page(request, Model, Model.key, *conditions, document=lambda one: document(api, one))
+    return await page(api, request, Model, Model.key, *conditions, document=lambda one: document(api, one))
 
 
 async def create_model(api: "Api", request: Request) -> Response:
@@ -92,6 +96,8 @@ async def search_models(api: "Api", request: Request) -> Response:
     text = request.query_params.get("query") or (await request.body()).decode(errors="replace")
     if text.startswith('"') and text.endswith('"'):  # one client writes its text as JSON
         text = text.strip('"')
+    if len(text) > 1000:
+        raise Problem(400, "A search has at most 1000 characters.")
     words = text.lower().split()
     found = []
     for model in await api.store.find(Model, order=Model.key):
@@ -114,28 +120,32 @@ async def show_readme(api: "Api", request: Request) -> Response:
 async def list_examples(api: "Api", request: Request) -> Response:
     model = await find_model(api, request)
     conditions = (Prediction.model == model.key, Prediction.source == "web")
-    return await api.page(request, Prediction, Prediction.id, *conditions, document=api.documents.prediction)
+    return await page(api, request, Prediction, Prediction.id, *conditions, document=api.documents.prediction)
 
 
 async def list_versions(api: "Api", request: Request) -> Response:
     model = await find_model(api, request)
-    return await api.page(request, Version, Version.id, Version.model == model.key, document=version_document)
+    return await page(api, request, Version, Version.id, Version.model == model.key, document=version_document)
 
 
 async def create_version(api: "Api", request: Request) -> Response:
     body = await read_body(request, NewVersion)
     model = await own_model(api, request)
+    if body.servers and not api.settings.allow_push:
+        raise Problem(
+            403, "A push may name no servers here. Start the API with --allow-push, or name them by --server."
+        )
     if body.servers and len(set(api.settings.tokens.values())) > 1:
         raise Problem(403, "Where several accounts share an API, its servers are those of the command line (--server).")
-    if "Input" not in body.openapi_schema.get("components", {}).get("schemas", {}):
-        raise Problem(422, "- openapi_schema: has no Input\n")
+    if len(json.dumps(body.openapi_schema)) > MOST_SCHEMA:
+        raise Problem(413, f"The schema is larger than {MOST_SCHEMA // 1000} kB.")
     try:
-        input_rules(body.openapi_schema)
-    except RecursionError:
-        raise Problem(422, "- openapi_schema: its $ref go in a circle or unfold to too much\n") from None
+        await asyncio.to_thread(check_schema, body.openapi_schema, sent=True)
+    except UnfitSchema as error:
+        raise Problem(422, f"- openapi_schema: {error}\n") from None
     version = await api.catalogue.add_version(model.key, body.openapi_schema, body.cog_version, salt=str(now()))
-    for url in body.servers:
-        await api.servers.push(url.rstrip("/"), version)
+    for url in dict.fromkeys(one.rstrip("/") for one in body.servers):
+        await api.servers.push(url, version)
     return JSONResponse(version_document(version), 201)
 
 
@@ -157,14 +167,19 @@ async def delete_version(api: "Api", request: Request) -> Response:
     used = await api.store.find(Deployment, Deployment.version == version.id, limit=1)
     if used or any(run.version == version.id for run in api.runs.active.values()):
         raise Problem(409, "The version is in use: by a deployment, or by predictions that have not ended.")
-    await api.store.remove(Server, Server.version == version.id)
+    await api.servers.forget(version)
     await api.store.remove(Version, Version.id == version.id)
     return Response(status_code=202)
 
 
 async def list_deployments(api: "Api", request: Request) -> Response:
-    return await api.page(
-        request, Deployment, Deployment.key, Deployment.account == request.state.account, document=deployment_document
+    return await page(
+        api,
+        request,
+        Deployment,
+        Deployment.key,
+        Deployment.account == request.state.account,
+        document=deployment_document,
     )
 
 

@@ -1,13 +1,22 @@
 """Output files of predictions and uploaded ones: in folders, served with their type, gone when their time is over."""
 
 import base64
+import json
 import mimetypes
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from easel.client import EXTENSIONS
+from easel.errors import EaselError
+
+PIECE = 2**20  # characters of base64
+MOST_TEXT = 4_000_000  # of an output, as JSON: it stands in a row, and in lists
+
+
+class OutputError(EaselError):
+    """A model's output is larger than is kept here."""
 
 
 class Outputs:
@@ -17,10 +26,15 @@ class Outputs:
         self._outputs = folder / "outputs"
         self.uploads = folder / "files"
         self._outputs.mkdir(parents=True, exist_ok=True)
+        self.incoming = folder / "incoming"  # bodies that wait to be read; without names, so gone with the process
         self.uploads.mkdir(exist_ok=True)
+        self.incoming.mkdir(exist_ok=True)
 
     def save(self, prediction_id: str, output: Any) -> Any:
-        """`output` with each data URL written to a file and {FILE: its name} in its place; blocking."""
+        """Return `output` with each data URL written to a file and {FILE: its name} in its place; blocking.
+
+        Raises OutputError if more than 4 MB of text are left.
+        """
         count = 0
 
         def stored(value: Any) -> Any:
@@ -34,37 +48,83 @@ class Outputs:
             kind, is_file, data = value.removeprefix("data:").partition(";base64,")
             if not is_file:
                 return value  # a text that begins so
+            name = f"out-{count}{extension_of(kind)}"
             try:
-                content = base64.b64decode(data, validate=True)
+                self.put_base64(prediction_id, name, data)
             except ValueError:
                 return value
-            extension = EXTENSIONS.get(kind) or mimetypes.guess_extension(kind, strict=False) or ".bin"
-            name = f"out-{count}{extension}"
             count += 1
-            self.put(prediction_id, name, content)
             return {FILE: name}
 
-        return stored(output)
+        kept = stored(output)
+        if len(json.dumps(kept)) > MOST_TEXT:
+            raise OutputError(f"The output has more than {MOST_TEXT // 1_000_000} MB of text. Give it as a file.")
+        return kept
 
     def put(self, prediction_id: str, name: str, content: bytes) -> None:
+        self._write(prediction_id, name, (content,))
+
+    def put_base64(self, prediction_id: str, name: str, data: str) -> int:
+        """Return how many bytes it was. Raises ValueError for what is no base64; the file is not there then."""
+        return self._write(prediction_id, name, decoded(data))
+
+    def _write(self, prediction_id: str, name: str, pieces: Iterable[bytes]) -> int:
         folder = self._outputs / prediction_id
         folder.mkdir(exist_ok=True)
         unfinished = folder / f".{name}"
-        unfinished.write_bytes(content)
+        with unfinished.open("wb") as file:
+            size = sum(map(file.write, pieces))
         unfinished.replace(folder / name)
+        return size
 
     def path(self, prediction_id: str, name: str) -> Path | None:
         """The file, if there is one. Names come from a URL: what is no plain name is none."""
         if not prediction_id.isalnum() or "/" in name or name.startswith("."):
             return None
-        path = self._outputs / prediction_id / name
-        return path if path.is_file() else None
+        return existing(self._outputs / prediction_id / name)
+
+    def upload(self, file_id: str) -> Path | None:
+        """The bytes of an uploaded file, if they are there. Ids come from a URL as well."""
+        plain = file_id.replace("-", "").replace("_", "").isalnum()
+        return existing(self.uploads / file_id) if plain else None
+
+    def size(self, prediction_id: str, prefix: str) -> int:
+        """Bytes of all files of a prediction whose name begins so."""
+        found = (self._outputs / prediction_id).glob(f"{prefix}*")
+        return sum(path.stat().st_size for path in found)
+
+    def folders(self) -> Iterator[tuple[str, float]]:
+        """Each prediction that has files, and when the last one came (Unix seconds)."""
+        for path in self._outputs.iterdir():
+            yield path.name, path.stat().st_mtime
 
     def remove(self, prediction_id: str) -> None:
         shutil.rmtree(self._outputs / prediction_id, ignore_errors=True)
 
 
 FILE = "easel:file"  # the only member of what stands for a file in an output
+
+
+def decoded(data: str) -> Iterator[bytes]:
+    """Each piece of what is base64. One call for all of it would hold up the other threads for its whole time."""
+    for start in range(0, len(data), PIECE):
+        piece = data[start : start + PIECE]
+        content = base64.b64decode(piece, validate=True)
+        if start + PIECE < len(data) and len(content) != PIECE // 4 * 3:
+            raise ValueError("padding in the middle")
+        yield content
+
+
+def existing(path: Path) -> Path | None:
+    try:
+        return path if path.is_file() else None
+    except (OSError, ValueError):  # a name that is too long, or no name at all
+        return None
+
+
+def extension_of(kind: str) -> str:
+    """`.webp` for image/webp and so on; `.bin` for what is unknown."""
+    return EXTENSIONS.get(kind) or mimetypes.guess_extension(kind, strict=False) or ".bin"
 
 
 def media_type(name: str) -> str:
@@ -83,7 +143,7 @@ def map_output(output: Any, replace: Callable[[str], str]) -> Any:
     if isinstance(output, list):
         return [map_output(one, replace) for one in output]
     if isinstance(output, dict):
-        if set(output) == {FILE}:
+        if set(output) == {FILE} and isinstance(output[FILE], str):
             return replace(output[FILE])
         return {name: map_output(one, replace) for name, one in output.items()}
     return output

@@ -3,6 +3,9 @@
 import asyncio
 import re
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +15,13 @@ from starlette.responses import JSONResponse, Response
 from easel.api.bodies import NewPrediction, read_body
 from easel.api.deliveries import check_webhook
 from easel.api.headers import parse_cancel_after, parse_prefer
+from easel.api.input_files import Size, as_text, keep_files
 from easel.api.inputs import check_input, redacted
+from easel.api.pages import page
 from easel.api.problems import Problem
 from easel.api.run import WARNING, ends_within
 from easel.api.tables import FINAL, Prediction, Version
+from easel.api.uris import check_uris
 from easel.api.watch import now
 
 if TYPE_CHECKING:
@@ -29,46 +35,78 @@ def new_id() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(26))
 
 
+@dataclass
+class New:
+    """What is asked for. The files of its input are in the folder of its id already."""
+
+    id: str
+    body: NewPrediction
+    size: Size
+    accepted: bool = False
+
+
+@asynccontextmanager
+async def read_new(api: "Api", request: Request) -> AsyncIterator[New]:
+    """Read what is asked for; its files go again if it is not accepted. Raises Problem."""
+    identity, size = new_id(), Size()
+
+    def keep(body: NewPrediction) -> None:
+        nonlocal size
+        body.input, size = keep_files(api.outputs, identity, body.input)
+
+    new = None
+    try:
+        api.check_disk()
+        new = New(identity, await read_body(request, NewPrediction, keep), size)
+        new.size = size
+        yield new
+    finally:
+        if not new or not new.accepted:
+            await asyncio.to_thread(api.outputs.remove, identity)
+
+
 async def create(api: "Api", request: Request) -> Response:
-    body = await read_body(request, NewPrediction)
-    if not body.version:
-        raise Problem(
-            422,
-            "- version: is required\n",
-            invalid_fields=[{"type": "required", "field": "version", "description": "version is required"}],
-        )
-    return await accept(api, request, body, await api.catalogue.to_run(body.version))
+    async with read_new(api, request) as new:
+        if not new.body.version:
+            raise Problem(
+                422,
+                "- version: is required\n",
+                invalid_fields=[{"type": "required", "field": "version", "description": "version is required"}],
+            )
+        return await accept(api, request, new, await api.catalogue.to_run(new.body.version))
 
 
 async def create_by_model(api: "Api", request: Request) -> Response:
-    body = await read_body(request, NewPrediction)
-    model = await api.find_model("{owner}/{name}".format_map(request.path_params), request.state.account)
-    return await accept(api, request, body, await api.catalogue.newest(model.key))
+    async with read_new(api, request) as new:
+        model = await api.find_model("{owner}/{name}".format_map(request.path_params), request.state.account)
+        return await accept(api, request, new, await api.catalogue.newest(model.key))
 
 
 async def create_by_deployment(api: "Api", request: Request) -> Response:
-    body = await read_body(request, NewPrediction)
-    key = "{owner}/{name}".format_map(request.path_params)
-    deployment = await api.catalogue.deployment(key, request.state.account)
-    return await accept(api, request, body, await api.catalogue.to_run(deployment.version), deployment.key)
+    async with read_new(api, request) as new:
+        key = "{owner}/{name}".format_map(request.path_params)
+        deployment = await api.catalogue.deployment(key, request.state.account)
+        return await accept(api, request, new, await api.catalogue.to_run(deployment.version), deployment.key)
 
 
-async def accept(
-    api: "Api", request: Request, body: NewPrediction, version: Version, deployment: str | None = None
-) -> Response:
+async def accept(api: "Api", request: Request, new: New, version: Version, deployment: str | None = None) -> Response:
     await api.find_model(version.model, request.state.account)
     wait = parse_prefer(request.headers.get("prefer"))
     lifetime = parse_cancel_after(request.headers.get("cancel-after"))
-    unknown = check_input(body.input, version.openapi_schema)
+    body, schema = new.body, version.openapi_schema
+    given = as_text(body.input)
+    unknown = await asyncio.to_thread(check_input, given, schema)
+    await asyncio.to_thread(check_uris, given, schema, api.own_files.is_own)
+    await api.own_files.check(body.input, request.state.account, api.store)
     events: list[str] = list(body.webhook_events_filter or [])
     if not body.webhook and body.webhook_completed:
         body.webhook, events = body.webhook_completed, ["completed"]
     if body.webhook:
         check_webhook(body.webhook, api.settings.allow_private_webhooks)
     created = now()
-    hidden = redacted(body.input, version.openapi_schema)
+    hidden = redacted(body.input, schema)
     prediction = Prediction(
-        id=new_id(),
+        id=new.id,
         account=request.state.account,
         model=version.model,
         version=version.id,
@@ -86,7 +124,8 @@ async def accept(
         webhook_events_filter=events,
         webhook_pending=False,
     )
-    run = await api.runs.submit(prediction)
+    run = await api.runs.submit(prediction, new.size)
+    new.accepted = True
     headers, status = {}, 201
     if wait is not None:
         headers["Preference-Applied"] = request.headers["prefer"]
@@ -138,7 +177,7 @@ async def list_all(api: "Api", request: Request) -> Response:
         conditions.append(Prediction.created_at < before)
     if source := query.get("source"):
         conditions.append(Prediction.source == source)
-    return await api.page(request, Prediction, Prediction.id, *conditions, document=api.active_document)
+    return await page(api, request, Prediction, Prediction.id, *conditions, document=api.active_document)
 
 
 def read_time(text: str | None) -> float | None:
@@ -146,6 +185,6 @@ def read_time(text: str | None) -> float | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Problem(400, f"{text!r} is not a time; write it as 2026-01-31T12:00:00Z.") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise Problem(400, f"{text[:40]!r} is not a time; write it as 2026-01-31T12:00:00Z.") from None

@@ -10,11 +10,13 @@ TITLES = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     413: "Payload too large",
     422: "Input validation failed",
     429: "Too many requests",
     503: "Service unavailable",
+    507: "Insufficient storage",
 }
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from easel.api.cogs import CogServer
+from easel.api.input_files import Size
+from easel.api.signed import without_queries
 from easel.api.tables import Prediction
 
 WARNING = "Warning: "
@@ -15,6 +17,7 @@ class Run:
     """A prediction that has not ended."""
 
     prediction: Prediction
+    size: Size = field(default_factory=Size)  # of its input
     server: CogServer | None = None  # while one may have it
     accepted: bool = False  # by that server
     canceling: str = ""  # or the status with which it is to end
@@ -35,11 +38,6 @@ class Run:
         return self.prediction.version
 
 
-def text(value: Any) -> str:
-    """What a model wrote, without the one character that a database may refuse."""
-    return str(value or "").replace("\0", "\ufffd").encode(errors="replace").decode()
-
-
 async def ends_within(run: Run, seconds: float) -> bool:
     try:
         await asyncio.wait_for(run.ended.wait(), seconds)
@@ -49,8 +47,8 @@ async def ends_within(run: Run, seconds: float) -> bool:
 
 
 def refusal(answer: Any) -> str:
-    """Why a Cog server did not take a prediction, from its answer."""
+    """Return why a Cog server did not take a prediction, from its answer."""
     detail = (answer.get("detail") or answer.get("error") or answer) if isinstance(answer, dict) else answer
-    if isinstance(detail, list):
-        return "; ".join(f"{'.'.join(map(str, one['loc'][2:]))}: {one['msg']}" for one in detail)
-    return str(detail)
+    if isinstance(detail, list) and all(isinstance(one, dict) and isinstance(one.get("loc"), list) for one in detail):
+        detail = "; ".join(f"{'.'.join(map(str, one['loc'][2:]))}: {one.get('msg')}" for one in detail[:20])
+    return without_queries(str(detail)[:2000])

@@ -6,15 +6,19 @@ from typing import Any
 
 from easel.api.cogs import CogServer
 from easel.api.deliveries import Deliveries
+from easel.api.input_files import Size, as_text, size_of
 from easel.api.inputs import check_input
+from easel.api.news import MOST_ERROR, News, read_text
 from easel.api.outputs import Outputs
 from easel.api.problems import Problem
 from easel.api.queue import FairQueue
-from easel.api.run import Run, ends_within, text
-from easel.api.store import Store
-from easel.api.tables import FINAL, Prediction, Version
+from easel.api.room import Room
+from easel.api.run import Run, ends_within
+from easel.api.store import RowRefusedError, Store
+from easel.api.tables import Prediction, Version
 from easel.api.watch import Metrics, now, without_values
 from easel.client import plain_error
+from easel.errors import EaselError
 
 CANCEL_S = 5.0  # how long a cancel waits for the server: at most one slow denoising step
 
@@ -32,25 +36,33 @@ class Runs:
         *,
         callback_url: str,
         secret: bytes,
-        max_queue: int,
+        room: Room,
     ) -> None:
         self.queue = FairQueue()
         self.active: dict[str, Run] = {}
         self._store, self._outputs, self._deliveries = store, outputs, deliveries
         self._metrics, self._log = metrics, log
-        self._callback_url, self._secret, self._max_queue = callback_url, secret, max_queue
+        self._callback_url, self._secret, self._room = callback_url, secret, room
+        self._arriving: set[Run] = set()  # which are being saved
         self._expiring: set[asyncio.Task] = set()
 
-    async def submit(self, prediction: Prediction) -> Run:
-        """Accept: on disk first, then in the queue. Raises Problem (429) when the queue is full, StoreError."""
-        if len(self.queue) >= self._max_queue:
-            sentence = f"The queue is full: {self._max_queue} predictions wait. Try again later."
-            raise Problem(429, sentence, retry_after=5)
-        await self._store.save(prediction)
+    async def submit(self, prediction: Prediction, size: Size) -> Run:
+        """Accept: on disk first, then in the queue. Raises Problem (429) when the account has no room, StoreError."""
+        run = Run(prediction, size)
+        self._room.check(run.account, size, [*self.queue.all(), *self._arriving])
+        self._arriving.add(run)
+        try:
+            await self._store.save(prediction)
+        finally:
+            self._arriving.discard(run)
         self._log.info("accepted", id=prediction.id, account=prediction.account, model=prediction.model)
-        run = Run(prediction)
         await self.enqueue(run)
         return run
+
+    async def restored(self, prediction: Prediction) -> Run:
+        """Return the run of a prediction that was accepted before a restart; it is not in the queue yet."""
+        given = prediction.given or prediction.input
+        return Run(prediction, await asyncio.to_thread(size_of, self._outputs, prediction.id, given))
 
     async def enqueue(self, run: Run, first: bool = False) -> None:
         """`first`: back to where it was. One that ended meanwhile, by late news, is left alone."""
@@ -76,7 +88,8 @@ class Runs:
             return
         run.prediction.version = version.id
         try:
-            check_input(run.prediction.given or run.prediction.input, version.openapi_schema)
+            given = as_text(run.prediction.given or run.prediction.input)
+            await asyncio.to_thread(check_input, given, version.openapi_schema)
         except Problem as problem:
             why = "No server runs the version any more that this was sent to, and the newest refuses it:"
             await self.end(run, "failed", error=f"{why} {problem.detail.strip()}")
@@ -104,7 +117,7 @@ class Runs:
             raise Problem(404, "There is no such prediction.")
         return prediction_id in self.active
 
-    async def news(self, prediction_id: str, news: dict[str, Any]) -> None:
+    async def news(self, prediction_id: str, news: News) -> None:
         """A Cog server's webhook. Of an ended prediction, or older than what is known: nothing happens."""
         run = self.active.get(prediction_id)
         if not run or run.ending:
@@ -112,12 +125,20 @@ class Runs:
         prediction = run.prediction
         if run.server:
             await self.started(run, run.server)
-        logs = run.preface + text(news.get("logs"))
+        logs = run.preface + news.logs
         if len(logs) > len(prediction.logs):
             prediction.logs = logs
             self._deliveries.notify(prediction, "logs")
-        if news.get("status") in FINAL:
-            await self.end(run, news["status"], news.get("output"), news.get("error"), news.get("metrics"))
+        if news.status:
+            await self.end(run, news.status, news.output, news.error, news.metrics)
+
+    async def unreadable(self, prediction_id: str, why: str) -> None:
+        """A Cog server said something of it that cannot be kept: it ends, in words."""
+        if run := self.active.get(prediction_id):
+            self._log.error("news", id=run.id, problem=why)
+            if run.server and run.accepted:
+                await run.server.cancel(run.id)
+            await self.end(run, "failed", error=f"What the model's server told of it cannot be kept here. {why}")
 
     async def end(
         self, run: Run, status: str, output: Any = None, error: str | None = None, metrics: dict[str, Any] | None = None
@@ -136,18 +157,20 @@ class Runs:
         except Exception as problem:
             self._log.error("output", id=run.id, **without_values(problem))
             status, error = "failed", "The output could not be kept here: is the disk full? The API's log says more."
+            if isinstance(problem, EaselError):
+                error = str(problem)
         prediction.output = kept
         prediction.status, prediction.given = status, None
-        prediction.error = plain_error(text(error)) if error else None
+        prediction.error = plain_error(read_text(error, MOST_ERROR)) if error else None
         prediction.completed_at = now()
-        measured = metrics or {}
+        measured = dict(metrics or {})
         started = prediction.started_at
         if "predict_time" not in measured:
             measured["predict_time"] = prediction.completed_at - started if started else 0.0
         prediction.metrics = {**measured, "total_time": prediction.completed_at - prediction.created_at}
         events = prediction.webhook_events_filter
         prediction.webhook_pending = bool(prediction.webhook and (not events or "completed" in events))
-        await self._store.save_surely(prediction)
+        await self._save_end(prediction)
         del self.active[run.id]
         self._metrics.ended.labels(prediction.model, status).inc()
         if started:
@@ -157,6 +180,16 @@ class Runs:
         if prediction.output is not None:
             self._deliveries.notify(prediction, "output")
         self._deliveries.notify(prediction, "completed")
+
+    async def _save_end(self, prediction: Prediction) -> None:
+        """However odd what the model gave is, that it ended is kept."""
+        try:
+            await self._store.save_surely(prediction)
+        except RowRefusedError as problem:
+            self._log.error("refused", id=prediction.id, problem=str(problem))
+            prediction.status, prediction.output, prediction.logs, prediction.metrics = "failed", None, "", {}
+            prediction.error = "The database of this API cannot hold what the model's server told of it."
+            await self._store.save_surely(prediction)
 
     async def cancel(self, run: Run, status: str = "canceled") -> None:
         """End it with `status` if it still waits; a running one is canceled, when this returns or soon after."""

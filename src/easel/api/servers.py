@@ -8,7 +8,6 @@ import httpx2
 
 from easel.api.catalogue import EASEL_COG_VERSION, Catalogue, version_id
 from easel.api.cogs import CogServer
-from easel.api.run import Run
 from easel.api.runs import Runs
 from easel.api.store import Store
 from easel.api.tables import FINAL, Prediction, Server, Version
@@ -34,6 +33,7 @@ class Servers:
         self._metrics, self._log, self._client = metrics, log, client
         self._servers: dict[str, CogServer] = {}
         self._tasks: set[asyncio.Task] = set()
+        self._at: dict[str, tuple[asyncio.Task, ...]] = {}  # what goes on at each server
 
     async def open(self, declared: tuple[tuple[str, str], ...]) -> None:
         """Begin with what the command line declares and what was pushed before, and take up what was accepted."""
@@ -46,7 +46,7 @@ class Servers:
             Prediction, Prediction.status.not_in(FINAL), order=(Prediction.created_at, Prediction.id)
         )
         for prediction in unfinished:
-            run = Run(prediction)
+            run = await self._runs.restored(prediction)
             if prediction.server:
                 server = self._servers.get(prediction.server) or CogServer(prediction.server, self._client)
                 self._do(self._work.find_again(run, server))
@@ -67,19 +67,36 @@ class Servers:
         await self._refresh(self._get(url))
         await self._move_to(version)
 
+    async def forget(self, version: Version) -> None:
+        """No server runs `version` any more; those that run nothing else are not asked how they are any more."""
+        await self._store.remove(Server, Server.version == version.id)
+        for server in list(self._servers.values()):
+            if version.id in server.versions:
+                await self._refresh(server)
+        await self._drop_idle()
+
+    async def _drop_idle(self) -> None:
+        for url, server in list(self._servers.items()):
+            busy = any(run.server is server for run in self._runs.active.values())
+            if not (server.versions or server.models or busy):
+                del self._servers[url]
+                for task in self._at.pop(url):
+                    task.cancel()
+                self._metrics.forget(url)
+
     def _get(self, url: str) -> CogServer:
         server = self._servers.get(url)
         if not server:
             server = self._servers[url] = CogServer(url, self._client)
             server.tended = True
-            self._do(self._look_after(server))
-            self._do(self._work.serve(server))
+            self._at[url] = self._do(self._look_after(server)), self._do(self._work.serve(server))
         return server
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _look_after(self, server: CogServer) -> None:
         while True:

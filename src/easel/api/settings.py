@@ -3,7 +3,7 @@
 import hmac
 import os
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from easel.errors import InputError
@@ -29,9 +29,14 @@ class Settings:
     max_queue: int = 1000
     creates_per_minute: int = 600  # Replicate's
     allow_private_webhooks: bool = False
+    allow_push: bool = False  # register Cog servers by a token
+    public: bool = False  # others than this machine may reach it
     max_file_bytes: int = 100 * MB  # Replicate's limit of an upload
     max_body_bytes: int = 64 * MB  # four images of 10 MB as data URLs, and room
-    file_lifetime_s: float = field(default=24 * 3600.0)  # Replicate's
+    file_lifetime_s: float = 24 * 3600.0  # Replicate's
+    max_account_bytes: int = 2000 * MB  # of one account's uploads together
+    row_lifetime_s: float = 30 * 24 * 3600.0  # of what is left of a prediction when its data have gone
+    least_free_bytes: int = 200 * MB  # on the disk of `data`: below, nothing more is accepted
 
 
 def read_tokens(path: Path | None) -> dict[str, str]:

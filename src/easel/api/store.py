@@ -1,19 +1,27 @@
 """The database: SQLite in one file as it comes, or Postgres. What was accepted is on disk before it is answered."""
 
 import asyncio
-import base64
 import itertools
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, delete, event, func, select, tuple_, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import InstrumentedAttribute
 
-from easel.api.problems import Problem
+from easel.api.cursors import read_cursor, write_cursor
+from easel.api.strict import read_json
 from easel.api.tables import Base
 from easel.errors import InputError
 
@@ -21,13 +29,25 @@ PAGE = 100  # Replicate's
 BUSY_S = 5.0  # how long a write waits for another program's lock
 RETRY_S = (0.1, 0.3, 1.0, 3.0)  # the last one again and again
 
+MOST_KEPT_VALUES = 1_000_000  # of a column: only its depth and its numbers matter here
+UNREADABLE = "easel:unreadable"  # the only member of what stands for a column that cannot be shown
+PASSING = (OperationalError, InterfaceError, InternalError)  # locked, gone, out of memory; a row is not to blame
+
 ALONE, ALONE_TRIES = 0x6561736C, 50  # "easl", the number of the lock; tried for 5 s
 
 Row = TypeVar("Row", bound=Base)
 
 
 class StoreError(Exception):
-    """The database could not do it: locked by another program, disk full, connection gone."""
+    """The database could not do it now: locked by another program, disk full, connection gone."""
+
+
+class DiskFullError(StoreError):
+    """There is no room for it on the database's disk."""
+
+
+class RowRefusedError(StoreError):
+    """The database will never take this row: there is something in it that it cannot hold."""
 
 
 class Store:
@@ -44,7 +64,7 @@ class Store:
             raise InputError(f"DATABASE_URL: {kind} is not supported. Use sqlite:///file or postgresql://...")
         self._engine = create_async_engine(
             parsed.set(drivername=drivers[kind]), connect_args={"timeout": BUSY_S} if self._sqlite else {},
-            pool_pre_ping=not self._sqlite,
+            pool_pre_ping=not self._sqlite, json_deserializer=read_column,
         )  # fmt: skip
         if self._sqlite:
             event.listen(self._engine.sync_engine, "connect", configure_sqlite)
@@ -86,7 +106,7 @@ class Store:
         await self._write(write)
 
     async def save_surely(self, *rows: Base) -> None:
-        """As `save`, tried until it succeeds: for what has happened already."""
+        """As `save`, tried until it succeeds: for what has happened already. Raises RowRefusedError."""
         await surely(lambda: self.save(*rows))
 
     async def set_surely(self, table: type[Base], key: Any, **values: Any) -> None:
@@ -130,6 +150,16 @@ class Store:
         try:
             async with self._writing, self._session.begin() as session:
                 await write(session)
+        except SQLAlchemyError as error:
+            raise kind_of(error)(reason(error)) from error
+        except (TypeError, ValueError, RecursionError, OverflowError) as error:  # it cannot even be written as JSON
+            raise RowRefusedError(type(error).__name__) from error
+
+    async def total(self, column: ColumnElement[int], *conditions: ColumnElement[bool]) -> int:
+        """The sum of a column."""
+        try:
+            async with self._session() as session:
+                return (await session.scalar(select(func.sum(column)).where(*conditions))) or 0
         except SQLAlchemyError as error:
             raise StoreError(reason(error)) from error
 
@@ -178,6 +208,8 @@ async def surely(write: Callable[[], Awaitable[None]]) -> None:
     for pause in itertools.chain(RETRY_S, itertools.repeat(RETRY_S[-1])):
         try:
             return await write()
+        except RowRefusedError:
+            raise
         except StoreError:
             await asyncio.sleep(pause)
 
@@ -190,22 +222,23 @@ def configure_sqlite(connection: Any, _: object) -> None:
     cursor.close()
 
 
+def kind_of(error: SQLAlchemyError) -> type[StoreError]:
+    """Return what to raise: whether the same may succeed at another time."""
+    text = str(getattr(error, "orig", error)).lower()
+    if "disk is full" in text or "no space left" in text:
+        return DiskFullError
+    if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, PASSING)):
+        return StoreError
+    return RowRefusedError if isinstance(error, StatementError) else StoreError
+
+
+def read_column(text: str | bytes) -> Any:
+    """Return what a JSON column holds, {UNREADABLE: why} for what an earlier version kept and nobody can show."""
+    try:
+        return read_json(text.encode() if isinstance(text, str) else text, MOST_KEPT_VALUES)
+    except ValueError as error:
+        return {UNREADABLE: str(error)}
+
+
 def reason(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-
-
-def write_cursor(newer: bool, row: Any, key: str) -> str:
-    place = [newer, row.created_at, getattr(row, key)]
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
-
-
-def read_cursor(cursor: str | None) -> tuple[bool, tuple[float, str] | None]:
-    if cursor is None:
-        return False, None
-    try:
-        newer, created_at, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return bool(newer), (float(created_at), str(key))
-    except (ValueError, TypeError):
-        raise Problem(
-            400, "The cursor is not one that this API gave. Follow `next` and `previous` as they are."
-        ) from None

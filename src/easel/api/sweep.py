@@ -1,4 +1,4 @@
-"""What is removed when its time is over: inputs and outputs of predictions, uploaded files."""
+"""What is removed when its time is over: inputs and outputs of predictions, then their rows; uploaded files."""
 
 import asyncio
 from typing import Any
@@ -38,10 +38,20 @@ async def sweep(store: Store, outputs: Outputs, settings: Settings) -> bool:
         prediction.input, prediction.output, prediction.logs, prediction.data_removed = {}, None, "", True
     if over:
         await store.save(*over)
+    await store.remove(
+        Prediction,
+        Prediction.completed_at < now() - settings.row_lifetime_s,
+        Prediction.data_removed.is_(True),
+        Prediction.source == "api",
+        Prediction.webhook_pending.is_(False),
+    )
     for file in await store.find(File, File.expires_at < now()):
         (outputs.uploads / file.id).unlink(missing_ok=True)
         await store.remove(File, File.id == file.id)
     for path in outputs.uploads.iterdir():  # left by a process that was killed between the bytes and the row
         if path.stat().st_mtime < now() - ORPHAN_S and not await store.get(File, path.name):
             path.unlink(missing_ok=True)
+    for identity, changed_at in await asyncio.to_thread(lambda: list(outputs.folders())):
+        if changed_at < now() - ORPHAN_S and not await store.get(Prediction, identity):
+            await asyncio.to_thread(outputs.remove, identity)
     return len(over) == BATCH

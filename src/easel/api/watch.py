@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ class Metrics:
         self.cold_starts = Counter("easel_cold_starts", "Processes seen to get ready", ["server"], **make)
         self.server_up = Gauge("easel_server_up", "1: ready or busy", ["server"], **make)
         self.webhooks = Counter("easel_webhooks", "Deliveries tried", ["event", "result"], **make)
+
+    def forget(self, server: str) -> None:
+        """Of a server that is none any more, nothing is told."""
+        for one in (self.running, self.cold_starts, self.server_up):
+            with suppress(KeyError):
+                one.remove(server)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

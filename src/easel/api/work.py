@@ -12,6 +12,7 @@ from easel.api.runs import Runs
 from easel.api.store import Store
 from easel.api.tables import Prediction
 from easel.api.watch import Metrics, now, without_values
+from easel.errors import EaselError
 
 LOST_S = 15.0  # Cog repeats the news of an end for 13 s (seen with coglet 0.23.1); after that it is lost.
 WATCH_S = 1.0
@@ -36,6 +37,8 @@ class Work:
                 continue
             try:
                 await self._run_on(server, run)
+            except EaselError as error:  # of the caller's: a file of the input is not there any more
+                await self._runs.end(run, "failed", error=str(error))
             except Exception as error:  # Nothing that one prediction brings may end the server's turn.
                 self._log.error("run", id=run.id, **without_values(error))
                 await self._runs.end(run, "failed", error="The API could not run it; its log says why.")

@@ -1,0 +1,62 @@
+"""What the API tells of itself, what it does not have, and where Cog servers tell of predictions."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from easel.api.bodies import receive
+from easel.api.documents import account_document
+from easel.api.models import HARDWARE
+from easel.api.news import read_news
+from easel.api.problems import Problem
+
+if TYPE_CHECKING:
+    from easel.api.app import Api
+
+
+async def show_account(api: "Api", request: Request) -> Response:
+    return JSONResponse(account_document(request.state.account))
+
+
+async def list_hardware(api: "Api", request: Request) -> Response:
+    return JSONResponse([{"sku": sku, "name": name} for sku, name in HARDWARE])
+
+
+async def show_webhook_secret(api: "Api", request: Request) -> Response:
+    return JSONResponse({"key": api.webhook_secret(request.state.account)})
+
+
+async def list_collections(api: "Api", request: Request) -> Response:
+    return JSONResponse({"previous": None, "next": None, "results": []})
+
+
+async def refuse_training(api: "Api", request: Request) -> Response:
+    raise Problem(404, "This API has no trainings yet: it runs models, and does not train them.")
+
+
+async def take_news(api: "Api", request: Request) -> Response:
+    identity = request.path_params["id"]
+    if api.runs.expects(identity, request.path_params["proof"]):  # before anything is read
+        try:
+            news = await receive(request, lambda data: read_news(data, identity))
+        except (ValueError, Problem) as error:
+            await api.runs.unreadable(identity, str(error))
+        else:
+            await api.runs.news(identity, news)
+    return Response(status_code=204)
+
+
+async def show_metrics(api: "Api", request: Request) -> Response:
+    if not api.tells_all(request):
+        raise Problem(401, "These figures name models and servers: send Authorization: Bearer <token>.")
+    return Response(api.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def show_health(api: "Api", request: Request) -> Response:
+    full = await asyncio.to_thread(api.disk_is_full)
+    health = {"status": "disk full" if full else "ok"}
+    if api.tells_all(request):
+        health |= {"servers": api.servers.states(), "queue": len(api.runs.queue)}
+    return JSONResponse(health, 503 if full else 200)

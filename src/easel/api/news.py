@@ -1,0 +1,61 @@
+"""What a Cog server tells of a prediction, read as strictly as a caller's body."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from easel.api.signed import without_queries
+from easel.api.strict import MOST_ANSWER_VALUES, clean_texts, read_json
+from easel.api.tables import FINAL
+
+MOST_LOGS = 1_000_000  # characters; the rest of a log without end is not kept
+MOST_ERROR = 10_000
+MOST_METRICS, MOST_METRIC = 100, 1000  # how many, and the characters of a name or a value
+CUT = "\nWarning: the log is longer than 1 MB, and the rest of it is not kept.\n"
+
+
+@dataclass(frozen=True)
+class News:
+    """`status` is None while it has not ended."""
+
+    status: str | None = None
+    logs: str = ""
+    output: Any = None
+    error: str | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def read_news(data: bytes, prediction_id: str) -> News:
+    """Return what a webhook of `prediction_id` says; blocking. Raises ValueError for what cannot be meant for it."""
+    given = read_json(data, MOST_ANSWER_VALUES)
+    if not isinstance(given, dict):
+        raise ValueError("It is no object.")
+    if given.get("id", prediction_id) != prediction_id:
+        raise ValueError("It is of another prediction.")
+    status, error = given.get("status"), given.get("error")
+    return News(
+        status=status if isinstance(status, str) and status in FINAL else None,
+        logs=read_text(given.get("logs"), MOST_LOGS, CUT),
+        output=clean_texts(given.get("output")),
+        error=read_text(error, MOST_ERROR) or None,
+        metrics=read_metrics(given.get("metrics")),
+    )
+
+
+def read_text(value: Any, most: int, cut: str = "...") -> str:
+    """Return what a model wrote, up to `most` characters, as a database can keep it; nothing if it is no text."""
+    text = clean_texts(value) if isinstance(value, str) else ""
+    return without_queries(text if len(text) <= most else text[:most] + cut)
+
+
+def read_metrics(value: Any) -> dict[str, Any]:
+    """Return those that are short, as a model gives them, whatever else there is; `predict_time` only as seconds."""
+    pairs = list(value.items())[:MOST_METRICS] if isinstance(value, dict) else []
+    return {clean_texts(name): clean_texts(one) for name, one in pairs if is_metric(name, one)}
+
+
+def is_metric(name: str, value: Any) -> bool:
+    """Whether it is short and, where a client counts with it, a number."""
+    if name == "predict_time" and (isinstance(value, bool) or not isinstance(value, int | float)):
+        return False
+    return len(name) <= MOST_METRIC and len(json.dumps(value)) <= MOST_METRIC

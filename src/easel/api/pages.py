@@ -1,0 +1,40 @@
+"""Lists, a page at a time."""
+
+import json
+from collections.abc import Callable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from easel.api.app import Api
+
+
+async def page(
+    api: "Api", request: Request, table: Any, key: Any, *conditions: Any, document: Callable[[Any], Any]
+) -> Response:
+    """Return the page that `cursor` names, newest first; `document` makes of a row what is shown, or awaits it."""
+    query = dict(request.query_params)
+    rows, older, newer = await api.store.page(table, key, *conditions, cursor=query.get("cursor"))
+    results = []
+    for row in rows:
+        one = document(row)
+        results.append(written(await one if isawaitable(one) else one, {key.key: getattr(row, key.key)}))
+
+    def address(cursor: str | None) -> str | None:
+        url = f"{api.settings.public_url}{request.scope['path']}"
+        return f"{url}?{urlencode(query | {'cursor': cursor})}" if cursor else None
+
+    head = json.dumps({"previous": address(newer), "next": address(older)}).removesuffix("}")
+    return Response(f'{head}, "results": [{", ".join(results)}]}}', media_type="application/json")
+
+
+def written(document: dict[str, Any], key: dict[str, Any]) -> str:
+    """Return it as JSON; `key` alone with a sentence if it cannot be shown, so that the others can."""
+    try:
+        return json.dumps(document, allow_nan=False)
+    except (ValueError, RecursionError):
+        return json.dumps(key | {"error": "This cannot be shown: an earlier version of the API kept it."})

@@ -1,0 +1,91 @@
+"""A Cog server that lies, babbles or never ends: every prediction ends all the same, in words."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.calls import create, show, wait_for
+from tests.api.odd_cog import HEALTH, OddCog, run_odd_cog
+from tests.api_process import ask
+from tests.fault_server import wait_until
+
+
+@pytest.fixture
+def odd() -> Iterator[OddCog]:
+    with run_odd_cog() as odd:
+        yield odd
+
+
+def told(**news: object) -> bytes:
+    return json.dumps({"status": "succeeded", "output": "fine"} | news).encode()
+
+
+@pytest.mark.parametrize(
+    ("news", "status", "words"),
+    [
+        (told(metrics=[1, 2]), "succeeded", None),
+        (told(metrics={"a": {"b": 1}, "predict_time": 2}, logs=5), "succeeded", None),
+        (told(output="\ud800 and \0"), "succeeded", None),
+        (told(metrics={"a": 1}).replace(b"1", b"NaN"), "failed", "no finite number"),
+        (told(output="x" * 5_000_000), "failed", "more than 4 MB"),
+        (told(output=[1] * 200_000), "failed", "more than 100000 values"),
+        (b'{"status": "succeeded", "output": ' + b"[" * 900 + b"]" * 900 + b"}", "failed", "64 deep"),
+        (told(id="another"), "failed", "of another prediction"),
+        (b"[]", "failed", "no object"),
+        (b"never json", "failed", "cannot be kept"),
+        (told(error=["an", "error"], status="failed"), "failed", None),
+    ],
+    ids=["list", "metrics", "surrogate", "nan", "text", "wide", "deep", "id", "no object", "no json", "error"],
+)
+def test_whatever_a_server_tells_a_prediction_ends_and_is_shown(new_api, odd, news, status, words):
+    odd.news = [b'{"status": "processing", "logs": 7, "metrics": null}', news]
+    api = new_api(odd.url)
+    done = wait_for(api, create(api, text="a")["id"])
+    assert done["status"] == status
+    assert (words or "") in (done["error"] or "")
+    assert isinstance(done["metrics"]["total_time"], float)
+    assert ask(api, "GET", "/v1/predictions")[1]["results"][0]["id"] == done["id"]
+    odd.news = [told()]
+    assert wait_for(api, create(api, text="b")["id"])["output"] == "fine"
+
+
+def test_an_endless_log_is_cut(new_api, odd):
+    odd.news = [told(logs="x" * 3_000_000)]
+    api = new_api(odd.url)
+    done = wait_for(api, create(api, text="a")["id"])
+    assert (done["status"], len(done["logs"]) < 1_100_000) == ("succeeded", True)
+
+
+def test_an_answer_for_another_prediction_ends_this_one_in_words(new_api, odd):
+    odd.accepts = b'{"id": "another"}'
+    api = new_api(odd.url)
+    assert "for another prediction" in wait_for(api, create(api, text="a")["id"])["error"]
+
+
+def test_a_server_of_odd_health_or_schema_is_none_and_comes_back_when_it_is_well(new_api, odd):
+    odd.news = [told()]
+    api = new_api(odd.url)
+    wait_for(api, create(api, text="a")["id"])
+    for odd.health in (b"[1]", b"null", b'"READY"', b'{"status": ["READY"], "setup": []}', b"[" * 100_000, b"\xff"):
+        asked = len(odd.asked)
+        wait_until(lambda asked=asked: len(odd.asked) >= asked + 3, 20)
+        assert ask(api, "GET", "/health")[1]["servers"][odd.url] not in ("READY", "BUSY")
+    odd.endless = True
+    asked = len(odd.asked)
+    wait_until(lambda: len(odd.asked) >= asked + 3, 20)  # it asks again: the answer without end has an end
+    odd.schema, odd.endless, odd.health = b"[]", False, json.dumps(HEALTH | {"setup": {"started_at": "later"}}).encode()
+    waiting = create(api, text="b")["id"]
+    wait_until(lambda: odd.asked[-1] == "/openapi.json", 20)
+    assert show(api, waiting)["status"] == "starting"
+    odd.schema = OddCog("").schema
+    assert wait_for(api, waiting)["output"] == "fine"
+
+
+def test_signed_addresses_in_errors_and_logs_lose_their_query(new_api, odd):
+    address = "https://bucket.example/a.png?X-Amz-Signature=key"
+    odd.news = [told(status="failed", error=f"cannot open {address}", logs=f"opening {address}\n")]
+    api = new_api(odd.url)
+    done = wait_for(api, create(api, text="a")["id"])
+    assert "X-Amz" not in done["error"] + done["logs"] + api.log.read_text()
+    assert "https://bucket.example/a.png?..." in done["error"]
