@@ -26,6 +26,11 @@ class OddCog:
     asked: list[str] = field(default_factory=list)
     told: list[int] = field(default_factory=list)  # what the API answered to the news
     given: set[str] = field(default_factory=set)
+    begun: list[str] = field(default_factory=list)  # each prediction as often as it was handed over
+    cancels: list[str] = field(default_factory=list)
+    lost_cancels: int = 0  # so many are answered by nothing
+    holds: threading.Event | None = None  # a hand-over is answered when it is set
+    callbacks: dict[str, str] = field(default_factory=dict)
 
     def tell(self, url: str) -> None:
         for body in self.news:
@@ -63,6 +68,11 @@ def run_odd_cog() -> Iterator[OddCog]:
             self.answer(200, odd.health if self.path == "/health-check" else odd.schema)
 
         def do_POST(self) -> None:
+            odd.cancels.append(self.path.split("/")[2])
+            if odd.lost_cancels:
+                odd.lost_cancels -= 1
+                self.close_connection = True
+                return
             self.answer(200, b"{}")
 
         def do_PUT(self) -> None:
@@ -71,6 +81,10 @@ def run_odd_cog() -> Iterator[OddCog]:
             if not isinstance(body["input"], dict):  # "do you have it?"
                 return self.answer(202 if identity in odd.given else 422, json.dumps({"id": identity}).encode())
             odd.given.add(identity)
+            odd.begun.append(identity)
+            odd.callbacks[identity] = body["webhook"]
+            if odd.holds:
+                odd.holds.wait(20)
             self.answer(202, odd.accepts or json.dumps({"id": identity, "status": "starting"}).encode())
             threading.Thread(target=odd.tell, args=(body["webhook"],), daemon=True).start()
             return None

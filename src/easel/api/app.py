@@ -26,6 +26,7 @@ from easel.api.examples import read_examples, read_readme
 from easel.api.limits import Limiter
 from easel.api.outputs import Outputs
 from easel.api.own_files import OwnFiles
+from easel.api.own_server import OwnServer
 from easel.api.problems import Problem
 from easel.api.room import Room
 from easel.api.runs import Runs
@@ -53,7 +54,8 @@ def alone(folder: Path) -> Iterator[None]:
 class Api:
     """What the handlers work with."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, own_server: OwnServer | None = None) -> None:
+        """`own_server` is the one that this process has started, which it restarts when that is stuck."""
         self.settings = settings
         self.log, self.metrics = make_logger(), Metrics()
         self.store = Store(settings.database_url)
@@ -74,13 +76,23 @@ class Api:
             callback_url=settings.callback_url,
             secret=derive(self.secret, "callback"),
             room=Room(len(set(settings.tokens.values())), settings.max_queue),
+            max_seconds=settings.max_seconds,
+            grace_s=settings.cancel_grace_s,
         )
         self.own_files = OwnFiles(settings.public_url, self.outputs)
         self.large_bodies = Turns()
         self.quotas: dict[str, asyncio.Lock] = {}
         work = Work(self.runs, self.store, self.metrics, self.log, self.own_files.resolve)
         self.servers = Servers(
-            self.store, self.catalogue, self.runs, work, self.metrics, self.log, self.client, self._introduce
+            self.store,
+            self.catalogue,
+            self.runs,
+            work,
+            self.metrics,
+            self.log,
+            self.client,
+            self._introduce,
+            own_server,
         )
         self._sweeper: asyncio.Task | None = None
 

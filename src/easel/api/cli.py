@@ -55,6 +55,9 @@ def add_api_command(commands: Any, common: argparse.ArgumentParser, setup: argpa
         "--max-queue", type=int, default=1000, metavar="N", help="predictions that may wait; then 429 (%(default)s)"
     )
     api.add_argument(
+        "--max-seconds", type=float, default=1800, metavar="S", help="a prediction may run so long (%(default)s)"
+    )
+    api.add_argument(
         "--rate-limit", type=int, default=600, metavar="N", help="creates a minute and account; 0: any (%(default)s)"
     )
     api.add_argument(
@@ -72,6 +75,7 @@ def run_api(args: argparse.Namespace) -> int:
 
         from easel.api.app import Api, create_app
         from easel.api.connections import BACKLOG, Connections, quiet_logs, raise_file_limit
+        from easel.api.own_server import OwnServer
         from easel.api.settings import Settings, read_tokens
     except ImportError as error:
         raise InputError(f"`easel api` needs {error.name}: install the extra, pip install 'easel[api]'.") from None
@@ -82,13 +86,17 @@ def run_api(args: argparse.Namespace) -> int:
         data.chmod(0o700)  # inputs, secrets and uploads of all accounts
     except OSError as error:
         raise InputError(f"--data {data}: cannot be made ({error.strerror}). Choose another folder.") from None
-    servers = [parse_server(text) for text in args.server]
+    servers, own = [parse_server(text) for text in args.server], None
     with ExitStack() as stack:
         listener = stack.enter_context(listen(args.host, args.port))
         if not servers:
             from easel.cli import start_server
 
-            servers = [parse_server(stack.enter_context(start_server(args)).url)]
+            server = stack.enter_context(start_server(args))
+            port = int(server.url.rpartition(":")[2])
+            own = OwnServer(server, lambda: start_server(args, port))
+            stack.callback(own.close)
+            servers = [parse_server(server.url)]
         host = args.host if args.host not in ("0.0.0.0", "::") else "127.0.0.1"
         url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         if not tokens:
@@ -105,6 +113,7 @@ def run_api(args: argparse.Namespace) -> int:
             root=args.root,
             retention_s=args.retention,
             max_queue=args.max_queue,
+            max_seconds=args.max_seconds,
             creates_per_minute=args.rate_limit,
             allow_private_webhooks=args.allow_private_webhooks,
             allow_push=args.allow_push,
@@ -112,7 +121,7 @@ def run_api(args: argparse.Namespace) -> int:
         )
         connections = Connections(raise_file_limit())
         quiet_logs()
-        api = Api(settings)
+        api = Api(settings, own)
         config = uvicorn.Config(
             create_app(api),
             http=connections.protocol,
@@ -130,13 +139,19 @@ def run_api(args: argparse.Namespace) -> int:
 
 
 async def serve(api: Any, server: Any, listener: socket.socket) -> None:
-    """Print the address as soon as it answers there."""
+    """Print the address as soon as it answers there. Raises InputError when another `easel api` takes the database."""
     async with api.running():
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not task.done():
             await asyncio.sleep(0.01)
         print_result(api.settings.public_url)
+        alone = asyncio.create_task(api.store.stay_alone())
+        await asyncio.wait({task, alone}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
         await task
+        if alone.done():
+            alone.result()
+        alone.cancel()
 
 
 @contextmanager

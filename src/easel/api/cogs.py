@@ -32,6 +32,7 @@ class CogServer:
         self.learned = ""  # the process whose versions are known: no other gets work
         self.tended = False  # by Servers, which asks how it is
         self.delay = BUSY_S
+        self.stuck = ""  # the prediction that it was to end and has not: until it is free it gets no work
         self._client = client
         self._heard = time.monotonic()
 
@@ -42,7 +43,12 @@ class CogServer:
     @property
     def ready(self) -> bool:
         """It may be given work."""
-        return self.healthy and self.started == self.learned
+        return self.healthy and self.started == self.learned and not self.is_stuck
+
+    @property
+    def is_stuck(self) -> bool:
+        """It works on what was ended without it, or says itself that it hangs (the runner's own health check)."""
+        return bool(self.stuck) or self.state == "UNHEALTHY"
 
     async def check(self) -> None:
         """Ask how it is."""
@@ -59,7 +65,9 @@ class CogServer:
         self._heard = time.monotonic()
         self.state = str(health.get("status", DOWN))[:40]
         if self.healthy:
-            self.started = str(members(health.get("setup")).get("started_at", ""))[:100]
+            before, self.started = self.started, str(members(health.get("setup")).get("started_at", ""))[:100]
+            if self.state == "READY" or self.started != before:  # free, or another process
+                self.stuck = ""
 
     async def schema(self) -> dict[str, Any] | None:
         """Its OpenAPI document, or None while it has none that says what its inputs are."""
@@ -89,11 +97,13 @@ class CogServer:
             return None
         return status == 202
 
-    async def cancel(self, prediction_id: str) -> None:
+    async def cancel(self, prediction_id: str) -> bool:
+        """Whether it has taken the cancel."""
         try:
-            await ask(self._client, "POST", f"{self.url}/predictions/{prediction_id}/cancel", ANSWER_S)
+            status, _ = await ask(self._client, "POST", f"{self.url}/predictions/{prediction_id}/cancel", ANSWER_S)
         except httpx2.HTTPError:
-            self.state = DOWN
+            return False
+        return status == 200
 
     async def _put(self, prediction_id: str, body: Any) -> tuple[int, Any]:
         url = f"{self.url}/predictions/{prediction_id}"

@@ -1,6 +1,8 @@
 """One accepted prediction while it has not ended, and what is read out of a Cog server's words about it."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +10,7 @@ from easel.api.cogs import CogServer
 from easel.api.input_files import Size
 from easel.api.signed import without_queries
 from easel.api.tables import Prediction
+from easel.api.watch import now
 
 WARNING = "Warning: "
 
@@ -21,21 +24,59 @@ class Run:
     server: CogServer | None = None  # while one may have it
     accepted: bool = False  # by that server
     canceling: str = ""  # or the status with which it is to end
+    overtime: str = ""  # or why it is canceled although nobody asked for that
+    sending: bool = False  # a cancel is on its way to the server
+    cancel_answered: bool = False  # the server has taken it
     ending: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    timer: asyncio.TimerHandle | None = None
+    timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
+    started: float | None = None  # by the monotonic clock
 
     def __post_init__(self) -> None:
         self.id, self.account = self.prediction.id, self.prediction.account
+        self.created = monotonic_of(self.prediction.created_at)
+        if self.prediction.started_at:
+            self.started = monotonic_of(self.prediction.started_at)
         # What stands before the server's log; after a restart the rest comes anew.
         lines = self.prediction.logs.splitlines(keepends=True)
         self.preface = "".join(line for line in lines if line.startswith(WARNING))
-        if self.prediction.cancel_requested:  # before a restart, and sent then
-            self.canceling = "canceled"
+        if self.prediction.cancel_requested:  # before a restart
+            self.canceling, self.cancel_answered = "canceled", self.prediction.cancel_answered
 
     @property
     def version(self) -> str:
         return self.prediction.version
+
+    def set_timer(self, name: str, seconds: float, act: Callable[["Run"], None]) -> None:
+        """Call `act` in so many seconds, unless it ends before; of one name there is one."""
+        if name not in self.timers and not self.ending:
+            self.timers[name] = asyncio.get_running_loop().call_later(max(0.0, seconds), act, self)
+
+    def stop_timers(self) -> None:
+        for timer in self.timers.values():
+            timer.cancel()
+
+    def final(self, status: str, output: Any, error: str | None, metrics: dict[str, Any] | None) -> Prediction:
+        """Return a copy of the prediction as it ended. Durations are by the monotonic clock."""
+        columns = {column.key: getattr(self.prediction, column.key) for column in Prediction.__table__.columns}
+        # What is not set yet gets its default when it is saved.
+        done, at = Prediction(**{key: value for key, value in columns.items() if value is not None}), time.monotonic()
+        done.status, done.output, done.given, done.error, done.completed_at = status, output, None, error, now()
+        measured = {"predict_time": at - self.started if self.started else 0.0} | (metrics or {})
+        done.metrics = {**measured, "total_time": at - self.created}
+        events = done.webhook_events_filter
+        done.webhook_pending = bool(done.webhook and (not events or "completed" in events))
+        return done
+
+    def publish(self, done: Prediction) -> None:
+        """Show the copy's state to all who hold the prediction."""
+        for column in Prediction.__table__.columns:
+            setattr(self.prediction, column.key, getattr(done, column.key))
+
+
+def monotonic_of(moment: float) -> float:
+    """Return a Unix time by the monotonic clock, which no correction of the wall clock moves."""
+    return time.monotonic() - max(0.0, now() - moment)
 
 
 async def ends_within(run: Run, seconds: float) -> bool:

@@ -2,6 +2,8 @@
 
 import asyncio
 import hmac
+import time
+from collections.abc import Coroutine
 from typing import Any
 
 from easel.api.cogs import CogServer
@@ -15,12 +17,13 @@ from easel.api.queue import FairQueue
 from easel.api.room import Room
 from easel.api.run import Run, ends_within
 from easel.api.store import RowRefusedError, Store
-from easel.api.tables import Prediction, Version
+from easel.api.tables import FINAL, Prediction, Version
 from easel.api.watch import Metrics, now, without_values
 from easel.client import plain_error
 from easel.errors import EaselError
 
-CANCEL_S = 5.0  # how long a cancel waits for the server: at most one slow denoising step
+CANCEL_S = 0.3  # how long the answer to a cancel waits for the end
+OVERTIME = "It took longer than {:g} s, this API's limit (--max-seconds), and was canceled. Ask for less."
 
 
 class Runs:
@@ -37,14 +40,18 @@ class Runs:
         callback_url: str,
         secret: bytes,
         room: Room,
+        max_seconds: float,
+        grace_s: float,
     ) -> None:
+        """`grace_s`: how long a server may take for a cancel until the prediction ends without its word."""
         self.queue = FairQueue()
         self.active: dict[str, Run] = {}
         self._store, self._outputs, self._deliveries = store, outputs, deliveries
         self._metrics, self._log = metrics, log
         self._callback_url, self._secret, self._room = callback_url, secret, room
         self._arriving: set[Run] = set()  # which are being saved
-        self._expiring: set[asyncio.Task] = set()
+        self._max_seconds, self._grace_s = max_seconds, grace_s
+        self._tasks: set[asyncio.Task] = set()
 
     async def submit(self, prediction: Prediction, size: Size) -> Run:
         """Accept: on disk first, then in the queue. Raises Problem (429) when the account has no room, StoreError."""
@@ -78,9 +85,15 @@ class Runs:
         self._metrics.queue.set(len(self.queue))
 
     def set_timer(self, run: Run) -> None:
-        if run.prediction.deadline and not run.timer:
-            delay = max(0.0, run.prediction.deadline - now())
-            run.timer = asyncio.get_running_loop().call_later(delay, self._expire, run)
+        """Its deadlines: the one that it came with, and the one for what runs."""
+        if run.prediction.deadline:
+            delay = run.prediction.deadline - now()
+            run.set_timer("deadline", delay, lambda run: self._do(self.cancel(run, "aborted")))
+        if run.started is not None:
+            delay = self._max_seconds - (time.monotonic() - run.started)
+            run.set_timer("overtime", delay, lambda run: self._do(self._stop_overtime(run)))
+        if run.canceling:
+            run.set_timer("grace", self._grace_s, lambda run: self._do(self._give_up(run)))
 
     async def move(self, run: Run, version: Version) -> None:
         """A waiting one, whose version no server runs any more, becomes one of `version`; or ends in words."""
@@ -96,20 +109,34 @@ class Runs:
         else:
             await self.enqueue(run)
 
-    def _expire(self, run: Run) -> None:
-        task = asyncio.create_task(self.cancel(run, "aborted"))
-        self._expiring.add(task)
-        task.add_done_callback(self._expiring.discard)
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _stop_overtime(self, run: Run) -> None:
+        run.overtime = OVERTIME.format(self._max_seconds)
+        await self.cancel(run)
+
+    async def _give_up(self, run: Run) -> None:
+        """Its server has not obeyed: it ends anyway, and the server gets no work until it is free."""
+        if run.server and not run.ending:
+            run.server.stuck = run.id
+            self._log.warning("stuck", id=run.id, server=run.server.url)
+        await self.end(run, "canceled")
 
     async def started(self, run: Run, server: CogServer) -> None:
         prediction = run.prediction
         if run.ending or prediction.status != "starting":
             return
         prediction.status, prediction.started_at = "processing", now()
+        run.started = time.monotonic()
+        self.set_timer(run)
         self._metrics.queue_s.labels(prediction.model).observe(prediction.started_at - prediction.created_at)
         self._log.info("started", id=run.id, server=server.url)
         self._deliveries.notify(prediction, "start")
-        await self._store.save_surely(prediction)
+        unended = Prediction.status.not_in(FINAL)
+        await self._store.set_surely(Prediction, run.id, unended, status="processing", started_at=prediction.started_at)
 
     def expects(self, prediction_id: str, proof: str) -> bool:
         """Whether there may be news of it. Raises Problem (404) unless they come from a server that was given it."""
@@ -148,9 +175,9 @@ class Runs:
             return
         run.ending = True
         self.queue.discard(run)
-        if run.timer:
-            run.timer.cancel()
-        prediction = run.prediction
+        run.stop_timers()
+        if run.overtime and status == "canceled":
+            status, error = "failed", run.overtime
         kept = None
         try:
             kept = await asyncio.to_thread(self._outputs.save, run.id, output)
@@ -159,22 +186,14 @@ class Runs:
             status, error = "failed", "The output could not be kept here: is the disk full? The API's log says more."
             if isinstance(problem, EaselError):
                 error = str(problem)
-        prediction.output = kept
-        prediction.status, prediction.given = status, None
-        prediction.error = plain_error(read_text(error, MOST_ERROR)) if error else None
-        prediction.completed_at = now()
-        measured = dict(metrics or {})
-        started = prediction.started_at
-        if "predict_time" not in measured:
-            measured["predict_time"] = prediction.completed_at - started if started else 0.0
-        prediction.metrics = {**measured, "total_time": prediction.completed_at - prediction.created_at}
-        events = prediction.webhook_events_filter
-        prediction.webhook_pending = bool(prediction.webhook and (not events or "completed" in events))
-        await self._save_end(prediction)
+        done = run.final(status, kept, plain_error(read_text(error, MOST_ERROR)) if error else None, metrics)
+        await self._save_end(done)  # before anybody is told: what was told stays true, also after a kill
+        run.publish(done)
+        prediction, status = run.prediction, done.status
         del self.active[run.id]
         self._metrics.ended.labels(prediction.model, status).inc()
-        if started:
-            self._metrics.predict_s.labels(prediction.model).observe(prediction.completed_at - started)
+        if run.started is not None:
+            self._metrics.predict_s.labels(prediction.model).observe(time.monotonic() - run.started)
         self._log.info("ended", id=run.id, status=status, error=prediction.error)
         run.ended.set()
         if prediction.output is not None:
@@ -192,24 +211,36 @@ class Runs:
             await self._store.save_surely(prediction)
 
     async def cancel(self, run: Run, status: str = "canceled") -> None:
-        """End it with `status` if it still waits; a running one is canceled, when this returns or soon after."""
+        """End it with `status` unless it runs; a running one is canceled, when this returns or soon after."""
         run.canceling = run.canceling or status
         self._log.info("cancel", id=run.id)
-        if self.queue.discard(run):
-            self._metrics.queue.set(len(self.queue))
+        if run.prediction.status == "starting":
+            run.prediction.cancel_requested = run.server is not None  # Who gives it to that one tells it.
             await self.end(run, run.canceling)
+            self._metrics.queue.set(len(self.queue))
             return
-        if run.accepted:
-            await self.send_cancel(run)
-        if not await ends_within(run, CANCEL_S):
-            self._log.info("slow cancel", id=run.id)
+        self.set_timer(run)
+        self._do(self.send_cancel(run))
+        await ends_within(run, CANCEL_S)
 
     async def send_cancel(self, run: Run) -> None:
-        # Once: a second one would strike Cog's clean-up after the first. Known before it is sent, also after a restart.
-        if run.server and not run.prediction.cancel_requested:
-            run.prediction.cancel_requested = True
-            await self._store.save_surely(run.prediction)
-            await run.server.cancel(run.id)
+        """Tell its server, unless that is done or goes on: first that it is wanted is on disk, then it is sent.
+
+        Whoever watches the run calls this until the server has answered. Once it has, never again: a second cancel
+        would strike Cog's clean-up after the first.
+        """
+        if run.sending or run.cancel_answered or not run.accepted or not run.server:
+            return
+        run.sending = True
+        try:
+            if not run.prediction.cancel_requested:
+                run.prediction.cancel_requested = True
+                await self._store.set_surely(Prediction, run.id, cancel_requested=True)
+            if await run.server.cancel(run.id):
+                run.cancel_answered = run.prediction.cancel_answered = True
+                await self._store.set_surely(Prediction, run.id, cancel_answered=True)
+        finally:
+            run.sending = False
 
     def callback_url(self, prediction_id: str) -> str:
         return f"{self._callback_url}/cog/{prediction_id}/{self.proof(prediction_id)}"

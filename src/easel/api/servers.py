@@ -8,6 +8,7 @@ import httpx2
 
 from easel.api.catalogue import EASEL_COG_VERSION, Catalogue, version_id
 from easel.api.cogs import CogServer
+from easel.api.own_server import OwnServer
 from easel.api.runs import Runs
 from easel.api.store import Store
 from easel.api.tables import FINAL, Prediction, Server, Version
@@ -26,8 +27,10 @@ class Servers:
         log: Any,
         client: httpx2.AsyncClient,
         introduce: Callable[[str, str], Awaitable[None]],
+        own: OwnServer | None,
     ) -> None:
         """`introduce` is called with a model and the id of the version that its declared server turned out to run."""
+        self._own = own
         self._store, self._catalogue, self._introduce = store, catalogue, introduce
         self._runs, self._work = runs, work
         self._metrics, self._log, self._client = metrics, log, client
@@ -52,6 +55,17 @@ class Servers:
                 self._do(self._work.find_again(run, server))
             else:
                 await self._runs.enqueue(run)
+        untold = await self._store.find(
+            Prediction,
+            Prediction.cancel_requested.is_(True),
+            Prediction.cancel_answered.is_(False),
+            Prediction.status.in_(FINAL),
+            Prediction.server.is_not(None),
+        )
+        for prediction in untold:
+            server = self._servers.get(prediction.server or "")
+            if server:
+                self._do(self._work.tell_of_cancel(prediction, server))
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -59,7 +73,7 @@ class Servers:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def states(self) -> dict[str, str]:
-        return {url: server.state for url, server in self._servers.items()}
+        return {url: "STUCK" if server.is_stuck else server.state for url, server in self._servers.items()}
 
     async def push(self, url: str, version: Version) -> None:
         """`url` runs `version` from now on."""
@@ -109,8 +123,16 @@ class Servers:
                 self._log.error("server", server=server.url, **without_values(error))
             if server.state != before[0] and not (server.healthy and before[1]):  # READY and BUSY alternate
                 self._log.info("server", server=server.url, state=server.state)
-            self._metrics.server_up.labels(server.url).set(server.healthy)
+            self._metrics.server_up.labels(server.url).set(server.healthy and not server.is_stuck)
+            self._metrics.server_stuck.labels(server.url).set(server.is_stuck)
+            await self._restart_if_stuck(server)
             await server.pause()
+
+    async def _restart_if_stuck(self, server: CogServer) -> None:
+        """Only the one that this API started itself; whose server it is otherwise decides that."""
+        if self._own and server.url == self._own.url and server.is_stuck:
+            self._log.warning("restart", server=server.url)
+            await asyncio.to_thread(self._own.restart)
 
     async def _learn(self, server: CogServer) -> None:
         """A process that is new here: which version is it? Asked again and again until it is known."""

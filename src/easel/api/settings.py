@@ -2,11 +2,13 @@
 
 import hmac
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from easel.errors import InputError
+from easel.weights.disk import rename_file, sync_file
 
 MB = 1_000_000
 
@@ -27,6 +29,8 @@ class Settings:
     root: Path | None = None  # whose README and samples the first model shows
     retention_s: float = 3600.0  # Replicate's: outputs and inputs of API predictions go after an hour
     max_queue: int = 1000
+    max_seconds: float = 1800.0  # Replicate's: a prediction may run for 30 minutes
+    cancel_grace_s: float = 30.0  # for a server to take a cancel, until the prediction ends without its word
     creates_per_minute: int = 600  # Replicate's
     allow_private_webhooks: bool = False
     allow_push: bool = False  # register Cog servers by a token
@@ -72,14 +76,20 @@ def derive(secret: str, purpose: str) -> bytes:
 def secret_of(data: Path) -> str:
     """This installation's own secret, made once: 64 hexadecimal digits, of which only derived keys are used.
 
-    The file is for its owner's eyes only.
+    The file is for its owner's eyes only. Raises InputError for one that is empty, cut short or not ours.
     """
     path = data / "secret"
-    try:
-        return path.read_text(encoding="ascii")
-    except FileNotFoundError:
+    if not path.exists():
         unfinished = path.with_name(f".secret.{os.getpid()}")
         unfinished.touch(mode=0o600)
-        unfinished.write_text(secrets.token_hex(32), encoding="ascii")
-        unfinished.replace(path)
-        return path.read_text(encoding="ascii")
+        with unfinished.open("w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(32))
+            sync_file(stream)  # Else a power cut may leave an empty file under the final name.
+        rename_file(unfinished, path)
+    secret = path.read_text(encoding="utf-8", errors="replace")
+    if not re.fullmatch(r"[0-9a-f]{64}", secret):
+        raise InputError(
+            f"{path} must hold 64 hexadecimal digits, and does not. Restore it, or remove it: then webhooks get new "
+            "secrets, and what Cog servers run now is lost."
+        )
+    return secret

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, delete, event, func, select, tuple_, update
@@ -33,6 +34,7 @@ MOST_KEPT_VALUES = 1_000_000  # of a column: only its depth and its numbers matt
 UNREADABLE = "easel:unreadable"  # the only member of what stands for a column that cannot be shown
 PASSING = (OperationalError, InterfaceError, InternalError)  # locked, gone, out of memory; a row is not to blame
 
+LOCK_S = 1.0
 ALONE, ALONE_TRIES = 0x6561736C, 50  # "easl", the number of the lock; tried for 5 s
 
 Row = TypeVar("Row", bound=Base)
@@ -91,9 +93,25 @@ class Store:
         await self._lock.close()
         raise InputError("Another `easel api` works with this database. Stop it, or choose another DATABASE_URL.")
 
+    async def stay_alone(self) -> None:
+        """Watch the lock, which goes with its connection: take it again. Raises InputError if another has it then."""
+        while True:
+            await asyncio.sleep(LOCK_S)
+            try:
+                if self._lock:
+                    await self._lock.execute(select(1))
+                    await self._lock.commit()
+            except (SQLAlchemyError, OSError):
+                with suppress(SQLAlchemyError, OSError):
+                    await self._lock.invalidate()
+                    await self._lock.close()
+                with suppress(SQLAlchemyError, OSError):  # The database is not back yet: look again.
+                    await self._be_alone()
+
     async def close(self) -> None:
         if self._lock:
-            await self._lock.close()
+            with suppress(SQLAlchemyError, OSError):  # It may be gone already.
+                await self._lock.close()
         await self._engine.dispose()
 
     async def save(self, *rows: Base) -> None:
@@ -109,11 +127,11 @@ class Store:
         """As `save`, tried until it succeeds: for what has happened already. Raises RowRefusedError."""
         await surely(lambda: self.save(*rows))
 
-    async def set_surely(self, table: type[Base], key: Any, **values: Any) -> None:
-        """These columns alone, tried until it succeeds."""
+    async def set_surely(self, table: type[Base], key: Any, *conditions: ColumnElement[bool], **values: Any) -> None:
+        """These columns alone, of a row that fits, tried until it succeeds."""
 
         async def write(session: AsyncSession) -> None:
-            await session.execute(update(table).where(table.id == key).values(**values))
+            await session.execute(update(table).where(table.id == key, *conditions).values(**values))
 
         await surely(lambda: self._write(write))
 

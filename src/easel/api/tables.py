@@ -37,6 +37,7 @@ class Prediction(Base):
     data_removed: Mapped[bool] = mapped_column(default=False)
     source: Mapped[str] = mapped_column(default="api")  # or "web": an example, which is kept
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    cancel_answered: Mapped[bool] = mapped_column(default=False)  # by the Cog server that has it
     server: Mapped[str | None] = mapped_column(default=None)  # the Cog server it was given to
     webhook: Mapped[str | None] = mapped_column(default=None)
     webhook_events_filter: Mapped[list[str]] = mapped_column(default=list)

@@ -29,11 +29,12 @@ class Metrics:
         self.predict_s = Histogram("easel_predict_seconds", "Started to ended", ["model"], buckets=SECONDS, **make)
         self.cold_starts = Counter("easel_cold_starts", "Processes seen to get ready", ["server"], **make)
         self.server_up = Gauge("easel_server_up", "1: ready or busy", ["server"], **make)
+        self.server_stuck = Gauge("easel_server_stuck", "1: does not end what was canceled", ["server"], **make)
         self.webhooks = Counter("easel_webhooks", "Deliveries tried", ["event", "result"], **make)
 
     def forget(self, server: str) -> None:
         """Of a server that is none any more, nothing is told."""
-        for one in (self.running, self.cold_starts, self.server_up):
+        for one in (self.running, self.cold_starts, self.server_up, self.server_stuck):
             with suppress(KeyError):
                 one.remove(server)
 

@@ -1,6 +1,7 @@
 """What goes on between the API and one Cog server: a prediction is handed over, watched, found after a restart."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from easel.api.run import Run, ends_within, refusal
 from easel.api.runs import Runs
 from easel.api.store import Store
 from easel.api.tables import Prediction
-from easel.api.watch import Metrics, now, without_values
+from easel.api.watch import Metrics, without_values
 from easel.errors import EaselError
 
 LOST_S = 15.0  # Cog repeats the news of an end for 13 s (seen with coglet 0.23.1); after that it is lost.
@@ -46,9 +47,10 @@ class Work:
     async def _run_on(self, server: CogServer, run: Run) -> None:
         prediction = run.prediction
         run.server, prediction.server = server, server.url
-        await self._store.save_surely(prediction)  # first, so that after a restart it is known where to ask
+        # First, so that after a restart it is known where to ask, and nothing is begun twice.
+        await self._store.set_surely(Prediction, run.id, server=server.url)
         given = await asyncio.to_thread(self._resolve, prediction)
-        if run.canceling:
+        if run.canceling or run.ending:
             await self._runs.end(run, run.canceling)
             return
         try:
@@ -61,11 +63,13 @@ class Work:
         if status == 202:
             server.delay = BUSY_S
             await self._watch(server, run)
+            await self._free(server, run)
         elif status in (409, 503):
             await asyncio.sleep(server.delay)
             server.delay = min(2 * server.delay, BUSIEST_S)
-            prediction.server = None
-            await self._store.save_surely(prediction)
+            if not run.ending:
+                prediction.server = None
+                await self._store.set_surely(Prediction, run.id, server=None)
             await self._runs.enqueue(run, first=True)
         else:
             await self._runs.end(run, "failed", error=refusal(answer))
@@ -75,12 +79,12 @@ class Work:
         run.server, run.accepted = server, True
         process, missing_since = server.started, None
         await self._runs.started(run, server)
-        if run.canceling and not run.prediction.cancel_requested:
-            await self._runs.send_cancel(run)
         running = self._metrics.running.labels(server.url)
         running.inc()
         try:
             while not await ends_within(run, WATCH_S):
+                if run.canceling:
+                    await self._runs.send_cancel(run)
                 if not server.tended:
                     await server.check()
                 if not server.healthy or server.started != process:
@@ -88,13 +92,20 @@ class Work:
                     if not server.healthy or not await server.has(run.id):
                         await self._end_lost(run)
                 elif server.state == "READY" and await server.has(run.id) is False:
-                    missing_since = missing_since or now()
-                    if now() - missing_since > LOST_S:
+                    missing_since = missing_since or time.monotonic()
+                    if time.monotonic() - missing_since > LOST_S:
                         await self._end_lost(run)
                 else:
                     missing_since = None
         finally:
             running.dec()
+
+    async def _free(self, server: CogServer, run: Run) -> None:
+        """The run has ended; if that was a cancel of which the server does not know, it is told until it does."""
+        run.server, run.accepted = server, True
+        while run.canceling and not run.cancel_answered and await server.has(run.id):
+            await self._runs.send_cancel(run)
+            await asyncio.sleep(WATCH_S)
 
     async def find_again(self, run: Run, server: CogServer) -> None:
         """After a restart of the API: a prediction that `server` was given before."""
@@ -107,10 +118,14 @@ class Work:
         elif not await ends_within(run, LOST_S):  # Cog tells of an end again and again for a while.
             if await server.has(run.id):
                 await self._watch(server, run)
-            elif run.prediction.status == "starting":
-                await self._runs.enqueue(run, first=True)
-            else:
+            else:  # It may have run there: a second run is never begun.
                 await self._end_lost(run)
+        await self._free(server, run)
+
+    async def tell_of_cancel(self, prediction: Prediction, server: CogServer) -> None:
+        """After a restart: one that has ended by a cancel which its server has not taken."""
+        await self._free(server, Run(prediction, ending=True))
+        await self._store.set_surely(Prediction, prediction.id, cancel_answered=True)  # or it is not there any more
 
     async def _end_lost(self, run: Run) -> None:
         if run.canceling:
