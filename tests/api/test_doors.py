@@ -1,7 +1,6 @@
 """Who may do what, how much of it, and what odd requests get."""
 
 import asyncio
-import errno
 import os
 import stat
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from easel.api.endpoint import Endpoint
 from easel.api.sweep import sweep
 from easel.api.tables import Model, Prediction
 from tests.api.calls import MODEL, create, wait_for
@@ -31,6 +31,19 @@ def test_servers_are_registered_by_a_token_only_if_the_command_line_says_so(new_
     status, problem = ask(api, "POST", VERSIONS, pushed("http://127.0.0.1:9"))
     assert (status, "--allow-push" in problem["detail"]) == (403, True)
     assert ask(api, "POST", VERSIONS, pushed())[0] == 201
+
+
+def test_what_was_pushed_when_it_was_allowed_is_no_server_when_it_is_not(new_api, cog):
+    api = new_api(cog.url, allow_push=True)
+    with run_odd_cog() as odd:
+        assert ask(api, "POST", VERSIONS, pushed(odd.url))[0] == 201
+        api.stop()
+        api.start()
+        assert odd.url in ask(api, "GET", "/health")[1]["servers"]
+        api.stop()
+        del api.options["allow_push"]
+        api.start()
+        assert set(ask(api, "GET", "/health")[1]["servers"]) == {cog.url}
 
 
 def test_a_version_has_at_most_eight_servers_and_nobody_asks_them_any_more_when_it_is_gone(api):
@@ -154,7 +167,7 @@ def test_odd_uploads_are_refused_and_the_list_goes_on(tmp_path):
 
 def test_an_accounts_uploads_have_a_limit_that_is_not_anothers(tmp_path):
     async def statuses() -> list[int]:
-        async with open_api(tmp_path, max_account_bytes=100) as (api, client):
+        async with open_api(tmp_path, max_account_bytes=8000) as (api, client):
             found = [(await upload(client, bytes(60))).status_code for _ in range(2)]
             found.append((await upload(client, bytes(60), headers={"Authorization": "Bearer token-of-b"})).status_code)
             assert len(list(api.outputs.uploads.iterdir())) == 2
@@ -178,20 +191,18 @@ def test_a_full_disk_is_told_and_takes_nothing(tmp_path):
 
 
 def test_a_disk_that_is_full_all_of_a_sudden_is_507_too(tmp_path):
-    """A file of the input or the database meets ENOSPC: /dev/full does it where there is one."""
     if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full")
+        pytest.skip("there is no /dev/full, which answers ENOSPC to every write")
+
+    async def write(api, request) -> None:
+        Path("/dev/full").write_bytes(b"x")
 
     async def check() -> None:
-        async with open_api(tmp_path) as (api, client):
-            (api.outputs.uploads / "probe").symlink_to("/dev/full")
-            with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-                (api.outputs.uploads / "probe").write_bytes(b"x")
-            api.outputs.put = lambda *_: (api.outputs.uploads / "probe").write_bytes(b"x")
-            url = "data:image/png;base64," + "AAAA" * 20_000
-            answer = await client.post("/v1/predictions", json={"input": {"image": url}})
-            assert (answer.status_code, "is full" in answer.json()["detail"]) == (507, True)
-            (api.outputs.uploads / "probe").unlink()
+        async with open_api(tmp_path) as (api, _):
+            transport = httpx2.ASGITransport(app=Endpoint(api, write, "/", None, 1000))
+            async with httpx2.AsyncClient(transport=transport, base_url="http://a") as client:
+                answer = await client.get("/")
+                assert (answer.status_code, "is full" in answer.json()["detail"]) == (507, True)
 
     asyncio.run(check())
 

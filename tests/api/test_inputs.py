@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import event
 
 from easel.api.handover import CHUNK, Body, FileUrl
 from easel.api.input_files import LARGE_URL, Size, as_text, keep_files, size_of
@@ -15,7 +16,7 @@ from easel.api.outputs import FILE, PIECE, OutputError, Outputs
 from easel.api.problems import Problem
 from easel.api.room import Room
 from easel.api.schemas import UnfitSchema, check_schema, is_schema
-from easel.api.store import RowRefusedError, Store
+from easel.api.store import DiskFullError, RowRefusedError, Store
 from easel.api.tables import Model
 from easel.api.uris import check_uris
 
@@ -194,10 +195,22 @@ def test_a_row_that_the_database_refuses_is_told_from_one_that_is_locked(tmp_pat
             asyncio.run(asyncio.wait_for(save(**odd), 20))
 
 
+def test_a_full_disk_of_the_database_is_told_from_a_lock(tmp_path):
+    async def save() -> None:
+        store = Store(f"sqlite:///{tmp_path / 'db'}")
+        await store.open()
+        event.listen(store._engine.sync_engine, "begin", lambda one: one.exec_driver_sql("PRAGMA max_page_count = 1"))
+        try:
+            await store.save(Model(key="a/b", created_at=1.0, readme="x" * 1_000_000))
+        finally:
+            await store.close()
+
+    with pytest.raises(DiskFullError):
+        asyncio.run(save())
+
+
 def test_a_change_writes_the_columns_that_changed(tmp_path):
     async def statements() -> list[str]:
-        from sqlalchemy import event
-
         store, seen = Store(f"sqlite:///{tmp_path / 'db'}"), []
         await store.open()
         event.listen(store._engine.sync_engine, "before_cursor_execute", lambda *args: seen.append(args[2]))

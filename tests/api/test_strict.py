@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from starlette.requests import Request
 
-from easel.api.bodies import NewPrediction, parse_body, receive
+from easel.api.bodies import NewPrediction, Turns, parse_body, receive
 from easel.api.cursors import read_cursor
 from easel.api.endpoint import BODY_S, SLOWEST, limited
 from easel.api.news import MOST_LOGS, read_news
@@ -93,7 +93,8 @@ def test_large_bodies_wait_in_a_file_and_are_read_in_a_thread_one_at_a_time(tmp_
         return found
 
     async def both() -> list[tuple[int, int]]:
-        api = SimpleNamespace(outputs=SimpleNamespace(incoming=tmp_path), large_bodies=asyncio.Semaphore(1))
+        outputs = SimpleNamespace(incoming=tmp_path)
+        api = SimpleNamespace(outputs=outputs, large_bodies=Turns(), check_disk=lambda: None)
         chunk = bytes(600_000)
         wanted = [request_of([chunk, chunk], api) for _ in range(4)] + [request_of([b"small"], api)]
         return await asyncio.gather(*(receive(one, read) for one in wanted))
@@ -104,6 +105,21 @@ def test_large_bodies_wait_in_a_file_and_are_read_in_a_thread_one_at_a_time(tmp_
     assert small == (5, threading.get_ident())
     assert most == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_accounts_take_turns_with_large_bodies():
+    async def order() -> list[str]:
+        turns, seen = Turns(), []
+
+        async def take(name: str) -> None:
+            async with turns.turn(name[0]):
+                seen.append(name)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*map(take, ("a1", "a2", "a3", "b1", "c1")))
+        return seen
+
+    assert asyncio.run(order())[:3] == ["a1", "b1", "c1"]
 
 
 def test_a_body_that_only_trickles_in_is_refused_however_often_something_comes():
@@ -147,8 +163,10 @@ def test_of_odd_news_what_can_be_kept_is_kept():
     assert news.output == ["a\ufffdb", "?", {"?": 1}]
     assert read_news(b'{"status": ["succeeded"]}', "one").status is None
     assert read_news(b'{"status": "finished"}', "one").status is None
-    metrics = {"predict_time": 1.5, "deep": {"a": []}, "huge": 10**300, "text": "x" * 1000, "n" * 1000: 1, "ok": "yes"}
-    assert read_news(json.dumps({"metrics": metrics}).encode(), "one").metrics == {"predict_time": 1.5, "ok": "yes"}
+    good = {"predict_time": 1.5, "seeds": [1, 2], "ok": "yes"}
+    metrics = good | {"large": [1] * 1000, "text": "x" * 1000, "n" * 2000: 1}
+    assert read_news(json.dumps({"metrics": metrics}).encode(), "one").metrics == good
+    assert read_news(b'{"metrics": {"predict_time": [1]}}', "one").metrics == {}
     endless = read_news(json.dumps({"logs": "x" * (3 * MOST_LOGS)}).encode(), "one").logs
     assert len(endless) < MOST_LOGS + 100
     assert "rest of it is not kept" in endless

@@ -1,8 +1,8 @@
 """A stand-in for the program `cog`: `cog push` does to the API what the registry of the real one does.
 
 It reads predict.py of the folder that it is called in, as Cog does, and makes a version of the model that the image
-names. Every call is a line in STANDIN_COG_LOG. While the file STANDIN_COG_FAILS exists, it fails; while
-STANDIN_COG_WAITS does, it takes its time.
+names, with the server that runs it: that is for `easel api --allow-push`. Every call is a line in STANDIN_COG_LOG.
+While the file STANDIN_COG_FAILS exists, it fails; while STANDIN_COG_WAITS does, it takes its time.
 """
 
 import json

@@ -20,7 +20,7 @@ async def ask(
     Raises httpx2.HTTPError: ConnectError or ConnectTimeout if the server was never reached. `seconds` are for each
     part, twice as many for all of it.
     """
-    content = await asyncio.to_thread(Body, body) if body is not None else None
+    content = Body(body) if body is not None else None
     headers |= {"Accept-Encoding": "identity"}
     if content:
         headers |= {"Content-Type": "application/json", "Content-Length": str(content.length)}

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from easel.api import about, files, models, predictions
+from easel.api.bodies import Turns
 from easel.api.catalogue import Catalogue
 from easel.api.deliveries import Deliveries
 from easel.api.documents import Documents
@@ -32,7 +33,7 @@ from easel.api.servers import Servers
 from easel.api.settings import MB, Settings, derive, secret_of
 from easel.api.store import Store
 from easel.api.sweep import sweep_for_ever
-from easel.api.tables import Model, Prediction
+from easel.api.tables import Model, Prediction, Server
 from easel.api.watch import Metrics, make_logger, now
 from easel.api.work import Work
 from easel.errors import InputError
@@ -75,7 +76,7 @@ class Api:
             room=Room(len(set(settings.tokens.values())), settings.max_queue),
         )
         self.own_files = OwnFiles(settings.public_url, self.outputs)
-        self.large_bodies = asyncio.Semaphore(1)  # each costs a multiple of its size while it is read
+        self.large_bodies = Turns()
         self.quotas: dict[str, asyncio.Lock] = {}
         work = Work(self.runs, self.store, self.metrics, self.log, self.own_files.resolve)
         self.servers = Servers(
@@ -95,6 +96,8 @@ class Api:
         await self.store.open()
         for key, _ in self.settings.servers:
             await self.catalogue.add_model(key, visibility="public", hardware="cpu")
+        if not self.settings.allow_push:  # now, whatever was pushed when it was allowed
+            await self.store.remove(Server, Server.pushed.is_(True))
         await self.servers.open(self.settings.servers)
         self.deliveries.resume(await self.store.find(Prediction, Prediction.webhook_pending.is_(True)))
         self._sweeper = asyncio.create_task(sweep_for_ever(self.store, self.outputs, self.settings, self.log))
@@ -211,7 +214,7 @@ def create_app(api: Api) -> Starlette:
         route("GET", "/v1/collections", about.list_collections),
         route("GET", "/v1/webhooks/default/secret", about.show_webhook_secret),
         route("GET", "/delivery/{id}/{name}", files.deliver, None),
-        route("POST", "/cog/{id}/{proof}", about.take_news, None, 256 * MB),
+        route("POST", "/cog/{id}/{proof}", about.take_news, None, 128 * MB),
         route("GET", "/metrics", about.show_metrics, None),
         route("GET", "/health", about.show_health, None),
     ]

@@ -2,8 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
@@ -13,6 +13,7 @@ from easel.api.problems import Problem
 from easel.api.strict import TooMuch, check_texts, read_json
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
+Text = Annotated[str, Field(max_length=5000)]  # what stands in every list
 MOST_ERRORS = 20
 SMALL, LARGE = 64_000, 1_000_000  # bytes: above the first in a thread, above the second one at a time
 Event = Literal["start", "output", "logs", "completed"]
@@ -36,20 +37,20 @@ class NewModel(BaseModel):
     name: Name
     visibility: Literal["public", "private"]
     hardware: str
-    description: str | None = None
-    github_url: str | None = None
-    paper_url: str | None = None
-    license_url: str | None = None
-    cover_image_url: str | None = None
+    description: Text | None = None
+    github_url: Text | None = None
+    paper_url: Text | None = None
+    license_url: Text | None = None
+    cover_image_url: Text | None = None
 
 
 class ChangedModel(BaseModel):
-    description: str | None = None
+    description: Text | None = None
     readme: str | None = None
-    github_url: str | None = None
-    paper_url: str | None = None
-    license_url: str | None = None
-    weights_url: str | None = None
+    github_url: Text | None = None
+    paper_url: Text | None = None
+    license_url: Text | None = None
+    weights_url: Text | None = None
 
 
 class NewVersion(BaseModel):
@@ -117,21 +118,36 @@ async def read_body(request: Request, kind: type[Body], shrink: Callable[[Body],
     return await receive(request, read)
 
 
+class Turns:
+    """One large body at a time is in memory, at a multiple of its size; accounts take turns."""
+
+    def __init__(self) -> None:
+        self._all = asyncio.Lock()
+        self._of: dict[str, asyncio.Lock] = {}
+
+    @asynccontextmanager
+    async def turn(self, account: str) -> AsyncIterator[None]:
+        async with self._of.setdefault(account, asyncio.Lock()), self._all:  # both locks are fair
+            yield
+
+
 async def receive(request: Request, read: Callable[[bytes], Result]) -> Result:
-    """Return what `read`, which may block, makes of the whole body. Large ones are in memory one at a time."""
+    """Return what `read`, which may block, makes of the whole body. Raises Problem (507) when the disk gets full."""
+    api = request.state.api
     async with AsyncExitStack() as stack:
         data, file = bytearray(), None
         async for chunk in request.stream():
             if not file and len(data) + len(chunk) > LARGE:
-                unnamed = tempfile.TemporaryFile(dir=request.state.api.outputs.incoming)  # noqa: SIM115 (the stack does)
+                unnamed = tempfile.TemporaryFile(dir=api.outputs.incoming)  # noqa: SIM115 (the stack does)
                 file = stack.enter_context(unnamed)
                 file.write(data)
             if file:
+                api.check_disk()
                 file.write(chunk)
             else:
                 data += chunk
         if file:
             file.seek(0)
-            await stack.enter_async_context(request.state.api.large_bodies)
+            await stack.enter_async_context(api.large_bodies.turn(getattr(request.state, "account", "")))
             return await asyncio.to_thread(lambda: read(file.read()))
         return await asyncio.to_thread(read, bytes(data)) if len(data) > SMALL else read(bytes(data))

@@ -17,6 +17,7 @@ import httpcore2
 
 from easel.api.documents import Documents
 from easel.api.problems import Problem
+from easel.api.signed import without_queries
 from easel.api.store import Store
 from easel.api.tables import Prediction
 from easel.api.watch import Metrics, now
@@ -155,7 +156,7 @@ class Deliveries:
         except TimeoutError:
             problem = f"no answer within {TIMEOUT_S:g} s"
         except Exception as error:  # whatever an address that somebody typed leads to
-            problem = str(error) or type(error).__name__
+            problem = without_queries(str(error)) or type(error).__name__
         self._metrics.webhooks.labels(event, "failed" if problem else "delivered").inc()
         self._log.info("webhook", id=prediction.id, event_sent=event, problem=problem)
         return problem

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from easel.api.app import Api
 
 CHUNK = 2**20
+ROW = 4096  # bytes that an empty file counts
 LONGEST = 300  # characters of a name or type
 MEMBER = re.compile(r"metadata\[(.+)\]")
 
@@ -51,8 +52,8 @@ async def create(api: "Api", request: Request) -> Response:
             if one.size > api.settings.max_file_bytes:
                 raise Problem(413, f"The file is larger than {api.settings.max_file_bytes / 1e6:.0f} MB.")
             async with api.quotas.setdefault(one.account, asyncio.Lock()):
-                used = await api.store.total(File.size, File.account == one.account)
-                if used + one.size > api.settings.max_account_bytes:
+                used = await api.store.total(File.size + ROW, File.account == one.account)
+                if used + one.size + ROW > api.settings.max_account_bytes:
                     most = f"{api.settings.max_account_bytes / 1e9:g} GB"
                     raise Problem(413, f"Your uploads would be larger than {most} together. Delete some first.")
                 await api.store.save(one)

@@ -25,7 +25,6 @@ class Body:
     """`document` as JSON: its length in bytes, and its pieces."""
 
     def __init__(self, document: Any) -> None:
-        """Blocking, but not by the size of the files."""
         self._files: list[FileUrl] = []
         mark = secrets.token_hex(16)  # which no text of a caller can hold
 

@@ -1,6 +1,7 @@
 """`/v1/models` with versions, README and examples; `/v1/deployments`; search."""
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_
@@ -18,6 +19,7 @@ from easel.api.watch import now
 if TYPE_CHECKING:
     from easel.api.app import Api
 
+MOST_SCHEMA = 256_000  # characters: it stands in every list of models
 HARDWARE = (
     ("cpu", "CPU"),
     ("gpu-t4", "Nvidia T4 GPU"),
@@ -135,6 +137,8 @@ async def create_version(api: "Api", request: Request) -> Response:
         )
     if body.servers and len(set(api.settings.tokens.values())) > 1:
         raise Problem(403, "Where several accounts share an API, its servers are those of the command line (--server).")
+    if len(json.dumps(body.openapi_schema)) > MOST_SCHEMA:
+        raise Problem(413, f"The schema is larger than {MOST_SCHEMA // 1000} kB.")
     try:
         await asyncio.to_thread(check_schema, body.openapi_schema, sent=True)
     except UnfitSchema as error:

@@ -1,6 +1,6 @@
 """What a Cog server tells of a prediction, read as strictly as a caller's body."""
 
-import math
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from easel.api.tables import FINAL
 
 MOST_LOGS = 1_000_000  # characters; the rest of a log without end is not kept
 MOST_ERROR = 10_000
-MOST_METRICS, MOST_METRIC = 100, 200  # how many, and the length of a name or a text
+MOST_METRICS, MOST_METRIC = 100, 1000  # how many, and the characters of a name or a value
 CUT = "\nWarning: the log is longer than 1 MB, and the rest of it is not kept.\n"
 
 
@@ -49,13 +49,13 @@ def read_text(value: Any, most: int, cut: str = "...") -> str:
 
 
 def read_metrics(value: Any) -> dict[str, Any]:
-    """Return those that are numbers or short texts, whatever else there is."""
+    """Return those that are short, as a model gives them, whatever else there is; `predict_time` only as seconds."""
     pairs = list(value.items())[:MOST_METRICS] if isinstance(value, dict) else []
-    return {clean_texts(name): clean_texts(one) for name, one in pairs if len(name) <= MOST_METRIC and is_metric(one)}
+    return {clean_texts(name): clean_texts(one) for name, one in pairs if is_metric(name, one)}
 
 
-def is_metric(value: Any) -> bool:
-    """Whether it is a number that a database can keep, or a short text."""
-    if isinstance(value, int):
-        return abs(value) < 2**63
-    return (isinstance(value, float) and math.isfinite(value)) or (isinstance(value, str) and len(value) <= MOST_METRIC)
+def is_metric(name: str, value: Any) -> bool:
+    """Whether it is short and, where a client counts with it, a number."""
+    if name == "predict_time" and (isinstance(value, bool) or not isinstance(value, int | float)):
+        return False
+    return len(name) <= MOST_METRIC and len(json.dumps(value)) <= MOST_METRIC

@@ -155,7 +155,7 @@ class Store:
         except (TypeError, ValueError, RecursionError, OverflowError) as error:  # it cannot even be written as JSON
             raise RowRefusedError(type(error).__name__) from error
 
-    async def total(self, column: InstrumentedAttribute, *conditions: ColumnElement[bool]) -> int:
+    async def total(self, column: ColumnElement[int], *conditions: ColumnElement[bool]) -> int:
         """The sum of a column."""
         try:
             async with self._session() as session:

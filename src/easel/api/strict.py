@@ -60,7 +60,8 @@ def check_texts(given: Any) -> None:
     """Raises ValueError for what JSON can write and no database or file can keep: lone surrogates, NUL."""
     match given:
         case str():
-            given.encode()
+            if not given.isascii():
+                given.encode()
             if "\0" in given:
                 raise ValueError("NUL")
         case list():
@@ -76,7 +77,8 @@ def clean_texts(given: Any) -> Any:
     """Return the same with a replacement character for each lone surrogate and NUL: a model wrote them by accident."""
     match given:
         case str():
-            return given.replace("\0", "\ufffd").encode(errors="replace").decode()
+            given = given.replace("\0", "\ufffd")
+            return given if given.isascii() else given.encode(errors="replace").decode()  # no copy of what is large
         case list():
             return [clean_texts(one) for one in given]
         case dict():
