@@ -16,10 +16,11 @@ from easel.api.bodies import NewPrediction, read_body
 from easel.api.deliveries import check_webhook
 from easel.api.headers import parse_cancel_after, parse_prefer
 from easel.api.input_files import Size, as_text, keep_files
-from easel.api.inputs import check_input, redacted
+from easel.api.inputs import check_input, invalid, redacted
 from easel.api.pages import page
 from easel.api.problems import Problem
 from easel.api.run import WARNING, ends_within
+from easel.api.schemas import secret_names
 from easel.api.tables import FINAL, Prediction, Version
 from easel.api.uris import check_uris
 from easel.api.watch import now
@@ -97,6 +98,8 @@ async def accept(api: "Api", request: Request, new: New, version: Version, deplo
     given = as_text(body.input)
     unknown = await asyncio.to_thread(check_input, given, schema)
     await asyncio.to_thread(check_uris, given, schema, api.own_files.is_own)
+    if large := [name for name in secret_names(schema) if isinstance(body.input.get(name), dict)]:
+        raise invalid([("maxLength", f"input.{name}", "is a secret, which is no file of over 64 kB") for name in large])
     await api.own_files.check(body.input, request.state.account, api.store)
     events: list[str] = list(body.webhook_events_filter or [])
     if not body.webhook and body.webhook_completed:
