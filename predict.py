@@ -9,8 +9,9 @@ import os
 import traceback
 from pathlib import Path as LocalPath
 
-from cog import BaseRunner, Input, Path, Secret
+from cog import BaseRunner, Input, Path, Secret, types
 
+from easel.downloads import guard_downloads, limits
 from easel.errors import EaselError
 from easel.logs import log
 from easel.models import DEFAULT_MODEL, load_model
@@ -33,6 +34,7 @@ class Runner(BaseRunner):
         from easel.loader import default_device, load_components
 
         self.uploads = Uploads()
+        guard_downloads(types, limits(allow_loopback()), self.uploads)
         self.engine = Engine(load_components(model, reading, default_device()), adapter_files(places.cache))
         if os.environ.get("EASEL_COMPILE") == "1":
             self.engine.compile(places.cache)
@@ -51,10 +53,12 @@ class Runner(BaseRunner):
         ),
         image: Path | None = Input(
             default=None,
+            accept="image/jpeg,image/png,image/webp,image/gif,image/avif,image/heic,image/heif",
             description="Picture to begin from: JPEG, PNG, WebP, GIF (first frame), AVIF or HEIC, at most 30 MB and 50 megapixels. It is turned as its EXIF says, transparency becomes white, and it is cut around its centre to the picture's aspect ratio and resized (Lanczos).",
         ),
         mask: Path | None = Input(
             default=None,
+            accept="image/jpeg,image/png,image/webp,image/gif,image/avif,image/heic,image/heif",
             description="Where to repaint the image: white (grey of 128 and more) is repainted, black stays as it is, up to a soft edge of 8 pixels around the white. Needs image, and has its aspect ratio.",
         ),
         prompt_strength: float = Input(
@@ -119,7 +123,7 @@ class Runner(BaseRunner):
         ),
         lora_weights: list[str] | None = Input(
             default=None,
-            description="Up to 4 LoRAs for this model, as safetensors: owner/name or owner/name/version (Replicate), huggingface.co/owner/name[/file.safetensors], civitai.com/models/ID, an https:// address of a .safetensors, .tar or .zip file, or a data: URL. Each must fit the model in full; it holds for this request only.",
+            description="Up to 4 LoRAs for this model, as safetensors: owner/name or owner/name/version (Replicate), huggingface.co/owner/name[/file.safetensors], civitai.com/models/ID, an https:// address of a .safetensors, .tar or .zip file, or a data: URL. Each must fit the model in full; it holds for this request only. On cog run's command line a file goes by --json.",
         ),
         lora_scales: list[float] | None = Input(
             default=None,
@@ -190,11 +194,15 @@ def reveal(secret: Secret | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
+def allow_loopback() -> bool:
+    return os.environ.get("EASEL_ALLOW_LOOPBACK") == "1"
+
+
 def adapter_files(cache: LocalPath) -> AdapterFiles:
     """Where LoRAs come from and are kept, as the environment says it."""
     return AdapterFiles(
         cache / "adapters",
         allow_files=os.environ.get("EASEL_ALLOW_FILES") == "1",
-        allow_loopback=os.environ.get("EASEL_ALLOW_LOOPBACK") == "1",
+        allow_loopback=allow_loopback(),
         endpoints=Endpoints(hf=(os.environ.get("HF_ENDPOINT") or Endpoints.hf).rstrip("/")),
     )

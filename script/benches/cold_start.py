@@ -21,7 +21,11 @@ def bench_cold_start(rounds: int) -> dict[str, float]:
     root = REPOSITORY / ".cache" / "bench" / "cold-start"
     if not (root / "cache").is_dir() or (root / "files").exists():
         print(f"Making a checkpoint of 4 GB in {root} ...")
-        subprocess.run([sys.executable, HERE / "cold_start_checkpoint.py", root, NAME, REPOSITORY], check=True)
+        subprocess.run(
+            [sys.executable, HERE / "cold_start_checkpoint.py", root, NAME, REPOSITORY],
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+        )
     (root / "predict.py").write_bytes((REPOSITORY / "predict.py").read_bytes())
     (folder,) = (root / "cache" / "snapshots" / NAME).iterdir()
     if not os.access(DROP_CACHES, os.W_OK):

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, ZImageTransformer2DModel
+from gpu_check.layout import REAL
 from safetensors.torch import save_file
 from tqdm import tqdm
 from transformers import Qwen3Config, Qwen3Model
@@ -39,26 +40,6 @@ skip: {{text_encoder: [layers.3, norm]}}
 hardware: {{device: cpu, memory_gb: 8}}
 go_fast: null
 """
-TEXT_ENCODER = {  # Qwen3-4B, which has 36 layers
-    "vocab_size": 151936,
-    "hidden_size": 2560,
-    "intermediate_size": 9728,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-}
-VAE = {  # FLUX's
-    "block_out_channels": [128, 256, 512, 512],
-    "layers_per_block": 2,
-    "latent_channels": 16,
-    "down_block_types": ["DownEncoderBlock2D"] * 4,
-    "up_block_types": ["UpDecoderBlock2D"] * 4,
-    "use_quant_conv": False,
-    "use_post_quant_conv": False,
-    "scaling_factor": 0.3611,
-    "shift_factor": 0.1159,
-}
 
 
 def write_checkpoint(root: Path, name: str, repository: Path) -> None:
@@ -82,8 +63,8 @@ def write_files(folder: Path, emoji: Path) -> None:
     with init_empty_weights():
         modules = {  # the real transformer has 30 layers and 2 of each refiner's
             "transformer": ZImageTransformer2DModel(dim=3840, n_layers=4, n_refiner_layers=1),
-            "text_encoder": Qwen3Model(Qwen3Config(**TEXT_ENCODER)),
-            "vae": AutoencoderKL(**VAE),
+            "text_encoder": Qwen3Model(Qwen3Config(**{**REAL.text_encoder, "num_hidden_layers": 4})),
+            "vae": AutoencoderKL(**REAL.vae),
         }
     modules["transformer"].save_config(folder / "transformer")
     modules["vae"].save_config(folder / "vae")

@@ -122,4 +122,6 @@ def places_of(layers: Iterable[str]) -> dict[str, tuple[Place, ...]]:
 
 def shown(keys: list[str]) -> str:
     more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
-    return ", ".join(key[:120] for key in keys[:SHOWN_KEYS]) + more
+    # Whoever wrote the file chose them, and they are shown and logged: no line breaks, and no end to the length.
+    texts = ("".join(one if one.isprintable() else "?" for one in key[:120]) for key in keys[:SHOWN_KEYS])
+    return ", ".join(texts) + more

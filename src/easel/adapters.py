@@ -4,15 +4,14 @@ Nothing of the base model is changed: for the length of a request, peft's layers
 afterwards the linear layers stand there again. What is kept between requests are tensors of LoRAs, nothing else.
 """
 
+import hashlib
 import json
 import math
-import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from peft import LoraConfig
@@ -20,10 +19,14 @@ from peft.tuners.lora import Linear
 from safetensors import SafetensorError, safe_open
 
 from easel.adapter_keys import places_of, shown, sort_keys
+from easel.adapter_settings import Settings
 from easel.errors import AdapterError
 from easel.weights.adapter_files import AdapterFile
+from easel.weights.archives import header_size
 
 MAX_RANK = 256
+MAX_HEADER = 5_000_000  # bytes of names, shapes and metadata; a LoRA of a thousand layers has 0.3 MB, with metadata 1.3
+MAX_KEPT = 256  # LoRAs in memory, however small: each costs more than its tensors
 # A rank-16 LoRA of Z-Image-Turbo has about 40 million numbers, 80 MB: 2 GiB hold some twenty of them.
 MEMORY_BYTES = 2 * 2**30
 
@@ -119,7 +122,8 @@ class AdapterMemory:
 
     def load(self, file: AdapterFile, transformer: Transformer) -> tuple[Adapter, bool]:
         """The LoRA, and whether it was in memory. Raises AdapterError."""
-        key = (file.digest, json.dumps(file.config, sort_keys=True))
+        config = hashlib.sha256(json.dumps(file.config, sort_keys=True).encode()).hexdigest()  # itself up to 1 MB
+        key = (file.digest, config)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key], True
@@ -128,7 +132,7 @@ class AdapterMemory:
         except AdapterError as error:
             raise AdapterError(f"lora_weights: {file.label} cannot be used: {error}") from None
         self._kept[key] = adapter
-        while self.size > self.budget:
+        while self.size > self.budget or len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
         return adapter, False
 
@@ -144,6 +148,8 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
     """Read and check a LoRA. Raises AdapterError with a phrase that goes on after the file's name."""
     weight = next(iter(transformer.linears.values())).weight
     try:
+        if (size := header_size(file.path)) > MAX_HEADER:  # safetensors itself reads up to 100 MB
+            raise AdapterError(f"its list of tensors has {size} bytes; at most {MAX_HEADER} are read.")
         with safe_open(file.path, framework="pt") as tensors:
             keys = list(tensors.keys())
             settings = Settings(tensors.metadata() or {}, file.config)
@@ -164,7 +170,7 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
                         *(tensor.to(weight.device, weight.dtype, copy=True) for tensor in (down, part)), scaling
                     )
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise AdapterError(f"it is no whole safetensors file ({error}).") from None
+        raise AdapterError(f"it is no whole safetensors file ({str(error)[:300]}).") from None
     check_finite(pairs)
     return Adapter(file.label, MappingProxyType(pairs))
 
@@ -172,7 +178,9 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
 def check_numbers(parts: Mapping[str, str], *tensors: torch.Tensor | None) -> None:
     for tensor in tensors:
         if tensor is not None and not tensor.is_floating_point():
-            raise AdapterError(f"{parts['down']} and what belongs to it hold {tensor.dtype}, not fractional numbers.")
+            raise AdapterError(
+                f"{shown([parts['down']])} and what belongs to it hold {tensor.dtype}, not fractional numbers."
+            )
 
 
 def check_shapes(parts: Mapping[str, str], down: torch.Tensor, up: torch.Tensor, layer: torch.nn.Linear) -> None:
@@ -180,14 +188,14 @@ def check_shapes(parts: Mapping[str, str], down: torch.Tensor, up: torch.Tensor,
     if down.shape[1] != layer.in_features or tuple(up.shape) != (layer.out_features, rank) or not rank:
         raise AdapterError(shape_sentence(parts, down, up, layer))
     if rank > MAX_RANK:
-        raise AdapterError(f"{parts['down']} has rank {rank}; at most {MAX_RANK} is accepted.")
+        raise AdapterError(f"{shown([parts['down']])} has rank {rank}; at most {MAX_RANK} is accepted.")
 
 
 def shape_sentence(parts: Mapping[str, str], down: torch.Tensor, up: torch.Tensor, layer: torch.nn.Linear) -> str:
     return (
-        f"{parts['down']} and {parts['up']} have the shapes {tuple(down.shape)} and {tuple(up.shape)}; this model's "
-        f"layer takes (rank, {layer.in_features}) and ({layer.out_features}, rank). It is for another base model, or "
-        "damaged."
+        f"{shown([parts['down'], parts['up']])} have the shapes {tuple(down.shape)} and {tuple(up.shape)}; this "
+        f"model's layer takes (rank, {layer.in_features}) and ({layer.out_features}, rank). It is for another base "
+        "model, or damaged."
     )
 
 
@@ -200,39 +208,3 @@ def check_finite(pairs: Mapping[str, Pair]) -> None:
     ]
     if bad:
         raise AdapterError(f"it has NaN or infinite numbers for {shown(bad)}.")
-
-
-class Settings:
-    """What a file says about its scaling apart from the tensors: peft's adapter_config.json or diffusers' metadata."""
-
-    def __init__(self, metadata: Mapping[str, str], config: Mapping[str, Any] | None) -> None:
-        self.values: Mapping[str, Any] = config or {}
-        if not config and "lora_adapter_metadata" in metadata:
-            written = json.loads(metadata["lora_adapter_metadata"])
-            if isinstance(written, dict):
-                self.values = {key.removeprefix("transformer."): value for key, value in written.items()}
-        method = self.values.get("peft_type", "LORA")
-        if method != "LORA" or self.values.get("use_dora"):
-            raise AdapterError(f"it is {'DoRA' if method == 'LORA' else method}, not a plain LoRA.")
-
-    def scaling(self, layer: str, rank: int, alpha: float | None) -> float:
-        """alpha / rank, or alpha / sqrt(rank) for rsLoRA; without an alpha anywhere, 1."""
-        if alpha is None:
-            alpha = self.values.get("lora_alpha")
-            patterns = self.values.get("alpha_pattern") or {}
-            if not isinstance(patterns, dict):
-                raise AdapterError(f"its alpha_pattern is {str(patterns)[:80]}, not a mapping of layers to numbers.")
-            for name, value in patterns.items():
-                if not re.fullmatch(r"\^?[\w.-]+", name):  # peft reads it as a pattern; none but names are in use
-                    raise AdapterError(f"its alpha_pattern has {name[:80]!r}, which is not the name of a layer.")
-                name = name.removeprefix("^")
-                if layer == name or layer.endswith(f".{name}"):
-                    alpha = value
-        if alpha is None:
-            return 1.0
-        if isinstance(alpha, bool) or not isinstance(alpha, int | float):
-            raise AdapterError(f"lora_alpha is {alpha!r}, not a number.")
-        try:
-            return alpha / (math.sqrt(rank) if self.values.get("use_rslora") else rank)
-        except OverflowError:
-            raise AdapterError("lora_alpha is too large for a number with a point.") from None

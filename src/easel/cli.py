@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import time
 import urllib.parse
@@ -21,12 +22,14 @@ from easel import client
 from easel.api.cli import add_api_command
 from easel.console import LogView, print_result, say
 from easel.errors import EaselError, InputError
-from easel.inputs import cast_inputs, check_names, encode_files, parse_inputs, read_json_inputs
+from easel.inputs import cast_inputs, encode_files, parse_inputs, read_json_inputs
+from easel.local_guard import LOOPBACK
 from easel.models import DEFAULT_MODEL
 from easel.page.cli import add_page_command
 from easel.publish.cli import add_push_command
 from easel.schema import check_schema, openapi, write_schema
-from easel.server import SETUP_TIMEOUT_S, Server, check_root, run_server
+from easel.server import SETUP_TIMEOUT_S, Server, bind, check_root, run_server
+from easel.urls import shown_url
 from easel.weights_cli import add_weights_commands
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -108,15 +111,14 @@ def run_predict(args: argparse.Namespace) -> int:
     if args.json is None:
         inputs = cast_inputs(parse_inputs(args.inputs or []), schema)
     else:
-        inputs = encode_files(read_json_inputs(args.json), Path())
-        check_names(inputs, schema)
+        inputs = encode_files(read_json_inputs(args.json), Path(), schema)
     with open_server(args) as url:
         prediction = predict_aloud(url, inputs)
         prediction["output"] = client.save_output(prediction.get("output"), folder, "output")
     if args.json is not None:
         text = json.dumps(prediction, indent=2, ensure_ascii=False)
         print_result(text)
-        if args.output:  # As `cog predict` does.
+        if args.output:  # As `cog run` does.
             (folder / "output.json").write_text(text + "\n", encoding="utf-8")
     if prediction["status"] != "succeeded":
         say(explain_failure(prediction))
@@ -131,7 +133,7 @@ def run_predict(args: argparse.Namespace) -> int:
 
 
 def run_serve(args: argparse.Namespace) -> int:
-    with start_server(args, port=args.port, show_log=True) as server:
+    with bind(LOOPBACK, args.port) as listener, start_server(args, listener=listener, show_log=True) as server:
         print_result(server.url)
         say(
             f"Try it: curl {server.url}/predictions -H 'Content-Type: application/json' "
@@ -166,8 +168,7 @@ def run_samples(args: argparse.Namespace) -> int:
     with open_server(args) as url:
         for path in requests:
             say(path.stem)
-            inputs = encode_files(read_json_inputs(f"@{path}"), path.parent)
-            check_names(inputs, schema)
+            inputs = encode_files(read_json_inputs(f"@{path}"), path.parent, schema)
             prediction = predict_aloud(url, inputs)
             if prediction["status"] != "succeeded":
                 raise client.ServerError(f"{path.name}: {explain_failure(prediction)}")
@@ -213,12 +214,14 @@ def clean_url(url: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise argparse.ArgumentTypeError(f"{url} is not a URL; write it as http://127.0.0.1:5000")
+        raise argparse.ArgumentTypeError(f"{shown_url(url)} is not a URL; write it as http://127.0.0.1:5000")
     return url
 
 
 @contextmanager
-def start_server(args: argparse.Namespace, port: int = 0, show_log: bool = False) -> Iterator[Server]:
+def start_server(
+    args: argparse.Namespace, port: int = 0, show_log: bool = False, listener: socket.socket | None = None
+) -> Iterator[Server]:
     """A server of our own, with one line that shows the wait: a live one on a terminal that no log shares."""
     started = time.monotonic()
     loading = f"Loading {os.environ.get('EASEL_MODEL') or DEFAULT_MODEL} ..."
@@ -233,7 +236,8 @@ def start_server(args: argparse.Namespace, port: int = 0, show_log: bool = False
     if not live:
         say(loading)
     try:
-        with run_server(args.root, port, show_log=show_log, timeout=args.setup_timeout, on_wait=show_wait) as server:
+        options = {"listener": listener, "show_log": show_log, "timeout": args.setup_timeout, "on_wait": show_wait}
+        with run_server(args.root, port, **options) as server:
             ready = True
             say(f"{chr(13) if live else ''}{loading} ready after {time.monotonic() - started:.1f} s")
             yield server

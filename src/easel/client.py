@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from easel.errors import EaselError, InputError
+from easel.urls import shown_error, shown_url
 
 # Right after a reply with file outputs the server may still hold its only slot, hence the short first ones.
 # 3 s in all, then a caller whose server works for another one is told so.
@@ -53,10 +54,11 @@ def call(method: str, url: str, body: Any = None, timeout: float | None = ANSWER
         except ValueError:
             return error.code, {"error": text.strip()}
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise ServerError(f"No answer from {url} ({reason}). Is a Cog server running there?") from None
+        reason = getattr(error, "reason", None)
+        said = shown_error(reason if isinstance(reason, Exception) else error)
+        raise ServerError(f"No answer from {shown_url(url)} ({said}). Is a Cog server running there?") from None
     except ValueError:
-        raise ServerError(f"{url} answers, but not in JSON: this is not a Cog server.") from None
+        raise ServerError(f"{shown_url(url)} answers, but not in JSON: this is not a Cog server.") from None
 
 
 def is_loopback(url: str) -> bool:
@@ -130,7 +132,8 @@ def plain_error(text: str) -> str:
     if text.lower() == "worker crashed":
         return "The process that runs the model died, most often for lack of memory. Its server must be started again."
     text = re.sub(
-        r"^((Prediction failed|worker setup failed( \(slot [^)]*\))?|setup failed|failed to load predictor): )+",
+        r"^((Prediction failed|Input validation error|worker setup failed( \(slot [^)]*\))?|setup failed"
+        r"|failed to load predictor): )+",
         "",
         text,
         flags=re.IGNORECASE,
@@ -192,7 +195,7 @@ def receive_logs(show: Callable[[str], None]) -> Iterator[LogFeed]:
 def save_output(output: Any, folder: Path, stem: str) -> Any:
     """Write the data URLs in `output` and return it with their paths instead; any other value stays as it is.
 
-    Named as `cog predict` names them: `stem.webp`, and for a list `stem.0.webp`, `stem.1.webp`, ... A file of that
+    Named as `cog run` names them: `stem.webp`, and for a list `stem.0.webp`, `stem.1.webp`, ... A file of that
     name is replaced, as there.
     """
     if isinstance(output, list):

@@ -79,9 +79,10 @@ class Engine:
 
     def load_adapters(self, plan: Plan, tokens: Tokens, timings: Timings) -> list[tuple[Adapter, float]]:
         adapters = []
+        deadline = self.adapter_files.deadline()  # one for all: a request may name four
         for lora in plan.loras:
             with timings.measure("load_lora"):
-                file = self.adapter_files.get(lora.reference, tokens, log)
+                file = self.adapter_files.get(lora.reference, tokens, log, deadline)
                 adapter, known = self.adapters.load(file, self.components.transformer)
             adapters.append((adapter, lora.scale))
             log(

@@ -1,4 +1,4 @@
-"""Inputs as `cog predict` takes them on the command line, cast to what a server's OpenAPI document asks for."""
+"""Inputs as `cog run` (once `cog predict`) takes them, and more, cast to what a server's OpenAPI document asks for."""
 
 import base64
 import json
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from easel.errors import InputError
+
+ADDRESSES = ("@", "http://", "https://", "data:")  # how a value for a file begins
 
 
 def parse_inputs(pairs: Sequence[str]) -> dict[str, list[str]]:
@@ -72,6 +74,9 @@ def cast_texts(name: str, texts: list[str], described: Mapping[str, Any], parts:
     if described.get("type") != "array":
         if len(texts) > 1:
             raise InputError(f"{name}: given {len(texts)} times, but it takes one value.")
+        if is_text(described):
+            return read_text(name, texts[0][1:], Path()) if texts[0].startswith("@") else texts[0]
+        check_address(name, texts[0], described)
         return cast_text(name, texts[0], described.get("type"))
     if len(texts) == 1 and texts[0].startswith("["):
         return cast_text(name, texts[0], "array")
@@ -86,6 +91,23 @@ def resolve_type(described: Mapping[str, Any], parts: Mapping[str, Any]) -> Mapp
     options = [option for key in ("allOf", "anyOf", "oneOf") for option in described.get(key, [])]
     found = [resolve_type(option, parts) for option in options]
     return next((option for option in found if option.get("type", "null") != "null"), described)
+
+
+def is_text(described: Mapping[str, Any]) -> bool:
+    """Whether an input takes a text, such as a prompt, and not a file's address. A list's items may be either."""
+    return described.get("type") == "string" and described.get("format") != "uri"
+
+
+def check_address(name: str, value: Any, described: Mapping[str, Any]) -> None:
+    """Refuse a file's path where its address is wanted: the server would say so only when the model is loaded."""
+    if described.get("format") != "uri" or not isinstance(value, str) or value.startswith(ADDRESSES):
+        return
+    there = Path(value).expanduser().is_file()
+    raise InputError(
+        f"{name}: {value[:80]!r} is not a URL. Write {name}=@{value[:80]} to send that file."
+        if there
+        else f"{name}: {value[:80]!r} must be @ and the path of a file, an https:// address or a data: URL."
+    )
 
 
 def cast_text(name: str, text: str, json_type: str | None) -> Any:
@@ -117,20 +139,38 @@ def parse_number(text: str) -> float:
     return int(value) if value.is_integer() else value
 
 
-def encode_files(inputs: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """JSON inputs with every `@file` text replaced by that file, also in a list, as `cog predict --json` does it."""
+def encode_files(inputs: Mapping[str, Any], folder: Path, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """JSON inputs with every `@file` replaced by that file, also in a list: by its text where the input takes a text,
+    otherwise by a data: URL. Raises InputError, also for names that `schema`, an OpenAPI document, does not have;
+    without one every file becomes a data: URL.
+    """
+    if schema:
+        check_names(inputs, schema)
+    parts = schema["components"]["schemas"] if schema else {"Input": {"properties": {}}}
 
-    def encoded(name: str, value: Any) -> Any:
+    def encoded(name: str, value: Any, described: Mapping[str, Any]) -> Any:
         if isinstance(value, list):
-            return [encoded(name, item) for item in value]
-        return encode_file(name, value[1:], folder) if isinstance(value, str) and value.startswith("@") else value
+            return [encoded(name, item, {}) for item in value]
+        if not isinstance(value, str) or not value.startswith("@"):
+            check_address(name, value, described)
+            return value
+        return (read_text if is_text(described) else encode_file)(name, value[1:], folder)
 
-    return {name: encoded(name, value) for name, value in inputs.items()}
+    properties = parts["Input"]["properties"]
+    return {name: encoded(name, value, resolve_type(properties.get(name, {}), parts)) for name, value in inputs.items()}
 
 
 def encode_file(name: str, path: str, folder: Path) -> str:
     media_type = mimetypes.guess_type(path, strict=False)[0] or "application/octet-stream"
     return f"data:{media_type};base64,{base64.b64encode(read_file(name, path, folder)).decode()}"
+
+
+def read_text(name: str, path: str, folder: Path) -> str:
+    """The text of a file for an input that takes one, without the line end that editors put last."""
+    try:
+        return read_file(name, path, folder).decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise InputError(f"{name} takes a text, and {path} is not one in UTF-8. Choose another file.") from None
 
 
 def read_file(name: str, path: str, folder: Path) -> bytes:

@@ -1,6 +1,7 @@
 """Verified files -> Components on a device. The only place that turns a model's folder into modules."""
 
 import json
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from accelerate import init_empty_weights
 from easel.adapters import Transformer
 from easel.devices import placing
 from easel.errors import WeightsError
+from easel.logs import log
 from easel.models import Model
 from easel.safety import SafetyChecker, load_safety_checker
 from easel.tensors import fill_module, fit_names, read_tensors, skip_modules
@@ -56,14 +58,21 @@ def default_device() -> str:
 def load_components(model: Model, reading: Reading, device: str) -> Components:
     """The model's modules with the tensors of the files that `reading` reads, which are proven when this returns.
 
-    Raises WeightsError for files that are not those of the lock, or do not fit the model.
+    What it took is logged. Raises WeightsError for files that are not those of the lock, or do not fit the model.
     """
+    began = time.perf_counter()
     try:
         components = load_parts(model, reading.snapshot.folder, reading.snapshot.manifest.digest, torch.device(device))
     except Exception:
         reading.wait()  # A file that is not the right one is the reason, whatever it led to.
         raise
     reading.wait()
+    modules = [module for module in components.modules.values() if isinstance(module, torch.nn.Module)]
+    size = sum(parameter.nbytes for module in modules for parameter in module.parameters())
+    log(
+        f"setup: imports {began - reading.began:.1f} s while the files were read; "
+        f"{time.perf_counter() - began:.1f} s more until {size / 1e9:.2f} GB were on {device}"
+    )
     return components
 
 

@@ -10,6 +10,8 @@ from easel.models import Model
 from easel.request import MAX_SEED, Request, check_request
 from easel.sizes import MATCH_INPUT_IMAGE, ratio_of, size_for, snap
 
+RANDOM_SEEDS = 2**31  # Cog's command line reads `-i seed=N` as 32 bits with a sign, and seeds are given back to it
+
 
 @dataclass(frozen=True)
 class Lora:
@@ -62,11 +64,12 @@ class Plan:
 def plan_request(request: Request, model: Model) -> Plan:
     """Check a request and settle it. Raises InputError.
 
-    Image k has the seed `seed + k` (mod 2^32); without a seed, one is drawn from all 2^32.
+    Image k has the seed `seed + k` (mod 2^32); without a seed, all are drawn below 2^31.
     """
     check_request(request, model)
     width, height = plan_size(request, model)
-    first_seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else int(request.seed)
+    count = int(request.num_outputs)
+    first_seed = secrets.randbelow(RANDOM_SEEDS - count + 1) if request.seed is None else int(request.seed)
     steps, guidance = request.num_inference_steps, request.guidance_scale
     plan = Plan(
         model=model.name,
@@ -74,7 +77,7 @@ def plan_request(request: Request, model: Model) -> Plan:
         negative_prompt=request.negative_prompt,
         width=width,
         height=height,
-        seeds=tuple((first_seed + k) % (MAX_SEED + 1) for k in range(int(request.num_outputs))),
+        seeds=tuple((first_seed + k) % (MAX_SEED + 1) for k in range(count)),
         num_inference_steps=int(model.num_inference_steps if steps is None else steps),
         guidance_scale=float(model.guidance_scale if guidance is None else guidance),
         output_format=request.output_format,

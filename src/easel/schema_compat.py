@@ -2,7 +2,7 @@
 
 The rules follow replicate/cog-safe-push (`cog_safe_push/schema.py`): an input may not go, become required, change its
 type, tighten a limit or lose a choice, and the output may not change. A new optional input, a wider limit, a new
-choice, another default or description is fine.
+choice, another default or description is fine; so is `x-cog-accept`, a hint for file pickers that no server checks.
 """
 
 from typing import Any, NamedTuple
@@ -59,9 +59,8 @@ def _input_changes(old: dict, new: dict) -> list[tuple]:
         was, now = old.get(key), new.get(key)
         if now is not None and (was is None or (now > was if key in _TIGHTER_WHEN_HIGHER else now < was)):
             changes.append((f"{key} was {'open' if was is None else was} and is {now}", key, now))
-    for key in ("pattern", "x-cog-accept"):
-        if key in new and new[key] != old.get(key):
-            changes.append((f"{key} was {old.get(key, 'open')} and is {new[key]}", key, new[key]))
+    if "pattern" in new and new["pattern"] != old.get("pattern"):
+        changes.append((f"pattern was {old.get('pattern', 'open')} and is {new['pattern']}", "pattern", new["pattern"]))
     if "enum" in new and "enum" not in old:
         changes.append((f"any value was allowed and now only {new['enum']}", "enum", new["enum"]))
     elif "enum" in new:

@@ -5,7 +5,9 @@ Ctrl-C in the terminal reaches only the parent, which then stops them in order.
 """
 
 import ctypes
+import functools
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -13,17 +15,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from easel.client import ServerError, call, plain_error
 from easel.errors import InputError
+from easel.local_guard import LOOPBACK, guarded
 from easel.models import DEFAULT_MODEL
 from easel.schema import install_schema
 
-LOOPBACK = "127.0.0.1"
 SETUP_TIMEOUT_S = 3600.0  # A first start may have tens of gigabytes to fetch.
 POLL_S = 0.05
 STOP_GRACE_S = 5.0  # SIGTERM lets a request in work end: after a cancel, at most one slow denoising step.
@@ -45,24 +47,28 @@ def run_server(
     root: Path,
     port: int = 0,
     *,
+    listener: socket.socket | None = None,
     show_log: bool = False,
     timeout: float = SETUP_TIMEOUT_S,
     on_wait: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Server]:
-    """A READY server for `root/predict.py` on `port` of loopback (0: a free one), stopped on every way out.
+    """A READY server for `root/predict.py` on `port` (0: a free one) of this machine, stopped on every way out.
 
-    `on_wait` is called with the seconds waited so far. Raises ServerError when the model does not get ready.
+    It is at an address that only this process knows, since any web page may send requests to one that can be guessed;
+    what comes to `listener` is passed on to it, and is what the URL then names. `on_wait` is called with the seconds
+    waited so far. Raises ServerError when the model does not get ready.
     """
     check_root(root)
-    port = choose_port(port)
+    host = hidden_host()
+    port = choose_port(host, port)
     try:
         install_schema(root)  # Without it Cog's server checks no input.
     except OSError as error:
         raise ServerError(f"{root / '.cog'} cannot be written ({error.strerror}), and the server reads it.") from None
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as log, ExitStack() as stack:
         output = 2 if show_log else log
         process = subprocess.Popen(
-            [sys.executable, "-m", "cog.server.http", "--host", LOOPBACK],
+            [sys.executable, "-m", "cog.server.http", "--host", host],
             cwd=root,
             env=server_environment(port),
             stdin=subprocess.DEVNULL,
@@ -72,9 +78,10 @@ def run_server(
             preexec_fn=end_with_parent if sys.platform == "linux" else None,
         )
         try:
-            server = Server(f"http://{LOOPBACK}:{port}", process, None if show_log else log)
+            server = Server(f"http://{host}:{port}", process, None if show_log else log)
+            front = stack.enter_context(guarded(listener, (host, port))) if listener else server.url
             wait_until_ready(server, timeout, on_wait)
-            yield server
+            yield replace(server, url=front)
         finally:
             stop(process)
 
@@ -92,16 +99,36 @@ def check_root(root: Path) -> None:
         raise InputError(f"There is no predict.py in {root}. Name the folder that has it with --root.")
 
 
-def choose_port(port: int) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As Cog's server does: TIME_WAIT is no obstacle.
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise ServerError(
-                f"Port {port} cannot be used ({error.strerror}). Choose another with --port; 0 takes a free one."
-            ) from None
+@functools.cache  # one for the process, so that a server which is started again is where it was
+def hidden_host() -> str:
+    """A loopback address, with Linux one of 16 million: a page that tries them all would be at it for years."""
+    if sys.platform == "linux":
+        host = ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind((host, 0))
+            return host
+    return LOOPBACK
+
+
+def choose_port(host: str, port: int) -> int:
+    with bind(host, port) as probe:
         return probe.getsockname()[1]
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Raises ServerError where that cannot be had."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As Cog's server does: TIME_WAIT is no obstacle.
+    try:
+        sock.bind((host, port))
+        sock.listen()
+    except (OSError, OverflowError) as error:
+        sock.close()
+        raise ServerError(
+            f"Port {port} cannot be used ({getattr(error, 'strerror', error)}). Choose another with --port; 0 takes a "
+            "free one."
+        ) from None
+    return sock
 
 
 def server_environment(port: int) -> dict[str, str]:

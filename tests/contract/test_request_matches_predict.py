@@ -11,6 +11,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from easel.errors import InputError
+from easel.image_kinds import BRANDS, SIGNATURES
 from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, SWITCHES, Request, check_request
 from easel.schema import read_runner
 from easel.schema_inputs import NO_DEFAULT
@@ -188,7 +189,15 @@ def test_every_input_has_a_check():
 def test_schema_says_nothing_that_this_test_does_not_read():
     read = {"type", "enum", "nullable", "default", "minimum", "maximum", "minLength", "maxLength", "items", "format"}
     unread = {key for name in PUBLISHED for key in published(name)} - read - {"x-cog-secret", "writeOnly"}
+    unread.discard("x-cog-accept")  # a hint for file pickers, compared below
     assert unread == {"title", "description", "x-order"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_file_pickers_are_told_of_every_format_that_is_accepted(name):
+    kinds = {kind for _, _, kind in SIGNATURES if " " not in kind} | set(BRANDS.values())
+    wanted = {f"image/{kind.lower()}" for kind in kinds} | {"image/heif"}
+    assert set(published(name)["x-cog-accept"].split(",")) == wanted
 
 
 @pytest.mark.parametrize(("name", "value", "accepted"), list(edges()), ids=lambda part: ascii(part)[:24])

@@ -58,11 +58,6 @@ def document(tmp_path):
         ("n: str = Input({})", 'n: str = Input(regex="^a", {})', "n: pattern was open and is ^a"),
         ('n: str = Input(regex="^a", {})', 'n: str = Input(regex="^b", {})', "n: pattern was ^a and is ^b"),
         (
-            'n: Path = Input(accept="image/*", {})',
-            'n: Path = Input(accept="image/png", {})',
-            "n: x-cog-accept was image/* and is image/png",
-        ),
-        (
             'n: str = Input(choices=["a", "b", "c"], {})',
             'n: str = Input(choices=["a", "c"], {})',
             "n: the choice 'b' is gone",
@@ -95,6 +90,9 @@ def test_breaking_change_is_named(document, old, new, change):
         ('n: str = Input(choices=["a", "b"], {})', 'n: str = Input(choices=["c", "b", "a"], {})'),
         ('n: str = Input(choices=["a", "b"], {})', "n: str = Input({})"),
         ("n: int = Input({})", "n: int = Input(deprecated=True, {})"),
+        # A hint for file pickers, which Cog's server checks nothing by (tried with coglet 0.23.1).
+        ("n: Path = Input({})", 'n: Path = Input(accept="image/*", {})'),
+        ('n: Path = Input(accept="image/*", {})', 'n: Path = Input(accept="image/png", {})'),
     ],
 )
 def test_other_change_is_let_through(document, old, new):

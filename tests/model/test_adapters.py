@@ -11,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from easel import adapters
+from easel.adapter_settings import Settings
 from easel.adapters import Adapter, AdapterMemory, Pair, load_adapter
 from easel.errors import AdapterError
 from easel.pipeline import Timings, run_plan
@@ -271,6 +273,63 @@ def test_settings_that_cannot_be_honoured_are_refused(components, tensors, tmp_p
         load_adapter(adapter_file(tmp_path / "lora.safetensors", config), components.transformer)
 
 
+class Counted(dict):
+    """Counts how often it is gone through."""
+
+    passes = 0
+
+    def items(self):
+        self.passes += 1
+        return super().items()
+
+
+def test_alpha_pattern_is_read_once_however_many_layers_there_are(components, tensors, tmp_path):
+    """A million names in it cost 88 s when each layer read them all."""
+    save_file(renamed(tensors), tmp_path / "lora.safetensors")
+    patterns = Counted({f"layer_{k}": 1 for k in range(1000)})
+    load_adapter(adapter_file(tmp_path / "lora.safetensors", {"alpha_pattern": patterns}), components.transformer)
+    assert patterns.passes == 1
+
+
+def test_the_last_name_that_fits_a_layer_counts_as_in_peft():
+    settings = Settings({}, {"lora_alpha": 1, "alpha_pattern": {"a.to_q": 2, "to_q": 3, "^b.a.to_q": 4, "o_q": 5}})
+    layers = ("to_q", "a.to_q", "b.a.to_q", "b.to_q", "to_k")
+    assert [settings.scaling(layer, 1, None) for layer in layers] == [3, 3, 4, 3, 1]
+
+
+@pytest.mark.parametrize("many", [100_000, 1_000_000])
+def test_large_metadata_are_refused(components, tensors, tmp_path, many):
+    patterns = {"transformer.alpha_pattern": {f"layer_{k}": 1 for k in range(many)}}
+    file = saved(tmp_path / "lora.safetensors", renamed(tensors), {"lora_adapter_metadata": json.dumps(patterns)})
+    with pytest.raises(AdapterError, match="at most"):
+        load_adapter(file, components.transformer)
+
+
+def test_a_file_that_lists_too_many_tensors_is_refused_before_they_are_looked_up(components, tmp_path, monkeypatch):
+    monkeypatch.setattr(adapters, "safe_open", None)
+    many = {f"layer.{k}.lora_A.weight": torch.zeros(0) for k in range(90_000)}
+    file = saved(tmp_path / "lora.safetensors", many)
+    with pytest.raises(AdapterError, match="its list of tensors has [0-9]+ bytes; at most 5000000 are read"):
+        load_adapter(file, components.transformer)
+
+
+def test_sentence_stays_short_however_long_a_name_is(components, tensors, tmp_path):
+    key = next(iter(tensors)).removesuffix(".lora_A.weight")
+    for name, shape in (("a" * 100_000, (3, 3)), ("b" * 100_000, (1, 1, 1))):
+        down, up = f"{key}.lora_A.{name}.weight", f"{key}.lora_B.{name}.weight"
+        file = saved(tmp_path / "lora.safetensors", {down: torch.zeros(shape), up: torch.zeros(shape)})
+        with pytest.raises(AdapterError) as caught:
+            load_adapter(file, components.transformer)
+        assert len(str(caught.value)) < 1000
+
+
+def test_names_cannot_begin_a_line_of_the_log(components, tmp_path):
+    file = saved(tmp_path / "lora.safetensors", {"a\nwarning: all is well\u2028.lora_A.weight": torch.zeros(1)})
+    with pytest.raises(AdapterError, match="warning") as caught:
+        load_adapter(file, components.transformer)
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("cut", [0, 4, 100, -1])
 def test_a_file_that_is_no_whole_safetensors_file_is_refused(components, tensors, tmp_path, cut):
     whole = write_lora(tmp_path / "lora.safetensors", tensors)
@@ -290,6 +349,18 @@ def test_a_lora_used_again_is_not_read_again_and_the_oldest_goes_first(component
     assert memory.size == 2 * first.size
     files[0].path.unlink()
     assert memory.load(files[0], components.transformer)[1]
+
+
+def test_small_loras_are_not_kept_for_ever(components, base, tmp_path, monkeypatch):
+    """What a LoRA costs besides its tensors has an end too: settings of 1 MB beside a file of some bytes, say."""
+    monkeypatch.setattr(adapters, "MAX_KEPT", 3)
+    file = saved(tmp_path / "lora.safetensors", peft_tensors(base))
+    memory = AdapterMemory()
+    for alpha in range(1, 10):
+        config = {"lora_alpha": alpha, "note": "x" * 1_000_000}
+        memory.load(adapter_file(file.path, config), components.transformer)
+    assert len(memory._kept) == 3
+    assert sum(len(part) for key in memory._kept for part in key) < 1000
 
 
 def test_a_lora_over_the_budget_works_and_is_not_kept(components, base, tmp_path):

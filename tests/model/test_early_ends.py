@@ -87,6 +87,22 @@ def test_a_cancel_in_each_phase_leaves_nothing(engine, lora, phase, monkeypatch,
     assert answer(engine) == before
 
 
+def test_all_loras_of_a_request_are_fetched_by_one_deadline(engine, lora, monkeypatch):
+    deadlines = []
+    original = AdapterFiles.get
+
+    def get(files, reference, tokens, log, deadline):
+        deadlines.append(deadline)
+        return original(files, reference, tokens, log, deadline)
+
+    monkeypatch.setattr(AdapterFiles, "get", get)
+    answer(engine, lora_weights=[lora, lora, lora])
+    assert len(deadlines) == 3
+    assert len(set(deadlines)) == 1
+    answer(engine, lora_weights=[lora])
+    assert deadlines[3] > deadlines[0], "the next request has its own"
+
+
 # In a process of its own, whose address space can be limited: torch then really gets no memory.
 OUT_OF_MEMORY = """
 import resource, sys

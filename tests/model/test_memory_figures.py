@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKL, ZImageTransformer2DModel
+from gpu_check.layout import REAL
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -14,15 +15,6 @@ from easel.weights.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 MANUAL = (ROOT / "docs/deploy.md").read_text()
-FLUX_VAE = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "latent_channels": 16,
-    "layers_per_block": 2,
-    "use_quant_conv": False,
-    "use_post_quant_conv": False,
-}
 
 
 class LiveBytes(TorchDispatchMode):
@@ -60,7 +52,7 @@ def figure(row):
 @pytest.fixture(scope="module")
 def vae():
     with torch.device("meta"):
-        return AutoencoderKL(**FLUX_VAE).to(torch.bfloat16).eval()
+        return AutoencoderKL(**REAL.vae).to(torch.bfloat16).eval()
 
 
 def test_vae(vae):

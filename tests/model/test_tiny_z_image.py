@@ -8,9 +8,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, ZImageTransformer2DModel
+from gpu_check.layout import REAL, WEIGHTS, original_text_encoder, original_transformer
 from safetensors import safe_open
-from transformers import Qwen3Config, Qwen3Model
 
 from easel.pipeline import Timings, run_plan
 from easel.plan import plan_request
@@ -20,11 +19,6 @@ from tests.loading import load_folder
 from tests.tiny_z_image import (
     MODEL,
     REPOSITORY,
-    VAE,
-    WEIGHTS,
-    original_text_encoder,
-    original_transformer,
-    original_vae,
     plain_pipeline,
     tiny_modules,
     tiny_z_image_model,
@@ -45,13 +39,13 @@ def pipeline(root):
     return plain_pipeline(root / "checkpoint")
 
 
-def file_size(tensors, dtype, bytes_each):
-    """Bytes of a safetensors file without metadata: a length, a header padded to 8 bytes, and the numbers by name."""
-    offset, header = 0, {}
+def file_size(tensors, metadata=None):
+    """Bytes of a safetensors file in bfloat16: a length, a header padded to 8 bytes, and the numbers by name."""
+    offset, header = 0, {"__metadata__": metadata} if metadata else {}
     for name in sorted(tensors):
         shape = list(tensors[name].shape)
-        end = offset + bytes_each * math.prod(shape)
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, end]}
+        end = offset + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [offset, end]}
         offset = end
     return 8 + math.ceil(len(json.dumps(header, separators=(",", ":"))) / 8) * 8 + offset
 
@@ -62,18 +56,13 @@ def locked_size(path):
 
 
 def test_with_these_names_and_the_real_shapes_the_files_have_the_published_sizes():
-    sizes = {"hidden_size": 2560, "intermediate_size": 9728, "num_attention_heads": 32, "num_key_value_heads": 8}
     with torch.device("meta"):
-        transformer = ZImageTransformer2DModel()  # the defaults are Z-Image-Turbo's
-        text_encoder = Qwen3Model(Qwen3Config(vocab_size=151936, num_hidden_layers=36, head_dim=128, **sizes))
-        vae = AutoencoderKL(**{**VAE, "block_out_channels": (128, 256, 512, 512), "norm_num_groups": 32})
-    size = file_size(original_transformer(transformer.state_dict()), "BF16", 2)
+        transformer, text_encoder, vae = REAL.modules()
+    size = file_size(original_transformer(transformer.state_dict()))
     assert size == locked_size(f"transformer/{WEIGHTS}")
-    size = file_size(original_text_encoder(text_encoder.state_dict()), "BF16", 2)
+    size = file_size(original_text_encoder(text_encoder.state_dict()))
     assert size == locked_size("text_encoder/model.safetensors")
-    size = file_size(original_vae(vae.state_dict()), "F32", 4)
-    metadata = 472  # bytes that this header has beyond names, shapes and offsets
-    assert size + metadata == locked_size(f"vae/{WEIGHTS}")
+    assert file_size(vae.state_dict(), {"format": "pt"}) == locked_size(f"vae/{WEIGHTS}")
 
 
 def test_the_model_is_the_real_one_but_for_the_numbers(root):
@@ -95,21 +84,20 @@ def test_the_files_are_the_same_each_time(root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "dtype", "names"),
+    ("path", "names"),
     [
         (
             f"transformer/{WEIGHTS}",
-            "BF16",
             ["layers.2.attention.qkv.weight", "noise_refiner.1.attention.q_norm.weight", "final_layer.linear.bias"],
         ),
-        ("text_encoder/model.safetensors", "BF16", ["model.layers.35.self_attn.q_norm.weight", "model.norm.weight"]),
-        (f"vae/{WEIGHTS}", "F32", ["encoder.mid.attn_1.q.weight", "decoder.up.3.block.2.norm1.bias"]),
+        ("text_encoder/model.safetensors", ["model.layers.35.self_attn.q_norm.weight", "model.norm.weight"]),
+        (f"vae/{WEIGHTS}", ["encoder.mid_block.attentions.0.to_q.weight", "decoder.up_blocks.3.resnets.2.norm1.bias"]),
     ],
 )
-def test_the_tensors_have_the_original_names(root, path, dtype, names):
+def test_the_tensors_have_the_published_names(root, path, names):
     with safe_open(root / "checkpoint" / path, "pt") as file:
         assert set(names) <= set(file.keys())
-        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {dtype}  # noqa: SIM118
+        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"BF16"}  # noqa: SIM118
 
 
 def test_diffusers_and_transformers_load_every_number_of_it(pipeline):

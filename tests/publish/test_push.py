@@ -86,6 +86,19 @@ def test_a_tree_that_is_not_clean_is_refused_with_its_files(shop):
     assert steps_run(shop.root) == []
 
 
+def test_a_model_with_a_file_that_is_not_pinned_yet_is_refused_with_the_command_that_pins_it(shop):
+    path = shop.root / "weights/z-image-turbo/weights.lock"
+    lock = json.loads(path.read_text())
+    lock["files"][1]["digest"] = None
+    path.write_text(json.dumps(lock))
+    commit(shop.root, "a new file in the lock")
+    shop.make_model("emoji-staging")
+    done = shop.push(IMAGE, "--staging", "-f", "cog.yaml")
+    assert done.returncode == 2
+    assert "Run `easel weights lock z-image-turbo`" in done.stderr
+    assert steps_run(shop.root) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "problem"),
     [
@@ -94,7 +107,6 @@ def test_a_tree_that_is_not_clean_is_refused_with_its_files(shop):
         ([IMAGE], {"REPLICATE_API_TOKEN": None}, "REPLICATE_API_TOKEN is not set"),
         ([f"{HOST}/acme/nowhere", "--staging"], {}, "There is no model acme/nowhere: make it on the site first"),
         ([IMAGE, "--release", "--deployment", "easel/nowhere"], {}, "There is no deployment easel/nowhere"),
-        ([IMAGE, "--staging", "-f", "cog.yaml"], {}, "easel weights lock z-image-turbo"),
         (["acme/emoji"], {}, "IMAGE is HOST/OWNER/NAME"),
         ([IMAGE, "--cases", "nowhere"], {}, "There is no case in"),
     ],

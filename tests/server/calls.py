@@ -38,6 +38,10 @@ def data_url(image: Image.Image) -> str:
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
+def decoded(url: str) -> bytes:
+    return base64.b64decode(url.partition(",")[2])
+
+
 def picture(colour: str = "red") -> str:
     image = Image.new("RGB", (90, 60), "white")
     ImageDraw.Draw(image).ellipse((20, 10, 60, 50), fill=colour)

@@ -19,6 +19,8 @@ from easel.progress import ByteBar
 from easel.weights.manifest import read_manifest
 from tests.hub_server import HubServer, Repo
 from tests.model_folders import WEIGHTS, digest, entry, local_model, write_lock, write_model
+from tests.tiny_z_image import hub_repos, real_sources, tiny_z_image_model
+from tests.tiny_z_image import write_lock as write_z_image_lock
 from tests.verify import verify_files
 
 LARGE, SMALL = os.urandom(400_000), b'{"width": 8}'
@@ -85,6 +87,20 @@ def test_a_whole_new_model_is_a_folder_and_nothing_else(easel, tmp_path, cache):
     assert easel("pull", "new")[1] == output
     code, _, log = easel("verify", "new")
     assert (code, log.splitlines()[-1]) == (0, "new: all 3 files are right.")
+
+
+def test_the_flagship_is_pulled_with_no_step_before_it(tmp_path, cache):
+    """Its real lock's paths, repositories, revisions and filenames, over tiny files, in a process of its own."""
+    folder = tiny_z_image_model(tmp_path)
+    write_z_image_lock(folder, real_sources())
+    with HubServer() as hub:
+        hub.repos |= hub_repos(tmp_path / "checkpoint")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        environ = clean | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")}
+        command = [sys.executable, "-m", "easel.cli", "weights", "pull", "z-image-turbo", "--root", str(tmp_path)]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    verify_files(read_manifest(folder), Path(done.stdout.removesuffix("\n")))
 
 
 def test_what_verify_finds_bad_is_named_and_removed_and_fetched_anew(easel, tmp_path, cache):
@@ -277,7 +293,7 @@ def test_the_models_of_this_repository_have_a_status(tmp_path):
     assert status.returncode == 0, status.stderr
     assert re.split(r"  +", row(status.stdout, "emoji"))[3:] == [str(WEIGHTS / "emoji"), "embedded"]
     sourced = sum(file.source is not None for file in read_manifest(WEIGHTS / "z-image-turbo").files)
-    assert f"{sourced} of {sourced} files missing, 20.6" in row(status.stdout, "z-image-turbo")
+    assert f"{sourced} of {sourced} files missing, 20.88 GB" in row(status.stdout, "z-image-turbo")
 
 
 def test_help_teaches_where_files_are_looked_for():

@@ -14,26 +14,30 @@ from easel.server import Server, read_tail, run_server
 from easel.weights.manifest import read_manifest
 from easel.weights.snapshots import obtain
 from easel.weights.store import Places
-from tests.hub_server import HubServer, Repo
+from tests.hub_server import HubServer
 from tests.lora_files import peft_tensors, write_lora
 from tests.server.calls import Caller, answer_to, data_url, files_in, images, mask, picture, pixels, wait_until_busy
-from tests.tiny_z_image import paths_with_a_source, plain_pipeline, tiny_z_image_model, write_lock
+from tests.tiny_z_image import (
+    hub_repos,
+    paths_with_a_source,
+    plain_pipeline,
+    real_sources,
+    tiny_z_image_model,
+    write_lock,
+)
 
 SMALL = {"width": 64, "height": 80, "num_inference_steps": 2, "seed": 3, "output_format": "png"}
 REFERENCE = {"prompt": "a dog", **SMALL}
-LARGE = [path for path in paths_with_a_source() if path.endswith(".safetensors")]
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Iterator[Path]:
-    """As the real files do, these come from the Hub, the large ones from where it keeps their bytes."""
+    """These come from where the real lock says, on a stand-in for the Hub."""
     root = tmp_path_factory.mktemp("z-image-turbo")
     folder = tiny_z_image_model(root)
-    files = {path: (root / "checkpoint" / path).read_bytes() for path in paths_with_a_source()}
-    large = {path: files.pop(path) for path in LARGE}
     with HubServer() as hub, pytest.MonkeyPatch.context() as patch:
-        hub.repos["tiny/z-image"] = Repo(files, large)
-        write_lock(folder, hub.sources("tiny/z-image"))
+        hub.repos |= hub_repos(root / "checkpoint")
+        write_lock(folder, real_sources())
         patch.setenv("HF_ENDPOINT", hub.url)
         patch.setenv("HF_HOME", str(root / "hf"))
         patch.delenv("HF_HUB_OFFLINE")

@@ -13,19 +13,22 @@ import sys
 import tarfile
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from easel.errors import AdapterError, EaselError, FetchError, InputError, ResourceError
-from easel.weights import disk
+from easel.weights import adapter_cache, disk
 from easel.weights.adapter_files import AdapterFiles
 from easel.weights.adapter_remotes import Endpoints, Tokens
 from easel.weights.network import Network
+from tests.fast_clock import FastClock
 from tests.fault_server import Answer, FaultServer, redirect
 
 NETWORK = Network(backoff_s=0.01, max_backoff_s=0.02, retries=1)
 TOKEN, SECOND = "hf_hunter2hunter2", "hf_hunter3hunter3"
 NOBODY = Tokens()
+INDEX = 700  # bytes, the most that is written here about a file
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -131,6 +134,53 @@ def everything_written(folder):
     return b"".join(path.name.encode() + path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+# Limits
+
+
+def late(clock, seconds, answer):
+    """An answer that takes so long by `clock`."""
+
+    def route(_):
+        clock.skip(seconds)
+        return answer
+
+    return route
+
+
+def test_what_is_asked_and_fetched_for_one_request_has_600_s_in_all(server, make_files, logs):
+    fast = FastClock(1)
+    files = make_files(network=replace(NETWORK, clock=fast))
+    for name in "abc":
+        server.routes[f"/{name}.safetensors"] = late(fast, 350, Answer(body=weights(name)))
+    deadline = files.deadline()
+    files.get(f"{server.url}/a.safetensors", NOBODY, logs.append, deadline)
+    with pytest.raises(FetchError):
+        files.get(f"{server.url}/b.safetensors", NOBODY, logs.append, deadline)
+    with pytest.raises(FetchError):
+        files.get(f"{server.url}/c.safetensors", NOBODY, logs.append, deadline)
+    assert server.count("/c.safetensors") == 0, "there was no time left"
+    files.get(f"{server.url}/c.safetensors", NOBODY, logs.append, files.deadline())
+
+
+def test_time_that_a_site_takes_to_be_asked_counts_too(server, make_files, logs):
+    fast = FastClock(1)
+    files = make_files(network=replace(NETWORK, clock=fast))
+    put_on_hub(server, {"a.safetensors": weights()})
+    for path in ("/api/models/ada/flowers/tree/main", "/ada/flowers/resolve/main/a.safetensors"):
+        server.routes[path] = late(fast, 350, server.routes[path])
+    with pytest.raises(FetchError):
+        files.get("hf://ada/flowers", NOBODY, logs.append)
+
+
+@pytest.mark.parametrize("nested", ['{"a":' * 400 + "1" + "}" * 400, '{"a":' + "[" * 900 + "]" * 900 + "}"])
+def test_settings_that_would_fill_the_stack_are_refused_in_words(server, get, folder, nested):
+    archive = tar(a__safetensors=weights(), adapter_config__json=nested.encode())
+    server.routes["/a.tar"] = Answer(body=archive)
+    with pytest.raises(AdapterError, match="is not a JSON object of at most 1 MB and 10 levels"):
+        get(f"{server.url}/a.tar")
+    assert names(folder) == []
+
+
 # Plain URLs
 
 
@@ -200,14 +250,14 @@ def test_loopback_and_files_are_refused_by_default(server, folder, tmp_path, log
     for reference in (f"{server.url}/a.safetensors", str(tmp_path / "a.safetensors")):
         with pytest.raises(InputError):
             files.get(reference, NOBODY, logs.append)
-    with pytest.raises(FetchError, match="loopback"):
+    with pytest.raises(FetchError, match="There is no public host"):
         files.get(f"https://127.0.0.1:{server.port}/a.safetensors", NOBODY, logs.append)
     assert server.seen == []
 
 
 def test_network_settings_cannot_allow_loopback_behind_the_back(server, folder, logs):
     files = AdapterFiles(folder, network=Network(allow_loopback=True, retries=0))
-    with pytest.raises(FetchError, match="loopback"):
+    with pytest.raises(FetchError, match="There is no public host"):
         files.get(f"https://127.0.0.1:{server.port}/a.safetensors", NOBODY, logs.append)
 
 
@@ -642,7 +692,7 @@ def test_damaged_entry_is_fetched_again(server, make_files, folder, logs, damage
 
 def test_least_recently_used_files_make_room(server, make_files, folder, logs):
     size = len(weights("a"))
-    files = make_files(max_bytes=3 * size)
+    files = make_files(max_bytes=3 * (size + INDEX))
 
     def get(reference):
         return files.get(reference, NOBODY, logs.append)
@@ -660,9 +710,43 @@ def test_least_recently_used_files_make_room(server, make_files, folder, logs):
     assert len(list(folder.glob("*.json"))) == 3
 
 
+def settings_beside(number, size):
+    config = json.dumps({"lora_alpha": number, "note": "x" * size}).encode()
+    return Answer(body=tar(a__safetensors=weights(str(number)), adapter_config__json=config))
+
+
+def test_settings_beside_the_files_count_too(server, make_files, folder, logs):
+    """A LoRA of some bytes may have 1 MB of them."""
+    files = make_files(max_bytes=2_000_000)
+    for number in range(5):
+        server.routes[f"/{number}.tar"] = settings_beside(number, 900_000)
+        files.get(f"{server.url}/{number}.tar", NOBODY, logs.append)
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 2_000_000
+
+
+def test_number_of_files_has_an_end(server, make_files, folder, logs, monkeypatch):
+    """All are looked at for each that is added."""
+    monkeypatch.setattr(adapter_cache, "MAX_FILES", 3)
+    files = make_files()
+    for number in range(6):
+        server.routes[f"/{number}.tar"] = settings_beside(number, 10)
+        files.get(f"{server.url}/{number}.tar", NOBODY, logs.append)
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json"] * 3 + [".safetensors"] * 3
+
+
+def test_no_settings_are_read_to_see_which_file_was_used_last(server, make_files, logs, monkeypatch):
+    files = make_files()
+    server.routes["/0.tar"] = settings_beside(0, 900_000)
+    files.get(f"{server.url}/0.tar", NOBODY, logs.append)
+    monkeypatch.setattr(adapter_cache.json, "loads", None)
+    server.routes["/1.tar"] = settings_beside(1, 10)
+    monkeypatch.setattr(adapter_cache.AdapterCache, "find", lambda *_: None)
+    files._cache._evict(files._cache.path("sha256:" + "0" * 64))
+
+
 def test_file_that_two_references_share_counts_as_used_by_either(server, make_files, folder, logs):
     size = len(weights("a"))
-    files = make_files(max_bytes=2 * size)
+    files = make_files(max_bytes=2 * size + 3 * INDEX)
 
     def get(reference):
         return files.get(reference, NOBODY, logs.append)

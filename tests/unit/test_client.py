@@ -122,6 +122,54 @@ def test_a_file_becomes_a_data_url(tmp_path):
     }
 
 
+TEXT_TYPES = {
+    "prompt": {"type": "string"},
+    "hf_token": {"type": "string", "format": "password", "x-cog-secret": True},
+    "image": {"type": "string", "format": "uri", "nullable": True},
+    "loras": {"type": "array", "items": {"type": "string"}},
+}
+TEXT_SCHEMA = {"components": {"schemas": {"Input": {"properties": TEXT_TYPES}}}}
+
+
+@pytest.mark.parametrize("name", ["prompt", "hf_token"])
+@pytest.mark.parametrize("data", [b"a red apple\n", b"a red apple", b"\xef\xbb\xbfa red apple\r\n"])
+def test_a_text_input_takes_the_text_of_a_file(tmp_path, name, data):
+    (tmp_path / "prompt.txt").write_bytes(data)
+    path = f"@{tmp_path / 'prompt.txt'}"
+    assert cast_inputs(parse_inputs([f"{name}={path}"]), TEXT_SCHEMA) == {name: "a red apple"}
+    assert encode_files({name: "@prompt.txt"}, tmp_path, TEXT_SCHEMA) == {name: "a red apple"}
+
+
+def test_the_items_of_a_list_and_files_are_sent_as_data_urls(tmp_path):
+    (tmp_path / "lora.safetensors").write_bytes(b"abc")
+    url = "data:application/octet-stream;base64,YWJj"
+    path = f"@{tmp_path / 'lora.safetensors'}"
+    assert cast_inputs(parse_inputs([f"loras={path}"]), TEXT_SCHEMA) == {"loras": [url]}
+    assert encode_files({"loras": ["@lora.safetensors"]}, tmp_path, TEXT_SCHEMA) == {"loras": [url]}
+
+
+def test_a_file_that_is_no_text_is_no_prompt(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(InputError, match=r"prompt takes a text, and .*photo.jpg is not one in UTF-8"):
+        cast_inputs(parse_inputs([f"prompt=@{tmp_path / 'photo.jpg'}"]), TEXT_SCHEMA)
+
+
+def test_a_path_without_its_at_sign_is_explained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.jpg").touch()
+    for give in (
+        lambda value: cast_inputs(parse_inputs([f"image={value}"]), TEXT_SCHEMA),
+        lambda value: encode_files({"image": value}, tmp_path, TEXT_SCHEMA),
+    ):
+        with pytest.raises(InputError, match=r"image: 'photo.jpg' is not a URL. Write image=@photo.jpg to send"):
+            give("photo.jpg")
+        for value in ("nowhere.jpg", "file:///etc/passwd", "ftp://example.com/a.png", ""):
+            with pytest.raises(InputError, match=r"image: .* must be @ and the path of a file, an https:// address or"):
+                give(value)
+        for value in ("https://example.com/a.png", "data:image/png;base64,AAAA"):
+            assert give(value) == {"image": value}
+
+
 def test_json_inputs_come_from_the_argument_a_file_or_standard_input(tmp_path, monkeypatch):
     text = '{"prompt": "x", "steps": 7}'
     path = tmp_path / "request.json"
@@ -146,6 +194,10 @@ def test_json_that_is_no_object_of_inputs_is_refused(text):
         (
             "worker setup failed: worker setup failed (slot 0016-45db): Setup failed: setup failed: SystemExit: no",
             "SystemExit: no",
+        ),
+        (
+            "Input validation error: image or mask: https://a.example/b.png: no",
+            "image or mask: https://a.example/b.png: no",
         ),
         ("worker setup failed: Setup failed: failed to load predictor: ImportError: a: b", "ImportError: a: b"),
     ],

@@ -20,6 +20,7 @@ from easel.weights.fetch import fetch, fetch_bytes, fetch_json
 from easel.weights.look_ups import look_ups
 from easel.weights.network import Network, TransferError
 from easel.weights.redirects import Credential
+from tests.fast_clock import FastClock
 from tests.fault_server import Answer, FaultServer, redirect, wait_until
 
 BODY = b"tensors " * 50_000
@@ -326,6 +327,39 @@ def test_file_that_drips_meets_the_overall_limit(server, refusal):
     assert time.monotonic() - started < 1.5
 
 
+def test_file_that_comes_too_slowly_is_given_up_after_the_time_over_which_that_is_measured(server, refusal):
+    server.routes["/a"] = Answer(body=BODY, drip_s=0.01)
+    network = changed(least_rate=50_000, rate_s=10, retries=0, clock=FastClock(20))
+    assert "sends less than 50 kB a second" in refusal("/a", network=network)
+
+
+def test_server_may_think_before_it_answers_and_only_waiting_counts(server, get):
+    clock = FastClock(1)
+
+    def late(_):
+        clock.skip(25)
+        return Answer(body=BODY)
+
+    server.routes["/a"] = late
+    assert get("/a", network=changed(rate_s=10, clock=clock)).size == len(BODY)
+
+
+def test_fetches_that_share_a_deadline_end_by_it(server, get, refusal):
+    clock = FastClock(1)
+
+    def late(_):
+        clock.skip(40)
+        return Answer(503)
+
+    server.routes |= {"/a": Answer(body=BODY), "/late": late}
+    network = changed(total_s=60, clock=clock)
+    deadline = clock() + 60
+    assert "60 s are over" in refusal("/late", network=network, deadline=deadline)
+    assert "60 s are over" in refusal("/late", network=network, deadline=deadline)
+    assert server.count("/late") == 2, "the second had no time left"
+    assert get("/a", network=network).size == len(BODY)
+
+
 def test_stall_ends_at_the_overall_limit_when_that_comes_first(server, refusal):
     server.routes["/a"] = Answer(body=BODY, stall=9)
     started = time.monotonic()
@@ -417,14 +451,14 @@ def test_token_and_query_appear_in_no_error_log_repr_or_traceback(server, other,
     [
         ("http://169.254.169.254/latest/meta-data/", "is not encrypted"),
         ("http://10.0.0.1/", "is not encrypted"),
-        ("https://169.254.169.254/", "has a link-local address"),
-        ("https://10.0.0.1/", "has a private address"),
-        ("https://[::1]:1/", "has a loopback address"),
-        ("https://[::ffff:127.0.0.1]/", "has a loopback address"),
-        ("https://2130706433/", "has a loopback address"),
-        ("https://0177.0.0.1/", "has a loopback address"),
-        ("https://0x7f.1/", "has a loopback address"),
-        ("https://127.1/", "has a loopback address"),
+        ("https://169.254.169.254/", "There is no public host"),
+        ("https://10.0.0.1/", "There is no public host"),
+        ("https://[::1]:1/", "There is no public host"),
+        ("https://[::ffff:127.0.0.1]/", "There is no public host"),
+        ("https://2130706433/", "There is no public host"),
+        ("https://0177.0.0.1/", "There is no public host"),
+        ("https://0x7f.1/", "There is no public host"),
+        ("https://127.1/", "There is no public host"),
         ("http://2130706433/", "is not encrypted"),
         ("http://0177.0.0.1/", "is not encrypted"),
         ("https://[fe80::1%25eth0]/", "is not a host"),
@@ -540,13 +574,13 @@ def test_allowing_loopback_allows_nothing_else(address):
 @pytest.mark.parametrize("addresses", [["8.8.8.8", "10.0.0.1"], ["10.0.0.1", "8.8.8.8"], ["2606:4700::1", "fd00::1"]])
 def test_one_private_address_of_many_is_enough_to_refuse_a_host(refusal, addresses):
     network = changed(resolve=resolver(mixed=addresses), allow_loopback=False)
-    assert "mixed has a private address" in refusal("https://mixed/a", network=network)
+    assert "There is no public host 'mixed'" in refusal("https://mixed/a", network=network)
 
 
 def test_loopback_is_refused_where_it_is_not_allowed(server, refusal):
     network = changed(allow_loopback=False)
     assert "is not encrypted" in refusal("/a", network=network)
-    assert "has a loopback address" in refusal(f"https://127.0.0.1:{server.port}/a", network=network)
+    assert "There is no public host" in refusal(f"https://127.0.0.1:{server.port}/a", network=network)
     assert server.seen == []
 
 
@@ -561,7 +595,7 @@ def test_name_is_looked_up_once_and_the_checked_address_is_the_one_connected_to(
     def rebinding(host, port, type=0):
         return resolver(rebind=answers.pop(0))(host, port, type)
 
-    def connect(family, kind, protocol, address, until):
+    def connect(family, kind, protocol, address, until, clock):
         connected.append(address)
         raise TransferError("takes no connection")
 
@@ -569,7 +603,9 @@ def test_name_is_looked_up_once_and_the_checked_address_is_the_one_connected_to(
     message = refusal("https://rebind/a", network=changed(resolve=rebinding))
     assert connected == [("8.8.8.8", 443)]
     assert answers == []  # the second answer was asked for by the second attempt only, and refused
-    assert message == "the file: rebind has a private address, and files are fetched from public ones only."
+    assert message.startswith(
+        "the file: There is no public host 'rebind', and files are fetched from public addresses only."
+    )
 
 
 def test_next_address_is_tried_when_one_does_not_answer(server, get):
@@ -579,7 +615,7 @@ def test_next_address_is_tried_when_one_does_not_answer(server, get):
 
 
 def test_unknown_host_is_final_and_a_failing_look_up_is_not(refusal, logs):
-    assert "There is no host 'nowhere'" in refusal("https://nowhere/a", network=changed(resolve=resolver()))
+    assert "There is no public host 'nowhere'" in refusal("https://nowhere/a", network=changed(resolve=resolver()))
     assert logs == []
 
     def failing(host, port, type=0):
@@ -591,7 +627,7 @@ def test_unknown_host_is_final_and_a_failing_look_up_is_not(refusal, logs):
 
 
 def test_host_that_no_look_up_accepts_is_refused(refusal):
-    assert "There is no host" in refusal("https://" + "a" * 70 + ".example/a")
+    assert "There is no public host" in refusal("https://" + "a" * 70 + ".example/a")
 
 
 def test_slow_look_up_is_bounded(refusal):

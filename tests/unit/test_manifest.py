@@ -14,6 +14,7 @@ from easel.weights.manifest import (
     parse_manifest,
     read_manifest,
 )
+from tests.model_folders import WEIGHTS
 from tests.verify import verify_files
 
 TENSORS = b"tensors " * 1000
@@ -254,3 +255,10 @@ def test_only_a_file_from_elsewhere_may_still_lack_its_size_and_sha256(missing):
     assert "beside the lock, so it needs a size and a sha256" in refusal(
         parse_manifest, lock_text({**ENTRY, **missing})
     )
+
+
+@pytest.mark.parametrize("lock", sorted(WEIGHTS.glob("*/weights.lock")), ids=lambda path: path.parent.name)
+def test_no_lock_of_the_repository_lacks_a_size_or_a_sha256(lock):
+    files = read_manifest(lock.parent).files
+    assert files
+    assert [file.path for file in files if not file.is_pinned] == []

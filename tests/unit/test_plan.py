@@ -88,16 +88,20 @@ def test_image_k_has_the_seed_that_makes_it_alone():
     assert [plan_for(seed=seed).seeds for seed in seeds] == [(seed,) for seed in seeds]
 
 
-def test_random_seeds_use_all_32_bits():
+def test_random_seeds_use_31_bits():
     """A bit that stays the same over 100 draws would be chance once in 2**99."""
     seeds = [plan_for().seeds[0] for _ in range(100)]
-    assert reduce(or_, seeds) == 2**32 - 1
+    assert reduce(or_, seeds) == 2**31 - 1
     assert reduce(and_, seeds) == 0
 
 
-def test_highest_seed_can_be_drawn(monkeypatch):
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_every_random_seed_of_a_request_can_be_given_back_to_cogs_command_line(monkeypatch, count):
+    """It reads whole numbers as 32 bits with a sign."""
     monkeypatch.setattr("secrets.randbelow", lambda limit: limit - 1)
-    assert plan_for(num_outputs=2).seeds == (2**32 - 1, 0)
+    assert plan_for(num_outputs=count).seeds == tuple(range(2**31 - count, 2**31))
+    monkeypatch.setattr("secrets.randbelow", lambda limit: 0)
+    assert plan_for(num_outputs=count).seeds == tuple(range(count))
 
 
 def test_random_seed_does_not_follow_pythons_global_generator():

@@ -9,6 +9,8 @@ import httpx2
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from easel.urls import shown_error, shown_url
+
 NAME = re.compile(r"\w(?:[\w-]|\.(?!\.))*")  # what the API's addresses are made of; nothing that leads elsewhere
 PASSED_BACK = ("content-type", "retry-after", "ratelimit-remaining", "ratelimit-reset")
 MAX_BODY_BYTES = 128 * 2**20  # more than the API takes (100 MiB), which then says so itself
@@ -50,8 +52,8 @@ class Proxy:
         try:
             answer = await self._client.request(request.method, url, content=body, headers=headers)
         except httpx2.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            return problem(502, "No answer from the API", f"{self._api} does not answer ({reason}). Is it running?")
+            detail = f"{shown_url(self._api)} does not answer ({shown_error(error)}). Is it running?"
+            return problem(502, "No answer from the API", detail)
         kept = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
         return Response(answer.content, answer.status_code, kept)
 
@@ -68,7 +70,7 @@ class Proxy:
                     if len(content) > MAX_OUTPUT_BYTES:
                         return problem(502, "Too large", "The output is too large to be passed on.")
         except httpx2.HTTPError as error:
-            return problem(502, "No answer from the API", f"The output cannot be fetched ({error}).")
+            return problem(502, "No answer from the API", f"The output cannot be fetched ({shown_error(error)}).")
         if answer.status_code != 200:
             return problem(answer.status_code, "Not there", "The output is gone: it is kept for an hour.")
         kind = answer.headers.get("content-type", "").partition(";")[0].strip()

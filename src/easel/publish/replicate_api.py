@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from easel.client import ServerError
 from easel.errors import InputError
+from easel.urls import shown_error
 
 if TYPE_CHECKING:
     from replicate.deployment import Deployment
@@ -118,10 +119,13 @@ def _sentences(what: str) -> Iterator[None]:
         kind = RefusedError if error.status in REFUSALS else ServerError
         raise kind(f"Replicate answers {error.status} for {what}: {said}") from None
     except httpx.HTTPError as error:
-        reason = str(error) or type(error).__name__
-        raise ServerError(f"No answer from {api_address()} for {what} ({reason}). Run this again to go on.") from None
+        raise ServerError(
+            f"No answer from {api_address()} for {what} ({shown_error(error)}). Run this again to go on."
+        ) from None
     except ValueError as error:  # a status that the client does not know, such as "aborted"
-        raise UnreadableError(f"Replicate's answer for {what} is not one that its client knows: {error}") from None
+        raise UnreadableError(
+            f"Replicate's answer for {what} is not one that its client knows: {shown_error(error)}"
+        ) from None
 
 
 def _or_none(fetch: Any) -> Any:

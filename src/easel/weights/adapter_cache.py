@@ -25,7 +25,10 @@ from easel.weights.disk import disk_errors, rename_file, sync_file
 from easel.weights.manifest import digest_of
 
 ABANDONED_S = 3600.0  # Older work is of a process that died: a fetch may take ten minutes.
+MAX_FILES = 2000  # All are looked at for each that is added.
 DIGEST = r"sha256:[0-9a-f]{64}"
+WRITTEN_DIGEST = re.compile(rf'^ "digest": "({DIGEST})"', re.MULTILINE)  # no text in an index has a line break
+HEAD = 32 * 1024  # bytes of an index: what comes after the label and the digest may be 1 MB
 
 
 @dataclass(frozen=True)
@@ -129,26 +132,30 @@ class AdapterCache:
                 used[path] = max(used.get(path, 0.0), last_use)
                 indices.setdefault(path, []).append(index)
         present = {path: size_and_time(path) for path in self.folder.glob("sha256-*.safetensors")}
-        total = sum(size for size, _ in present.values())
+        for path, (size, written) in present.items():
+            present[path] = size + sum(size_and_time(index)[0] for index in indices.get(path, ())), written
+        total, count = sum(size for size, _ in present.values()), len(present)
         now = time.time()
         for path in sorted(present, key=lambda path: used.get(path, 0.0)):
             size, written = present[path]
+            is_full = total > self.max_bytes or count > MAX_FILES
             orphan = path not in used and now - written > ABANDONED_S  # else its index is about to be written
-            if path != needed and (orphan or (total > self.max_bytes and path in used)):
+            if path != needed and (orphan or (is_full and path in used)):
                 for victim in (*indices.get(path, ()), path):
                     victim.unlink(missing_ok=True)
-                total -= size
+                total, count = total - size, count - 1
         for work in self.folder.glob(".work-*"):
             if now - size_and_time(work)[1] > ABANDONED_S:
                 shutil.rmtree(work, ignore_errors=True)
 
     def _read_use(self, index: Path) -> tuple[Path | None, float]:
         try:
-            digest = json.loads(index.read_bytes())["digest"]
-            if re.fullmatch(DIGEST, digest) and self.path(digest).is_file():
-                return self.path(digest), index.stat().st_mtime
+            with index.open(encoding="utf-8") as stream:
+                found = WRITTEN_DIGEST.search(stream.read(HEAD))
+            if found and self.path(found[1]).is_file():
+                return self.path(found[1]), index.stat().st_mtime
             index.unlink(missing_ok=True)
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        except (OSError, ValueError):
             pass  # unreadable, or another process has just removed it
         return None, 0.0
 

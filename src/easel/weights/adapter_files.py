@@ -20,6 +20,7 @@ from easel.weights.network import Network
 from easel.weights.sources import DataSource, FileSource, Source, parse_source
 
 CACHE_BYTES = 10 * 2**30
+MAX_CONFIG_DEPTH = 10  # peft's own has 3
 FRESH_S = 60.0  # An origin is asked at most this often, so a request with one file several times asks once.
 
 
@@ -63,11 +64,18 @@ class AdapterFiles:
         self._clock = clock
         look_ups()  # Here, so that no request starts these threads.
 
-    def get(self, reference: str, tokens: Tokens, log: Callable[[str], None]) -> AdapterFile:
+    def deadline(self) -> float:
+        """When the fetches of one request, which begins now, must have ended."""
+        return self._network.clock() + self._network.total_s
+
+    def get(
+        self, reference: str, tokens: Tokens, log: Callable[[str], None], deadline: float | None = None
+    ) -> AdapterFile:
         """The file that `reference` names, fetched unless a copy is here that its origin still stands by.
 
-        `log` gets a line when a file is fetched. Raises InputError (no such kind of reference), FetchError (it cannot
-        be had), AdapterError (it is not exactly one safetensors file) and ResourceError (the disk is full).
+        `log` gets a line when a file is fetched; `deadline` is that of the whole request. Raises InputError (no such
+        kind of reference), FetchError (it cannot be had), AdapterError (it is not exactly one safetensors file) and
+        ResourceError (the disk is full).
         """
         source = parse_source(reference, allow_files=self._allow_files, allow_loopback=self._allow_loopback)
         match source:
@@ -76,7 +84,7 @@ class AdapterFiles:
             case DataSource():
                 entry = self._from_data(source)
             case _:
-                entry = self._from_remote(source, tokens, log)
+                entry = self._from_remote(source, tokens, log, self.deadline() if deadline is None else deadline)
         return AdapterFile(self._cache.path(entry.digest), entry.digest, entry.config, source.label)
 
     def _from_file(self, path: Path, label: str) -> AdapterFile:
@@ -104,7 +112,7 @@ class AdapterFiles:
             key = cache_key("data:" + fetched.digest, None)
             return self._cache.find(key) or self._keep(key, work / "decoded", work, Remote(""), fetched, source.label)
 
-    def _from_remote(self, source: Source, tokens: Tokens, log: Callable[[str], None]) -> Entry:
+    def _from_remote(self, source: Source, tokens: Tokens, log: Callable[[str], None], deadline: float) -> Entry:
         url = source_url(source, self._endpoints)
         credential = self._endpoints.credential_for(url, tokens)
         key = cache_key(url, credential.token if credential else None)
@@ -112,7 +120,7 @@ class AdapterFiles:
         now = self._clock()
         if entry and 0 <= now - entry.checked < FRESH_S:
             return entry
-        ask = Ask(source.label, self._endpoints, tokens, self._network, log)
+        ask = Ask(source.label, self._endpoints, tokens, self._network, log, deadline)
         remote = find_remote(source, ask)
         if entry and remote.digest is not None and remote.digest == entry.fetched_digest:
             return self._renew(key, entry, remote, now)
@@ -191,13 +199,22 @@ def what_it_is(path: Path) -> str:
 
 
 def parse_config(data: bytes | None, label: str) -> dict[str, Any] | None:
-    """adapter_config.json: a JSON object of at most 1 MB. Raises AdapterError for anything else."""
+    """adapter_config.json: a JSON object of at most 1 MB and 10 levels. Raises AdapterError for anything else."""
     if data is None:
         return None
     try:
         config = json.loads(data) if len(data) <= MAX_CONFIG_BYTES else None
     except (ValueError, RecursionError):
         config = None
-    if not isinstance(config, dict):
-        raise AdapterError(f"{label}: the {CONFIG_NAME} beside it is not a JSON object of at most 1 MB.")
+    if not isinstance(config, dict) or is_deeper(config, MAX_CONFIG_DEPTH):
+        limits = f"of at most 1 MB and {MAX_CONFIG_DEPTH} levels"
+        raise AdapterError(f"{label}: the {CONFIG_NAME} beside it is not a JSON object {limits}.")
     return config
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects stand in one another more than `levels` deep; writing them could fill the stack."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return levels == 0 or any(is_deeper(one, levels - 1) for one in inner)
+    return False

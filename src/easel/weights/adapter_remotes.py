@@ -69,10 +69,12 @@ class Ask:
     tokens: Tokens
     network: Network
     log: Callable[[str], None] = field(repr=False)
+    deadline: float  # of everything that is fetched, on the network's clock
 
     def options(self, url: str) -> dict[str, Any]:
         credential = self.endpoints.credential_for(url, self.tokens)
-        return {"label": self.label, "credential": credential, "network": self.network, "log": self.log}
+        shared = {"label": self.label, "network": self.network, "log": self.log, "deadline": self.deadline}
+        return {"credential": credential, **shared}
 
 
 def source_url(source: Source, endpoints: Endpoints) -> str:

@@ -43,6 +43,12 @@ def kind_of_file(path: Path) -> str | None:
         return content_kind(stream.read(512), path.stat().st_size)
 
 
+def header_size(path: Path) -> int:
+    """Bytes of a safetensors file's header, by its own word."""
+    with path.open("rb") as stream:
+        return int.from_bytes(stream.read(8), "little")
+
+
 def is_cut_off(path: Path) -> bool:
     """Whether a safetensors file ends before the last tensor of its header; any other fault is for its reader.
 

@@ -71,15 +71,17 @@ def fetch(
     credential: Credential | None = None,
     max_bytes: int = MAX_BYTES,
     network: Network | None = None,
+    deadline: float | None = None,
 ) -> Fetched | None:
     """Write what `url` answers to `target`, which appears whole or not at all; None for an answer 304 to an
     If-None-Match in `headers`.
 
-    `log` gets a line for each further attempt. Raises FetchError (refused, missing, too large, broken off too often),
-    ResourceError (the disk does not take it) and InputError (the token is none).
+    `log` gets a line for each further attempt. `deadline` (on the network's clock) may be one that other fetches share;
+    by default it is the network's `total_s` from now. Raises FetchError (refused, missing, too large, broken off too
+    often), ResourceError (the disk does not take it) and InputError (the token is none).
     """
     unfinished = target.with_name(f".{uuid4().hex}.tmp")
-    order = make_order(url, label, headers, credential, max_bytes, network, log, target)
+    order = make_order(url, label, headers, credential, max_bytes, network, log, target, deadline)
     try:
         with disk_errors(target):
             with unfinished.open("xb") as stream:
@@ -101,10 +103,11 @@ def fetch_bytes(
     credential: Credential | None = None,
     max_bytes: int = MAX_JSON_BYTES,
     network: Network | None = None,
+    deadline: float | None = None,
 ) -> bytes:
     """As `fetch`, for a small answer."""
     stream = io.BytesIO()
-    transfer(make_order(url, label, None, credential, max_bytes, network, log, Path("memory")), stream)
+    transfer(make_order(url, label, None, credential, max_bytes, network, log, Path("memory"), deadline), stream)
     return stream.getvalue()
 
 
@@ -116,9 +119,10 @@ def fetch_json(url: str, *, label: str, **options: Any) -> Any:
         raise FetchError(f"{label}: the answer of {host_of(url)} is not JSON that can be read.") from None
 
 
-def make_order(url, label, headers, credential, max_bytes, network, log, target) -> Order:
+def make_order(url, label, headers, credential, max_bytes, network, log, target, deadline) -> Order:
     network = network or Network()
-    deadline = time.monotonic() + network.total_s
+    if deadline is None:
+        deadline = network.clock() + network.total_s
     return Order(url, label, headers or {}, credential, max_bytes, network, log, deadline, target)
 
 
@@ -136,18 +140,18 @@ def transfer(order: Order, stream: BinaryIO) -> Fetched:
                 wait_s = error.wait_s
             wait_s = min(wait_s, order.network.max_backoff_s)
             problem = f"{order.label}: {host_of(order.url)} {error}"
-            if time.monotonic() + wait_s > order.deadline:
+            if order.network.clock() + wait_s > order.deadline:
                 raise FetchError(f"{problem}, and {order.network.total_s:g} s are over. Try again later.") from None
             if attempt + 1 == attempts:
                 raise FetchError(f"{problem}, {attempts} times. Try again later.") from None
             order.log(f"{problem}; attempt {attempt + 2} of {attempts} follows in {wait_s:g} s")
-            pause(wait_s)
+            pause(wait_s, order.network.clock)
     raise AssertionError("the last attempt returns or raises")
 
 
-def pause(seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
+def pause(seconds: float, clock: Callable[[], float]) -> None:
+    until = clock() + seconds
+    while (left := until - clock()) > 0:
         time.sleep(min(left, SLICE_S))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from easel.errors import FetchError
+from easel.urls import shown_error
 from easel.weights.fetch import TRANSIENT
 from easel.weights.ranges import Address
 from easel.weights.redirects import origin, split_address
@@ -81,7 +82,7 @@ def get_metadata(file: HubFile, url: str):  # -> huggingface_hub.file_download.H
         problem = explain_status(error, file, host)
     except httpx2.HTTPError as error:
         problem = (
-            f"{host} cannot be reached ({str(error) or type(error).__name__}). Check the network, and HF_ENDPOINT if "
+            f"{host} cannot be reached ({shown_error(error)}). Check the network, and HF_ENDPOINT if "
             "it is set; without a network, point EASEL_WEIGHTS_DIR to a folder with the files."
         )
     raise FetchError(f"{file.label}: {problem}")

@@ -8,7 +8,6 @@ import functools
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,12 +28,12 @@ class LookUps:
             except Exception as error:
                 answer.put(error)
 
-    def wait(self, look_up: Callable[[], Any], until: float, slice_s: float) -> Any:
-        """What `look_up` returns, or the exception that it raises; TimeoutError after `until` (time.monotonic())."""
+    def wait(self, look_up: Callable[[], Any], until: float, slice_s: float, clock: Callable[[], float]) -> Any:
+        """What `look_up` returns, or the exception that it raises; TimeoutError after `until` on `clock`."""
         answer: queue.SimpleQueue = queue.SimpleQueue()
         self._orders.put((look_up, answer))
         while True:
-            left = until - time.monotonic()
+            left = until - clock()
             try:
                 return answer.get(timeout=max(0.0, min(slice_s, left)))
             except queue.Empty:

@@ -65,7 +65,7 @@ def parse_manifest(text: str | bytes, name: str = LOCK_NAME) -> Manifest:
 def entry_problem(file: LockedFile) -> str | None:
     texts = (file.path, file.digest or "", file.source or "")
     if not all(isinstance(text, str) for text in texts) or type(file.size) not in (int, NoneType):
-        return f"{file} has a value of the wrong type"
+        return f"the entry of {str(file.path)[:200]!r} has a value of the wrong type"
     path = PurePosixPath(file.path)
     if path.is_absolute() or ".." in path.parts or path == PurePosixPath(".") or re.search(r"[\\\x00-\x1f]", file.path):
         return f"path {file.path!r} leaves the model's folder"

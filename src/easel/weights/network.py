@@ -35,11 +35,14 @@ class Network:
     connect_s: float = 10.0
     stall_s: float = 30.0  # without a byte
     total_s: float = 600.0  # of a fetch with all its attempts
+    least_rate: float = 50_000.0  # bytes a second of waiting for them: 600 s then bring 30 MB
+    rate_s: float = 30.0  # of waiting, over which that rate is measured
     retries: int = 3
     backoff_s: float = 0.5  # before the first further attempt, doubled before each one after it
     max_backoff_s: float = 30.0  # however long a server asks to wait
     resolve: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo
     tls: ssl.SSLContext | None = None
+    clock: Callable[[], float] = time.monotonic
 
 
 class TransferError(Exception):
@@ -56,47 +59,52 @@ def resolve_host(host: str, port: int, network: Network, until: float) -> list[t
     """The (family, type, protocol, name, address) rows of a host. Raises FetchError unless all are public."""
     look_up = functools.partial(network.resolve, host, port, type=socket.SOCK_STREAM)
     try:
-        rows = look_ups().wait(look_up, until, SLICE_S)
+        rows = look_ups().wait(look_up, until, SLICE_S, network.clock)
     except TimeoutError:
         raise TransferError("was not found in time: the name look-up does not answer") from None
     if isinstance(rows, socket.gaierror) and rows.errno == socket.EAI_AGAIN:
         raise TransferError("was not found: the name look-up fails at the moment")
-    if isinstance(rows, Exception) or not rows:
-        raise FetchError(f"There is no host {host!r}: check the address for typing errors.")
-    for row in rows:
-        problem = address_problem(row[4][0], network.allow_loopback)
-        if problem:
-            raise FetchError(f"{host} has a {problem} address, and files are fetched from public ones only.")
+    unknown = isinstance(rows, Exception) or not rows
+    if unknown or any(address_problem(row[4][0], network.allow_loopback) for row in rows):
+        # One sentence for both: which names and addresses there are behind this machine is nobody's business.
+        raise FetchError(
+            f"There is no public host {host!r}, and files are fetched from public addresses only. Check the address "
+            "for typing errors."
+        )
     return rows
 
 
-def wait_ready(sock: socket.socket, event: int, until: float, problem: str) -> None:
+def wait_ready(sock: socket.socket, event: int, until: float, problem: str, clock: Callable[[], float]) -> None:
     poll = select.poll()  # unlike select(), also for file numbers from 1024 on
     poll.register(sock, event)
-    while not poll.poll(1000 * max(0.0, min(SLICE_S, until - time.monotonic()))):
-        if time.monotonic() > until:
+    while not poll.poll(1000 * max(0.0, min(SLICE_S, until - clock()))):
+        if clock() > until:
             raise TransferError(problem)
 
 
 class SlicedStream(httpcore2.NetworkStream):
-    """A connected, non-blocking socket. `deadline` ends every transfer on it, however alive (`time.monotonic()`)."""
+    """A connected, non-blocking socket. `deadline` ends every transfer on it, however alive (`network.clock()`)."""
 
-    def __init__(self, sock: socket.socket, stall_s: float, deadline: float) -> None:
+    def __init__(self, sock: socket.socket, network: Network, deadline: float) -> None:
         self._sock = sock
-        self._stall_s = stall_s
+        self._network = network
         self._deadline = deadline
+        self._answering = False  # Until the first byte a server may think; `stall_s` limits that.
+        self._waited = 0.0
+        self._arrived = 0
 
     def _repeat(self, operation: Callable[..., Any], *arguments: Any) -> Any:
-        until = min(time.monotonic() + self._stall_s, self._deadline)
-        problem = f"sent nothing for {self._stall_s:g} s"
-        while time.monotonic() <= self._deadline:
+        clock = self._network.clock
+        until = min(clock() + self._network.stall_s, self._deadline)
+        problem = f"sent nothing for {self._network.stall_s:g} s"
+        while clock() <= self._deadline:
             try:
                 return operation(*arguments)
             except (ssl.SSLWantReadError, BlockingIOError) as error:
                 writing = isinstance(error, BlockingIOError) and operation == self._sock.send
-                wait_ready(self._sock, select.POLLOUT if writing else select.POLLIN, until, problem)
+                wait_ready(self._sock, select.POLLOUT if writing else select.POLLIN, until, problem, clock)
             except ssl.SSLWantWriteError:
-                wait_ready(self._sock, select.POLLOUT, until, problem)
+                wait_ready(self._sock, select.POLLOUT, until, problem, clock)
             except ssl.SSLCertVerificationError:
                 raise
             except OSError as error:
@@ -104,7 +112,22 @@ class SlicedStream(httpcore2.NetworkStream):
         raise TransferError(problem)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._repeat(self._sock.recv, max_bytes)
+        began = self._network.clock()
+        data = self._repeat(self._sock.recv, max_bytes)
+        if self._answering:
+            self._waited += self._network.clock() - began
+        self._answering = True
+        self._arrived += len(data)
+        self._check_rate()
+        return data
+
+    def _check_rate(self) -> None:
+        """Only time spent waiting counts: a slow disk here is not the server's fault."""
+        if self._waited < self._network.rate_s:
+            return
+        if self._arrived < self._network.least_rate * self._waited:
+            raise TransferError(f"sends less than {self._network.least_rate / 1000:g} kB a second")
+        self._waited, self._arrived = 0.0, 0
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         view = memoryview(buffer)
@@ -141,22 +164,25 @@ class GuardedBackend(httpcore2.NetworkBackend):
         self._deadline = deadline
 
     def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> SlicedStream:
-        until = min(time.monotonic() + self._network.connect_s, self._deadline)
+        clock = self._network.clock
+        until = min(clock() + self._network.connect_s, self._deadline)
         rows = resolve_host(host, port, self._network, until)
         for k, (family, kind, protocol, _name, address) in enumerate(rows):
             # An even share of what is left: a host with IPv6 must not cost all of it where IPv6 leads nowhere.
-            share = (until - time.monotonic()) / (len(rows) - k)
+            share = (until - clock()) / (len(rows) - k)
             try:
-                sock = connect(family, kind, protocol, address, time.monotonic() + share)
+                sock = connect(family, kind, protocol, address, clock() + share, clock)
             except TransferError:
                 if k == len(rows) - 1:
                     raise
             else:
-                return SlicedStream(sock, self._network.stall_s, self._deadline)
+                return SlicedStream(sock, self._network, self._deadline)
         raise AssertionError("resolve_host gives at least one row")
 
 
-def connect(family: int, kind: int, protocol: int, address: tuple[Any, ...], until: float) -> socket.socket:
+def connect(
+    family: int, kind: int, protocol: int, address: tuple[Any, ...], until: float, clock: Callable[[], float]
+) -> socket.socket:
     try:
         sock = socket.socket(family, kind, protocol)
     except OSError:
@@ -166,7 +192,7 @@ def connect(family: int, kind: int, protocol: int, address: tuple[Any, ...], unt
         try:
             sock.connect(address)
         except BlockingIOError:
-            wait_ready(sock, select.POLLOUT, until, "takes no connection in time")
+            wait_ready(sock, select.POLLOUT, until, "takes no connection in time", clock)
             failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if failed:
                 raise OSError(failed, "refused") from None

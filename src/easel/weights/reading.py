@@ -5,6 +5,7 @@ What is read is what the disk has to give anyway; a file that nobody has proven 
 
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ class Reading:
     """The files of `snapshot` on their way into the operating system's page cache."""
 
     snapshot: Snapshot
+    began: float  # by time.perf_counter()
     _threads: Sequence[threading.Thread]
     _problems: "queue.SimpleQueue[str]"
 
@@ -36,6 +38,7 @@ def start_reading(snapshot: Snapshot) -> Reading:
 
     Raises WeightsError at once for files that are missing, of another size, or too many.
     """
+    began = time.perf_counter()
     check_files(snapshot.manifest, snapshot.folder)
     files: queue.SimpleQueue[LockedFile] = queue.SimpleQueue()
     problems: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -58,7 +61,7 @@ def start_reading(snapshot: Snapshot) -> Reading:
     threads = [threading.Thread(target=read_files, name=f"reading-{k}", daemon=True) for k in range(THREADS)]
     for thread in threads:
         thread.start()
-    return Reading(snapshot, threads, problems)
+    return Reading(snapshot, began, threads, problems)
 
 
 def read_file(file: LockedFile, folder: Path, proven: bool) -> str | None:

@@ -60,8 +60,9 @@ def check_pinned(name: str, manifest: Manifest) -> None:
     unpinned = [file.path for file in manifest.files if file.digest is None]
     if unpinned:
         raise WeightsError(
-            f"{LOCK_NAME} of {name} has no digest for {', '.join(unpinned)}, so nothing can prove them. On a machine "
-            f"with a network, run `easel weights lock {name}`, and keep the {LOCK_NAME} that it writes."
+            f"{LOCK_NAME} of {name} has no digest for {', '.join(unpinned)}, so they cannot be verified. The locks in "
+            "Easel's repository lack none: restore this one, or, for a model of your own, run "
+            f"`easel weights lock {name}` with a network and commit the {LOCK_NAME} that it writes."
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from easel.errors import WeightsError
+from easel.urls import shown_url
 from easel.weights.sources import is_loopback_name
 
 ACCEPTED = (
@@ -38,7 +39,7 @@ class WebFile:
 
     @property
     def label(self) -> str:
-        return self.url.partition("?")[0]
+        return shown_url(self.url)
 
 
 @dataclass(frozen=True)
@@ -104,5 +105,4 @@ def parse_local_file(text: str) -> LocalFile:
 
 
 def refusal(text: str, problem: str) -> WeightsError:
-    shown = text.partition("?")[0]
-    return WeightsError(f"source {shown[:200]!r} {problem}. {ACCEPTED}.")
+    return WeightsError(f"source {shown_url(text)!r} {problem}. {ACCEPTED}.")

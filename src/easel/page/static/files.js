@@ -5,7 +5,7 @@ import { button, formatBytes, make, shownAddress } from "./dom.js";
 export function fileControl(input, id, change, api) {
   let file; // {blob, name}
   let shown; // the address of the preview
-  const picker = make("input", { type: "file", hidden: true, accept: input.kind === "mask" ? "image/*" : "image/*,.heic,.avif" });
+  const picker = make("input", { type: "file", hidden: true, accept: input.accept ?? "image/*" });
   const image = make("img", { alt: "", className: "preview", hidden: true });
   const caption = make("span", { className: "caption" });
   const choose = button("Choose a file", () => picker.click(), { id });

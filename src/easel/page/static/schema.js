@@ -2,7 +2,7 @@
 
 const LONG_TEXT = 200;
 
-/** [{name, title, kind, description, default, required, minimum, maximum, choices, item}] by `x-order`. */
+/** [{name, title, kind, description, default, required, minimum, maximum, choices, accept, item}] by `x-order`. */
 export function readInputs(document) {
   const schemas = document?.components?.schemas ?? {};
   const input = schemas.Input ?? {};
@@ -36,6 +36,7 @@ function describe(name, property, schemas, required) {
     maximum: whole.maximum,
     maxLength: whole.maxLength,
     choices: whole.enum,
+    accept: whole["x-cog-accept"], // what a file picker shows
     order: whole["x-order"] ?? Infinity,
     item: whole.type === "array" ? describe(name, resolve(whole.items ?? {}, schemas), schemas, false) : undefined,
   };

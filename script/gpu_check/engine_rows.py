@@ -1,0 +1,147 @@
+"""Time in one process with the model loaded: a request, its parts, and the bare diffusers pipeline beside it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+from easel.images import image_metadata, save_image
+from easel.pipeline import decode
+from easel.plan import plan_request
+from gpu_check.context import Context, judge, judge_time, median_of, seconds_of
+from gpu_check.loaded import (
+    ROUNDS,
+    embeds,
+    engine,
+    forward_call,
+    new_pipeline,
+    new_request,
+    paint,
+    time_request,
+    wait_for_device,
+)
+from gpu_check.rows import Outcome
+
+GOAL_S = {"H100": 0.80}  # seconds an image, exact: the goal of the speed work, known for this card only
+MATRIX = 8192  # side of the matrices whose product gives the card's bfloat16 rate
+
+
+@contextmanager
+def lasting(context: Context) -> Iterator[None]:
+    yield
+
+
+def load(context: Context, name: str) -> Outcome:
+    seconds = seconds_of(lambda: engine(context), wait_for_device(context))
+    parts = [one for one in engine(context).components.modules.values() if isinstance(one, torch.nn.Module)]
+    size = sum(parameter.nbytes for part in parts for parameter in part.parameters()) / 1e9
+    return judge(name, f"{seconds:.2f} s for {size:.2f} GB, {size / seconds:.1f} GB/s", seconds=seconds, gb=size)
+
+
+def request(context: Context, name: str) -> Outcome:
+    seconds = time_request(context)
+    card = torch.cuda.get_device_name() if context.device == "cuda" else ""
+    goal = next((value for known, value in GOAL_S.items() if known in card), None)
+    wanted = f"at most {goal} s" if goal else ""
+    return judge(name, f"{seconds:.3f} s", wanted, goal is None or seconds <= goal, seconds=seconds)
+
+
+def plain(context: Context, name: str) -> Outcome:
+    """By turns, so that both sides meet the same clock of the card."""
+    pipeline = new_pipeline(context)
+    asked = new_request(context)
+
+    def bare() -> None:
+        pipeline(
+            asked.prompt,
+            width=asked.width,
+            height=asked.height,
+            num_inference_steps=asked.num_inference_steps,
+            guidance_scale=0,
+            generator=torch.Generator("cpu").manual_seed(1),
+        )
+
+    turns = [(time_request(context), median_of(1, bare, wait_for_device(context))) for _ in range(ROUNDS)]
+    ours, theirs = (float(np.median(side)) for side in zip(*turns, strict=True))
+    share = 1 - theirs / ours
+    measured = f"{theirs:.3f} s; ours is {share:.1%} of the request (checker, file and metadata included)"
+    return judge_time(context, name, measured, "at most 10 %", share <= 0.1, seconds=theirs, request_s=ours)
+
+
+def text_encoder(context: Context, name: str) -> Outcome:
+    seconds = median_of(ROUNDS, lambda: embeds(context), wait_for_device(context))
+    tokens = embeds(context)[0].shape[0]
+    return judge(name, f"{seconds * 1000:.1f} ms for {tokens} tokens", seconds=seconds, tokens=tokens)
+
+
+def forward(context: Context, name: str) -> Outcome:
+    with forward_call(context) as call:
+        seconds = median_of(5, call, wait_for_device(context))
+        with FlopCounterMode(display=False) as counter:
+            call()
+    tflop, rate = counter.get_total_flops() / 1e12, bfloat16_rate(context)
+    share = tflop / rate / seconds
+    measured = f"{seconds * 1000:.1f} ms for {tflop:.1f} TFLOP: {share:.0%} of {rate:.0f} TFLOP/s measured here"
+    figures = {"seconds": seconds, "tflop": tflop, "rate_tflops": rate, "share": share}
+    return judge_time(context, name, measured, "at least 70 %", share >= 0.7, **figures)
+
+
+def bfloat16_rate(context: Context) -> float:
+    """TFLOP/s of a large product of matrices: what the card does at best."""
+    side = MATRIX if context.device == "cuda" else 512
+    a, b = (torch.randn(side, side, device=context.device).bfloat16() for _ in range(2))
+    return 2 * side**3 / 1e12 / median_of(10, lambda: a @ b, wait_for_device(context))
+
+
+@torch.inference_mode()
+def latents_of(context: Context) -> torch.Tensor:
+    asked = new_request(context)
+    return new_pipeline(context)(
+        prompt_embeds=embeds(context),
+        width=asked.width,
+        height=asked.height,
+        num_inference_steps=asked.num_inference_steps,
+        guidance_scale=0,
+        generator=torch.Generator("cpu").manual_seed(1),
+        output_type="latent",
+    ).images
+
+
+def step(context: Context, name: str) -> Outcome:
+    steps = new_request(context).num_inference_steps or 1
+    seconds = median_of(ROUNDS, lambda: latents_of(context), wait_for_device(context)) / steps
+    return judge(name, f"{seconds * 1000:.1f} ms", seconds=seconds)
+
+
+@torch.inference_mode()
+def vae_decode(context: Context, name: str) -> Outcome:
+    pipeline, latents = new_pipeline(context), latents_of(context)
+    seconds = median_of(ROUNDS, lambda: decode(pipeline, latents), wait_for_device(context))
+    return judge(name, f"{seconds * 1000:.1f} ms", seconds=seconds)
+
+
+def encode_file(context: Context, name: str) -> Outcome:
+    components = engine(context).components
+    metadata = image_metadata(plan_request(new_request(context), components.model), 0, components.digest)
+    image = Image.fromarray(paint(context)[0])
+    figures = {}
+    for suffix in ("webp", "jpg", "png"):
+        path = context.folder / f"encoded.{suffix}"
+        seconds = median_of(ROUNDS, lambda path=path: save_image(image, path, 80, metadata))
+        figures[f"{suffix}_s"] = seconds
+    return judge(name, ", ".join(f"{key[:-2]} {value * 1000:.0f} ms" for key, value in figures.items()), **figures)
+
+
+def two_megapixels(context: Context, name: str) -> Outcome:
+    width, height = (128, 144) if context.tiny else (1408, 1472)
+    seconds = time_request(context, width=width, height=height)
+    return judge(name, f"{seconds:.3f} s", seconds=seconds)
+
+
+def four_images(context: Context, name: str) -> Outcome:
+    one, four = time_request(context), time_request(context, num_outputs=4)
+    measured, good = f"{four:.3f} s, {four / one:.2f} times one", four <= 4.2 * one
+    return judge_time(context, name, measured, "at most 4.2 times one", good, seconds=four, one_s=one)
