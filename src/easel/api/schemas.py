@@ -73,6 +73,8 @@ def input_rules(document: dict[str, Any], sent: bool = False) -> dict[str, Any]:
         if isinstance(value, list) and name in ("items", "allOf", "anyOf", "oneOf"):
             return [plain(one, where, depth) for one in value]
         count += count_values(value)
+        if count > most:
+            raise UnfitSchema(f"{where}: makes the schema too large")
         if isinstance(value, list) and len(value) > MOST_CHOICES:
             raise UnfitSchema(f"{where}: has more than {MOST_CHOICES} members")
         return value
