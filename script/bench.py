@@ -8,7 +8,7 @@ cold-start  from process start to 4 GB of weights in memory, page cache emptied,
 go-fast     the emoji model at 20 steps, 50 prompts, exact and with go_fast by turns: time saved, PSNR
 fetch       one file from nginx on loopback, by Easel and by curl, aria2 and huggingface_hub, by turns (needs them)
 api         a prediction through `easel api` against its Cog server alone, by turns; then 1,000 from 32 clients
-api-faults  200 random faults under load: Cog server or API killed, database locked, receiver hangs, client gone
+api-faults  500 random faults under load, or --rounds N: everything around `easel api` and itself breaks (best as root)
 compile     two starts with EASEL_COMPILE=1: what the second pays of the first, and a request against an uncompiled one
 
 Ratios are what counts: both sides are measured side by side in one run, and medians are taken. Absolute times differ

@@ -157,7 +157,8 @@ def test_each_account_has_its_own_share_of_the_queue_in_number_and_in_bytes():
     waiting = [SimpleNamespace(account="a", size=Size(100, 1000)) for _ in range(2)]
     with pytest.raises(Problem, match="2 predictions wait"):
         room.check("a", Size(), waiting)
-    room.check("b", Size(100, 1000), waiting)
+    room.check("b", Size(5000, 50_000), waiting)  # one always may
+    waiting.append(SimpleNamespace(account="b", size=Size(1, 1)))
     with pytest.raises(Problem, match="queue is full"):
         room.check("b", Size(501, 0), waiting)
     with pytest.raises(Problem, match="MB of files wait") as problem:

@@ -57,6 +57,7 @@ def test_what_is_not_accepted_leaves_no_file(api):
         ({"input": {"file": URL, "text": URL + "!"}}, 422),
         ({"input": {"file": URL, "text": "a" * 2_000_000}}, 413),
         ({"input": {"file": {"easel:file": "x"}}}, 422),
+        ({"input": {"secret": URL}}, 422),
     ):
         assert ask(api, "POST", MODEL, body)[0] == status
     assert ask(api, "POST", "/v1/predictions", {"input": {"file": URL}})[0] == 422

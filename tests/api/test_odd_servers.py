@@ -1,11 +1,15 @@
 """A Cog server that lies, babbles or never ends: every prediction ends all the same, in words."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 
 import pytest
 
+from easel.api.run import Run
+from easel.api.tables import Prediction
 from tests.api.calls import create, show, wait_for
+from tests.api.inside import open_api
 from tests.api.odd_cog import HEALTH, OddCog, run_odd_cog
 from tests.api_process import ask
 from tests.fault_server import wait_until
@@ -80,6 +84,23 @@ def test_a_server_of_odd_health_or_schema_is_none_and_comes_back_when_it_is_well
     assert show(api, waiting)["status"] == "starting"
     odd.schema = OddCog("").schema
     assert wait_for(api, waiting)["output"] == "fine"
+
+
+def test_a_row_that_the_database_refuses_ends_all_the_same(tmp_path):
+    async def end() -> Prediction:
+        async with open_api(tmp_path) as (api, _):
+            row = Prediction(id="one", account="a", model="a/m", version="v", created_at=1.0, logs="", metrics={})
+            row.webhook_events_filter = []
+            await api.store.save(row)
+            run = api.runs.active["one"] = Run(row)
+            row.deployment = "\ud800"
+            await asyncio.wait_for(api.runs.end(run, "succeeded", "fine"), 20)
+            assert run.ended.is_set()
+            assert not api.runs.active
+            return await api.store.get(Prediction, "one")
+
+    kept = asyncio.run(end())
+    assert (kept.status, "cannot hold" in kept.error, kept.deployment) == ("failed", True, None)
 
 
 def test_signed_addresses_in_errors_and_logs_lose_their_query(new_api, odd):

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from easel.api.problems import Problem
 from easel.api.strict import TooMuch, check_texts, read_json
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
-Text = Annotated[str, Field(max_length=5000)]  # what stands in every list
+NAME, LONGEST_NAME = r"^[a-z0-9][a-z0-9._-]*$", 100
+LONGEST_TEXT = 5000  # characters of what stands in every list
 MOST_ERRORS = 20
 SMALL, LARGE = 64_000, 1_000_000  # bytes: above the first in a thread, above the second one at a time
 Event = Literal["start", "output", "logs", "completed"]
@@ -33,24 +33,24 @@ class NewPrediction(BaseModel):
 
 
 class NewModel(BaseModel):
-    owner: Name
-    name: Name
+    owner: Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
+    name: Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
     visibility: Literal["public", "private"]
     hardware: str
-    description: Text | None = None
-    github_url: Text | None = None
-    paper_url: Text | None = None
-    license_url: Text | None = None
-    cover_image_url: Text | None = None
+    description: Annotated[str, Field(max_length=LONGEST_TEXT)] | None = None
+    github_url: Annotated[str, Field(max_length=LONGEST_TEXT)] | None = None
+    paper_url: Annotated[str, Field(max_length=LONGEST_TEXT)] | None = None
+    license_url: Annotated[str, Field(max_length=LONGEST_TEXT)] | None = None
+    cover_image_url: Annotated[str, Field(max_length=LONGEST_TEXT)] | None = None
 
 
 class ChangedModel(BaseModel):
-    description: Text | None = None
+    description: Annotated[str, Field(max_length=LONGEST_TEXT)] | None = None
     readme: str | None = None
-    github_url: Text | None = None
-    paper_url: Text | None = None
-    license_url: Text | None = None
-    weights_url: Text | None = None
+    github_url: Annotated[str, Field(max_length=LONGEST_TEXT)] | None = None
+    paper_url: Annotated[str, Field(max_length=LONGEST_TEXT)] | None = None
+    license_url: Annotated[str, Field(max_length=LONGEST_TEXT)] | None = None
+    weights_url: Annotated[str, Field(max_length=LONGEST_TEXT)] | None = None
 
 
 class NewVersion(BaseModel):
@@ -62,7 +62,7 @@ class NewVersion(BaseModel):
 
 
 class NewDeployment(BaseModel):
-    name: Name
+    name: Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
     model: str
     version: str
     hardware: str

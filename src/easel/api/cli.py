@@ -126,6 +126,7 @@ def run_api(args: argparse.Namespace) -> int:
             create_app(api),
             http=connections.protocol,
             backlog=BACKLOG,
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",

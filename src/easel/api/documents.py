@@ -14,6 +14,9 @@ def iso(seconds: float | None) -> str | None:
     )
 
 
+MOST_INLINE = 32_000_000  # bytes
+
+
 class Documents:
     """`base` is the public URL without /v1."""
 
@@ -22,7 +25,8 @@ class Documents:
         self._outputs = outputs
 
     def prediction(self, one: Prediction, inline: bool = False) -> dict[str, Any]:
-        """`inline`: output files as data URLs. Blocking then, by the size of the files."""
+        """`inline`: output files as data URLs, up to 32 MB of them. Blocking then, by the size of the files."""
+        inline = inline and self._outputs.size(one.id, "out-") <= MOST_INLINE
 
         def address(name: str) -> str:
             path = self._outputs.path(one.id, name)

@@ -1,5 +1,6 @@
 """Lists, a page at a time."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from inspect import isawaitable
@@ -19,17 +20,16 @@ async def page(
     """Return the page that `cursor` names, newest first; `document` makes of a row what is shown, or awaits it."""
     query = dict(request.query_params)
     rows, older, newer = await api.store.page(table, key, *conditions, cursor=query.get("cursor"))
-    results = []
-    for row in rows:
-        one = document(row)
-        results.append(written(await one if isawaitable(one) else one, {key.key: getattr(row, key.key)}))
+    documents = [await one if isawaitable(one) else one for one in map(document, rows)]
+    keys = [{key.key: getattr(row, key.key)} for row in rows]
+    results = await asyncio.to_thread(lambda: ", ".join(map(written, documents, keys)))
 
     def address(cursor: str | None) -> str | None:
         url = f"{api.settings.public_url}{request.scope['path']}"
         return f"{url}?{urlencode(query | {'cursor': cursor})}" if cursor else None
 
     head = json.dumps({"previous": address(newer), "next": address(older)}).removesuffix("}")
-    return Response(f'{head}, "results": [{", ".join(results)}]}}', media_type="application/json")
+    return Response(f'{head}, "results": [{results}]}}', media_type="application/json")
 
 
 def written(document: dict[str, Any], key: dict[str, Any]) -> str:

@@ -16,10 +16,11 @@ from easel.api.bodies import NewPrediction, read_body
 from easel.api.deliveries import check_webhook
 from easel.api.headers import parse_cancel_after, parse_prefer
 from easel.api.input_files import Size, as_text, keep_files
-from easel.api.inputs import check_input, redacted
+from easel.api.inputs import check_input, invalid, redacted
 from easel.api.pages import page
 from easel.api.problems import Problem
 from easel.api.run import WARNING, ends_within
+from easel.api.schemas import secret_names
 from easel.api.tables import FINAL, Prediction, Version
 from easel.api.uris import check_uris
 from easel.api.watch import now
@@ -97,6 +98,8 @@ async def accept(api: "Api", request: Request, new: New, version: Version, deplo
     given = as_text(body.input)
     unknown = await asyncio.to_thread(check_input, given, schema)
     await asyncio.to_thread(check_uris, given, schema, api.own_files.is_own)
+    if large := [name for name in secret_names(schema) if isinstance(body.input.get(name), dict)]:
+        raise invalid([("maxLength", f"input.{name}", "is a secret, which is no file of over 64 kB") for name in large])
     await api.own_files.check(body.input, request.state.account, api.store)
     events: list[str] = list(body.webhook_events_filter or [])
     if not body.webhook and body.webhook_completed:
@@ -126,26 +129,38 @@ async def accept(api: "Api", request: Request, new: New, version: Version, deplo
     )
     run = await api.runs.submit(prediction, new.size)
     new.accepted = True
-    headers, status = {}, 201
+    headers, status, changes = {}, 201, {}
     if wait is not None:
         headers["Preference-Applied"] = request.headers["prefer"]
         await ends_within(run, wait)
-    document = await shown(api, request, prediction)
-    if wait is not None:
         # As recorded from Replicate: a waited-for success reads "processing" with its output, and one that is not
         # done "starting". Its clients poll only what is "starting".
         if prediction.status == "succeeded":
-            document["status"] = "processing"
+            changes = {"status": "processing"}
         elif prediction.status not in FINAL:
-            document["status"], status = "starting", 202
-    return JSONResponse(document, status, headers)
+            changes, status = {"status": "starting"}, 202
+    return await shown(api, request, prediction, status, headers, changes)
 
 
-async def shown(api: "Api", request: Request, prediction: Prediction) -> dict[str, Any]:
-    """Official clients make files only of `https:` and `data:`, so over http they get the files themselves."""
+async def shown(
+    api: "Api",
+    request: Request,
+    prediction: Prediction,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    changes: dict[str, Any] | None = None,
+) -> Response:
+    """Return the prediction, with `changes`, as an answer.
+
+    Official clients make files only of `https:` and `data:`, so over http they get the files themselves.
+    """
     agent = request.headers.get("user-agent", "").lower()
     inline = api.documents.base.startswith("http:") and bool(OFFICIAL_CLIENTS.match(agent))
-    return await asyncio.to_thread(api.documents.prediction, prediction, inline)
+
+    def write() -> Response:
+        return JSONResponse(api.documents.prediction(prediction, inline) | (changes or {}), status, headers)
+
+    return await asyncio.to_thread(write)  # megabytes of files may be in it
 
 
 async def find(api: "Api", request: Request) -> Prediction:
@@ -158,14 +173,14 @@ async def find(api: "Api", request: Request) -> Prediction:
 
 
 async def show(api: "Api", request: Request) -> Response:
-    return JSONResponse(await shown(api, request, await find(api, request)))
+    return await shown(api, request, await find(api, request))
 
 
 async def cancel(api: "Api", request: Request) -> Response:
     prediction = await find(api, request)
     if run := api.runs.active.get(prediction.id):
         await api.runs.cancel(run)
-    return JSONResponse(await shown(api, request, prediction))
+    return await shown(api, request, prediction)
 
 
 async def list_all(api: "Api", request: Request) -> Response:

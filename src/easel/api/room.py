@@ -17,7 +17,7 @@ class Waiting(Protocol):
 
 @dataclass(frozen=True)
 class Room:
-    """Each of `accounts` has an equal share that no other one can take. Sizes in bytes."""
+    """Each of `accounts` has an equal share that no other one can take, and may always have one. Sizes in bytes."""
 
     accounts: int
     predictions: int = 1000
@@ -29,12 +29,12 @@ class Room:
         mine = [one.size for one in waiting if one.account == account] + [size]
         rows, files = sum(one.row for one in mine), sum(one.files for one in mine)
         for used, total, what in (
-            (len(mine), max(self.predictions, self.accounts), "{:.0f} predictions"),
+            (len(mine), self.predictions, "{:.0f} predictions"),
             (rows / MB, self.rows / MB, "{:g} MB of inputs without their files"),
             (files / MB, self.files / MB, "{:g} MB of files"),
         ):
             share = total / self.accounts
-            if used > share:
+            if used > share and len(mine) > 1:
                 sentence = (
                     f"The queue is full: {what.format(share)} wait, as much as an account may have. Try again later."
                 )

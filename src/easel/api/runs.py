@@ -208,7 +208,9 @@ class Runs:
             self._log.error("refused", id=prediction.id, problem=str(problem))
             prediction.status, prediction.output, prediction.logs, prediction.metrics = "failed", None, "", {}
             prediction.error = "The database of this API cannot hold what the model's server told of it."
-            await self._store.save_surely(prediction)
+            names = ("status", "output", "logs", "metrics", "error", "given", "completed_at", "webhook_pending")
+            values = {name: getattr(prediction, name) for name in names}  # and nothing else of the row
+            await self._store.set_surely(Prediction, prediction.id, **values)
 
     async def cancel(self, run: Run, status: str = "canceled") -> None:
         """End it with `status` unless it runs; a running one is canceled, when this returns or soon after."""

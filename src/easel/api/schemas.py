@@ -14,23 +14,15 @@ MOST_CHOICES = 1_000  # whose equality is looked for pair by pair
 
 # Each costs no more than the schema is long, times the input. `uniqueItems` and `patternProperties` cost far more.
 CHECKED = {
-    "type",
-    "properties",
-    "required",
-    "items",
-    "additionalProperties",
-    "enum",
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "format",
+    *("type", "properties", "required", "items", "additionalProperties", "enum", "allOf", "anyOf", "oneOf", "format"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems", "maxItems"),
 }
-CHECKED |= {f"{end}{what}" for end in ("min", "max") for what in ("imum", "Length", "Items")}
-CHECKED |= {"exclusiveMinimum", "exclusiveMaximum"}
 # `pattern` is left to Cog: its regular expressions are not Python's, and one of them could take for ever here.
 # `nullable` is left out of account: Cog's server refuses null wherever it stands.
-LEFT_OUT = {"title", "description", "default", "example", "examples", "nullable", "deprecated", "readOnly", "writeOnly"}
-LEFT_OUT |= {"pattern"}
+LEFT_OUT = {
+    *("title", "description", "default", "example", "examples", "deprecated", "readOnly", "writeOnly"),
+    *("nullable", "pattern"),
+}
 
 
 class UnfitSchema(ValueError):
@@ -81,6 +73,8 @@ def input_rules(document: dict[str, Any], sent: bool = False) -> dict[str, Any]:
         if isinstance(value, list) and name in ("items", "allOf", "anyOf", "oneOf"):
             return [plain(one, where, depth) for one in value]
         count += count_values(value)
+        if count > most:
+            raise UnfitSchema(f"{where}: makes the schema too large")
         if isinstance(value, list) and len(value) > MOST_CHOICES:
             raise UnfitSchema(f"{where}: has more than {MOST_CHOICES} members")
         return value

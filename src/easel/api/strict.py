@@ -2,13 +2,13 @@
 
 import json
 import math
+import re
 from typing import Any
 
 MOST_DEPTH = 64
 MOST_VALUES = 10_000  # of a request; a whole prediction has some dozens, a schema some hundreds
 MOST_ANSWER_VALUES = 100_000  # of a Cog server: a language model's output is a list of its tokens
-BRACKETS = b"[]{}"
-OTHERS = bytes(one for one in range(256) if one not in BRACKETS)
+BRACKET = re.compile(rb"[][{}]")
 
 
 class TooMuch(ValueError):
@@ -31,11 +31,14 @@ def check_structure(data: bytes, most_values: int) -> None:
     if data.count(b'"') > 4 * most_values:  # a name and a text for each value
         raise TooMuch(f"There are more than {most_values} values in it.")
     outside = b"".join(data.split(b'"')[::2])
-    if sum(map(outside.count, (b",", b"[", b"{"))) >= most_values:
+    opened = outside.count(b"[") + outside.count(b"{")
+    if opened + outside.count(b",") >= most_values:
         raise TooMuch(f"There are more than {most_values} values in it.")
+    if outside.count(b"]") + outside.count(b"}") != opened:
+        raise ValueError("A bracket is missing, or one too many.")
     depth = 0
-    for one in outside.translate(None, OTHERS):
-        depth += 1 if one in b"[{" else -1
+    for one in BRACKET.finditer(outside):
+        depth += 1 if one[0] in b"[{" else -1
         if depth > MOST_DEPTH:
             raise ValueError(f"It is nested more than {MOST_DEPTH} deep.")
 

@@ -1,0 +1,1 @@
+"""`script/bench api-faults`: `easel api` while everything around it breaks."""
