@@ -84,4 +84,4 @@ def runs_of(ledger: Path) -> Counter[str]:
 
 def stalls_of(path: Path) -> list[float]:
     """Seconds for which the event loop stood, each over the limit, as heartbeat.py has written them."""
-    return [float(line.split()[0]) for line in path.read_text().splitlines()] if path.exists() else []
+    return [float(line) for line in path.read_text().splitlines()] if path.exists() else []
