@@ -96,8 +96,13 @@ async def accept(api: "Api", request: Request, new: New, version: Version, deplo
     lifetime = parse_cancel_after(request.headers.get("cancel-after"))
     body, schema = new.body, version.openapi_schema
     given = as_text(body.input)
-    unknown = await asyncio.to_thread(check_input, given, schema)
-    await asyncio.to_thread(check_uris, given, schema, api.own_files.is_own)
+
+    def check() -> list[str]:
+        unknown = check_input(given, schema)
+        check_uris(given, schema, api.own_files.is_own)
+        return unknown
+
+    unknown = await asyncio.to_thread(check)
     if large := [name for name in secret_names(schema) if isinstance(body.input.get(name), dict)]:
         raise invalid([("maxLength", f"input.{name}", "is a secret, which is no file of over 64 kB") for name in large])
     await api.own_files.check(body.input, request.state.account, api.store)
