@@ -9,9 +9,11 @@ import os
 import traceback
 from pathlib import Path as LocalPath
 
-from cog import BaseRunner, Input, Path, Secret
+from cog import BaseRunner, CancelationException, Input, Path, Secret
 
 from easel.errors import EaselError
+from easel.health import Health
+from easel.input_files import convert_in_place
 from easel.logs import log
 from easel.models import DEFAULT_MODEL, load_model
 from easel.request import Request
@@ -25,6 +27,8 @@ from easel.weights.store import places_from
 class Runner(BaseRunner):
     def setup(self) -> None:
         """Load the model's verified weights into memory, once, before the first request."""
+        self.health = Health(CancelationException)
+        convert_in_place(self.health.prediction)
         places = places_from(os.environ)
         model = load_model(LocalPath(__file__).parent / "weights" / (os.environ.get("EASEL_MODEL") or DEFAULT_MODEL))
         reading = start_reading(obtain(model, places, log=log))
@@ -36,6 +40,9 @@ class Runner(BaseRunner):
         self.engine = Engine(load_components(model, reading, default_device()), adapter_files(places.cache))
         if os.environ.get("EASEL_COMPILE") == "1":
             self.engine.compile(places.cache)
+
+    def healthcheck(self) -> bool:
+        return self.health.is_well()
 
     def run(
         self,
@@ -178,7 +185,8 @@ class Runner(BaseRunner):
             civitai_token=reveal(civitai_token),
         )
         try:
-            return [Path(file) for file in self.engine.answer(request, self.record_metric)]
+            with self.health.prediction():
+                return [Path(file) for file in self.engine.answer(request, self.record_metric)]
         except EaselError:
             raise  # a sentence for the caller
         except Exception:
