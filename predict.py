@@ -9,10 +9,11 @@ import os
 import traceback
 from pathlib import Path as LocalPath
 
-from cog import BaseRunner, Input, Path, Secret, types
+from cog import BaseRunner, CancelationException, Input, Path, Secret, types
 
 from easel.downloads import guard_downloads, limits
 from easel.errors import EaselError
+from easel.health import Health
 from easel.logs import log
 from easel.models import DEFAULT_MODEL, load_model
 from easel.request import Request
@@ -26,6 +27,7 @@ from easel.weights.store import places_from
 class Runner(BaseRunner):
     def setup(self) -> None:
         """Load the model's verified weights into memory, once, before the first request."""
+        self.health = Health(CancelationException)
         places = places_from(os.environ)
         model = load_model(LocalPath(__file__).parent / "weights" / (os.environ.get("EASEL_MODEL") or DEFAULT_MODEL))
         reading = start_reading(obtain(model, places, log=log))
@@ -34,10 +36,13 @@ class Runner(BaseRunner):
         from easel.loader import default_device, load_components
 
         self.uploads = Uploads()
-        guard_downloads(types, limits(allow_loopback()), self.uploads)
+        guard_downloads(types, limits(allow_loopback()), self.uploads, self.health.prediction)
         self.engine = Engine(load_components(model, reading, default_device()), adapter_files(places.cache))
         if os.environ.get("EASEL_COMPILE") == "1":
             self.engine.compile(places.cache)
+
+    def healthcheck(self) -> bool:
+        return self.health.is_well()
 
     def run(
         self,
@@ -182,7 +187,8 @@ class Runner(BaseRunner):
             civitai_token=reveal(civitai_token),
         )
         try:
-            return [Path(file) for file in self.engine.answer(request, self.record_metric)]
+            with self.health.prediction():
+                return [Path(file) for file in self.engine.answer(request, self.record_metric)]
         except EaselError:
             raise  # a sentence for the caller
         except Exception:

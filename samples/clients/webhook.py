@@ -10,6 +10,7 @@ that it can reach from outside; `easel api` takes this one when it was started w
 """
 
 import json
+import signal
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -42,6 +43,8 @@ class Receiver(BaseHTTPRequestHandler):
         """Say nothing of the requests themselves."""
 
 
+for signum in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C and `kill`; a shell ignores the first in background jobs
+    signal.signal(signum, signal.default_int_handler)
 with ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 8000), Receiver) as server:
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     try:

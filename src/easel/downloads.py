@@ -8,6 +8,7 @@ of the prediction, where Cog's cancel strikes.
 import io
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 from weakref import WeakSet
@@ -68,12 +69,17 @@ class Downloads:
         )
 
 
-def guard_downloads(cog_types: ModuleType, network: Network, uploads: Uploads) -> None:
+def guard_downloads(
+    cog_types: ModuleType,
+    network: Network,
+    uploads: Uploads,
+    watched: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
     """Have Cog fetch by `Downloads`, and without a thread. Once, in setup: this changes modules of the process.
 
     coglet gives a request's downloads, `URLPath.convert`, to a new ThreadPoolExecutor. A thread that starts while a
     cancel strikes can hang for ever (CPython 3.11), and waiting for one that fetches cannot be cancelled at all. All
-    other work of executors has its threads as before.
+    other work of executors has its threads as before. Each download runs in a context of `watched`.
     """
     downloads = Downloads(network, uploads)
     requests: WeakSet[ThreadPoolExecutor] = WeakSet()  # one executor for each
@@ -87,7 +93,8 @@ def guard_downloads(cog_types: ModuleType, network: Network, uploads: Uploads) -
             downloads.begin()
         future: Future[Any] = Future()
         try:
-            future.set_result(function(*args, **kwargs))
+            with watched():
+                future.set_result(function(*args, **kwargs))
         except Exception as error:  # A cancel is none, and goes on its way.
             error.__context__ = None  # Its frames, and those of the traceback, would keep Cog's file open.
             future.set_exception(error.with_traceback(None))

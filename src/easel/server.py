@@ -30,6 +30,8 @@ SETUP_TIMEOUT_S = 3600.0  # A first start may have tens of gigabytes to fetch.
 POLL_S = 0.05
 STOP_GRACE_S = 5.0  # SIGTERM lets a request in work end: after a cancel, at most one slow denoising step.
 LOG_TAIL_LINES = 15
+# What `easel api`, `easel page` and the push are told, and a model, which opens what strangers send, has no use for.
+NOT_FOR_MODELS = ("EASEL_API_TOKENS", "DATABASE_URL", "REPLICATE_API_TOKEN")
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
@@ -132,7 +134,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def server_environment(port: int) -> dict[str, str]:
-    """This process's environment, under which a caller's own settings win over the defaults here."""
+    """This process's environment without its secrets; a caller's own settings win over the defaults here."""
     defaults = {
         "EASEL_MODEL": DEFAULT_MODEL,
         # Cog runs one prediction in this thread and the next in that one, each with OpenMP threads of its own. Once
@@ -152,7 +154,8 @@ def server_environment(port: int) -> dict[str, str]:
         "PATH": path,  # Cog starts the worker with the first `python` on it.
         "NO_PROXY": f"{no_proxy},{LOOPBACK}" if no_proxy else LOOPBACK,  # Else log webhooks go to a proxy.
     }
-    return {**defaults, **os.environ, **fixed}
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_FOR_MODELS}
+    return {**defaults, **inherited, **fixed}
 
 
 def wait_until_ready(server: Server, timeout: float, on_wait: Callable[[float], None]) -> None:

@@ -9,6 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -83,10 +84,28 @@ def test_a_sample_takes_model_and_folder_and_tells_what_was_refused(api, tmp_pat
 
 @pytest.fixture
 def webhook(api) -> Iterator[subprocess.Popen]:
+    with started_webhook(api) as process:
+        yield process
+        process.terminate()
+        assert process.wait(10) == 0
+        assert process.stdout.read() == "Stopped.\n"
+
+
+@contextmanager
+def started_webhook(api) -> Iterator[subprocess.Popen]:
     command = [sys.executable, SAMPLES / "webhook.py", "0"]
     with subprocess.Popen(command, env=environment(api, api.url), stdout=subprocess.PIPE, text=True) as process:
-        yield process
+        try:
+            yield process
+        finally:
+            process.kill()  # Else a failure would wait for it for ever.
+
+
+def test_the_receiver_ends_on_ctrl_c(api):
+    with started_webhook(api) as process:
+        assert process.stdout.readline().startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == "Stopped.\n"
         assert process.wait(10) == 0
 
 

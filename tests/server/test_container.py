@@ -18,7 +18,7 @@ from tests.docker_engine import docker, needs_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "script/container"
-BASE = os.environ.get("EASEL_TEST_BASE", "python:3.11-slim")
+BASE = os.environ.get("EASEL_TEST_BASE", "python:3.13-slim")
 
 
 def run_script(*arguments, **environment):
