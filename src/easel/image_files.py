@@ -67,8 +67,8 @@ def refusals(name: str, kind: str) -> Iterator[None]:
         except InputError:
             raise
         except Exception as error:
-            # On Python 3.13 a context manager that replaces an error leaves a circle of it, its frames and all pixels in
-            # them, which only the garbage collector frees, much later.
+            # On Python 3.13 a context manager that replaces an error leaves a circle of it, its frames and all their
+            # pixels, which only the garbage collector frees, much later.
             error.__traceback__ = None
             raise InputError(f"{name}: {refusal(kind, error)}") from None
 
