@@ -124,6 +124,7 @@ class Engine:
             if not is_lack_of_memory(error):
                 raise
             size = plan.width, plan.height
+            error.__traceback__ = None  # see image_files.refusals
         else:
             self._made.add((plan.width, plan.height))
             return

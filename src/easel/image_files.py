@@ -66,15 +66,21 @@ def refusals(name: str, kind: str) -> Iterator[None]:
             yield
         except InputError:
             raise
-        except ImportError:
-            raise InputError(f"{name}: {kind} cannot be read on this machine: send a JPEG or PNG.") from None
-        except Image.DecompressionBombError:
-            raise InputError(
-                f"{name}: the {kind} file has more than {MAX_PIXELS // 10**6} megapixels: make it smaller."
-            ) from None
         except Exception as error:
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-            raise InputError(f"{name}: the {kind} file is truncated or damaged ({reason}): send it again.") from None
+            # On Python 3.13 a context manager that replaces an error leaves a circle of it, its frames and all their
+            # pixels, which only the garbage collector frees, much later.
+            error.__traceback__ = None
+            raise InputError(f"{name}: {refusal(kind, error)}") from None
+
+
+def refusal(kind: str, error: Exception) -> str:
+    """What a decoder's error means for the caller."""
+    if isinstance(error, ImportError):
+        return f"{kind} cannot be read on this machine: send a JPEG or PNG."
+    if isinstance(error, Image.DecompressionBombError):
+        return f"the {kind} file has more than {MAX_PIXELS // 10**6} megapixels: make it smaller."
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return f"the {kind} file is truncated or damaged ({reason}): send it again."
 
 
 def open_checked(name: str, kind: str, data: bytes) -> ImageFile.ImageFile:

@@ -2,7 +2,7 @@
 
 import ipaddress
 
-# What Python's ipaddress (3.11) takes for public, and is not.
+# What Python's ipaddress (3.11 to 3.13) takes for public, and is not.
 NOT_PUBLIC = (
     ("100.64.0.0/10", "shared (CGNAT)"),
     ("192.0.0.0/24", "reserved"),
@@ -21,11 +21,11 @@ def address_problem(text: str, allow_loopback: bool = False) -> str | None:
         address = ipaddress.ip_address(text)
     except ValueError:
         return "unreadable"
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:  # loopback too, as Python 3.13 has it
+        return address_problem(str(address.ipv4_mapped))
     if address.is_loopback:
         return None if allow_loopback else "loopback"
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return address_problem(str(address.ipv4_mapped))
         if address in ipaddress.ip_network(NAT64):
             return address_problem(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
         if address.scope_id is not None:
