@@ -92,7 +92,11 @@ def cancel_in_the_middle(context: Context, url: str, inputs: dict[str, Any]) -> 
     found: dict[str, Any] = {}
 
     def ask() -> None:
-        found["answer"] = call("PUT", f"{url}/predictions/gpu-check", {"input": inputs}, timeout=120)
+        for _ in range(100):  # Right after an answer Cog may still hold its only place: 409.
+            found["answer"] = call("PUT", f"{url}/predictions/gpu-check", {"input": inputs}, timeout=120)
+            if found["answer"][0] != 409:
+                return
+            time.sleep(0.02)
 
     caller = threading.Thread(target=ask, daemon=True)
     caller.start()

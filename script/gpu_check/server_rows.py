@@ -81,9 +81,11 @@ def running(context: Context) -> Server:
 
 
 def find_in_setup_logs(server: Server, pattern: str) -> re.Match[str] | None:
-    """Where the logs of the setup first match. Cog may be READY a moment before it has the last lines."""
+    """Where the logs of the setup first match. Lines that come as the server gets READY are in its log file alone."""
     for _ in range(20):
-        if found := re.search(pattern, call("GET", f"{server.url}/health-check")[1]["setup"]["logs"]):
+        kept = call("GET", f"{server.url}/health-check")[1]["setup"]["logs"]
+        printed = os.pread(server.log.fileno(), 2**20, 0).decode(errors="replace") if server.log else ""
+        if found := re.search(pattern, kept) or re.search(pattern, printed):
             return found
         time.sleep(0.1)
     return None

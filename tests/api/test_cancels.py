@@ -156,6 +156,24 @@ def test_a_server_that_says_itself_that_it_hangs_gets_no_work_until_it_is_well(t
     asyncio.run(go())
 
 
+def test_a_server_that_says_once_that_it_is_unwell_keeps_its_prediction(tmp_path):
+    async def go() -> None:
+        async with open_pair(tmp_path) as pair:
+            identity = await pair.create()
+            await until(lambda: identity in pair.odd.given)
+            server = pair.api.servers._servers[pair.odd.url]
+            for _ in range(3):
+                pair.odd.health = b'{"status": "UNHEALTHY", "setup": {"started_at": "now"}}'
+                await server.check()
+                assert server.healthy
+                pair.odd.health = BUSY
+                await server.check()
+            assert (await pair.show(identity))["status"] == "processing"
+            assert await pair.state() == "BUSY"
+
+    asyncio.run(go())
+
+
 def test_a_cancel_while_it_is_handed_over_ends_it_at_once_and_the_server_is_told(tmp_path):
     async def go() -> None:
         async with open_pair(tmp_path, cancel_grace_s=FOR_EVER) as pair:

@@ -16,6 +16,7 @@ POLL_STARTING_S = 0.25  # so that a start is seen soon
 SILENT_S = 30.0  # without any answer
 BUSY_S = 0.1  # Right after an end a server may still hold its slot
 BUSIEST_S = 1.0  # and if it works for somebody else, it is asked again so often.
+UNWELL_TIMES = 3  # in a row: Cog says UNHEALTHY also once when the runner's own check was late
 ANSWER_S = 10.0  # A busy server may be late; one that is dead refuses at once.
 
 
@@ -32,6 +33,7 @@ class CogServer:
         self.learned = ""  # the process whose versions are known: no other gets work
         self.tended = False  # by Servers, which asks how it is
         self.delay = BUSY_S
+        self._unwell = 0  # so often in a row it has said UNHEALTHY
         self.stuck = ""  # the prediction that it was to end and has not: until it is free it gets no work
         self._client = client
         self._heard = time.monotonic()
@@ -63,7 +65,11 @@ class CogServer:
             return
         health = members(answer)
         self._heard = time.monotonic()
-        self.state = str(health.get("status", DOWN))[:40]
+        state = str(health.get("status", DOWN))[:40]
+        self._unwell = self._unwell + 1 if state == "UNHEALTHY" else 0
+        if 0 < self._unwell < UNWELL_TIMES and self.healthy:
+            return
+        self.state = state
         if self.healthy:
             before, self.started = self.started, str(members(health.get("setup")).get("started_at", ""))[:100]
             if self.state == "READY" or self.started != before:  # free, or another process
