@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 from easel.errors import AdapterError
 
-# What trainers put before the name of a layer: diffusers, ComfyUI and ai-toolkit, peft, kohya and musubi.
-PREFIX = re.compile(r"^(base_model\.model\.|model\.)?(transformer\.|diffusion_model\.|lora_unet_|lora_transformer_)?")
+# What stands before the name of a layer, in any order: wrappers of compiled and of parallel models, of peft, and what
+# diffusers, ComfyUI, ai-toolkit, kohya, musubi, LyCORIS and DiffSynth call the model.
+WRAPPERS = ("_orig_mod", "module", "base_model", "model", "pipe", "dit", "transformer", "diffusion_model")
+PREFIX = re.compile(rf"^(?:(?:{'|'.join(WRAPPERS)})[._]+|(?:lora_unet|lora_transformer|lycoris|lora)_+)+")
+INNER = re.compile(r"(^|[._])(_orig_mod|module)(?=[._])")  # a wrapper around a part of the model
 PART = re.compile(
-    r"\.(?:(?P<down>lora_A(?:\.\w+)?\.weight|lora_down\.weight|lora\.down\.weight)"
-    r"|(?P<up>lora_B(?:\.\w+)?\.weight|lora_up\.weight|lora\.up\.weight)"
+    r"\.(?:(?P<down>(?:lora\.)?lora_A(?:\.[\w-]+)?\.weight|lora[._]down\.weight)"
+    r"|(?P<up>(?:lora\.)?lora_B(?:\.[\w-]+)?\.weight|lora[._]up\.weight)"
     r"|(?P<alpha>alpha))$"
 )
 OTHER_METHODS = {
@@ -60,8 +63,8 @@ def sort_keys(keys: Iterable[str], layers: Iterable[str]) -> dict[str, dict[str,
     unmatched = []
     for key in keys:
         part = PART.search(key)
-        name = part and PREFIX.sub("", key[: part.start()], count=1)
-        if not part or name not in places:
+        name = part and find_name(key[: part.start()], places)
+        if not part or name is None:
             unmatched.append(key)
         elif part.lastgroup in sorted_keys.setdefault(name, {}):
             raise AdapterError(f"it has two tensors for one place: {shown([sorted_keys[name][part.lastgroup], key])}.")
@@ -71,6 +74,17 @@ def sort_keys(keys: Iterable[str], layers: Iterable[str]) -> dict[str, dict[str,
         raise AdapterError(unmatched_sentence(unmatched, len(keys)))
     check_pairs(sorted_keys, places)
     return sorted_keys
+
+
+def find_name(written: str, places: Mapping[str, tuple[Place, ...]]) -> str | None:
+    """The spelling in `places` that a name in a file means: as it is, without its wrappers, with folded separators."""
+    bare = PREFIX.sub("", INNER.sub(r"\1", written).lstrip("._"))
+    return next((name for name in (written, bare, fold(bare)) if name in places), None)
+
+
+def fold(name: str) -> str:
+    """A name with one underscore for each run of dots and underscores: trainers mix them up, and double them."""
+    return re.sub(r"[._]+", "_", name).strip("_")
 
 
 def check_pairs(sorted_keys: Mapping[str, Mapping[str, str]], places: Mapping[str, tuple[Place, ...]]) -> None:
@@ -117,7 +131,12 @@ def places_of(layers: Iterable[str]) -> dict[str, tuple[Place, ...]]:
             places[f"{stem}qkv"] = tuple(Place(f"{stem}to_{one}", share, 3) for share, one in enumerate("qkv"))
         if original := re.fullmatch(r"all_(x_embedder|final_layer)\.[\d-]+(.*)", layer):
             places.setdefault(original[1] + original[2], (Place(layer),))
-    return {**{name.replace(".", "_"): place for name, place in places.items()}, **places}
+    folded: dict[str, tuple[Place, ...]] = {}
+    twice = set()
+    for name, place in places.items():
+        if folded.setdefault(fold(name), place) != place:
+            twice.add(fold(name))  # Two layers then have one name: only the exact ones count.
+    return {**{name: place for name, place in folded.items() if name not in twice}, **places}
 
 
 def shown(keys: list[str]) -> str:

@@ -159,12 +159,13 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
                 down, up = tensors.get_tensor(parts["down"]), tensors.get_tensor(parts["up"])
                 alpha = tensors.get_tensor(parts["alpha"]) if "alpha" in parts else None
                 shares = places[name]
-                check_numbers(parts, down, up, alpha)
+                check_numbers(parts, down, up)
+                down, up = without_kernel(down), without_kernel(up)
                 if down.ndim != 2 or up.ndim != 2 or up.shape[0] % len(shares):
                     raise AdapterError(shape_sentence(parts, down, up, transformer.linears[shares[0].layer]))
                 for place in shares:
                     part = up.chunk(place.shares)[place.share]
-                    check_shapes(parts, down, part, transformer.linears[place.layer])
+                    check_shapes(parts, down, part, transformer.linears[place.layer], place.shares)
                     scaling = settings.scaling(place.layer, down.shape[0], None if alpha is None else float(alpha))
                     pairs[place.layer] = Pair(
                         *(tensor.to(weight.device, weight.dtype, copy=True) for tensor in (down, part)), scaling
@@ -175,6 +176,11 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
     return Adapter(file.label, MappingProxyType(pairs))
 
 
+def without_kernel(tensor: torch.Tensor) -> torch.Tensor:
+    """A matrix that was kept as a convolution of 1 x 1."""
+    return tensor[..., 0, 0] if tensor.ndim == 4 and tensor.shape[2:] == (1, 1) else tensor
+
+
 def check_numbers(parts: Mapping[str, str], *tensors: torch.Tensor | None) -> None:
     for tensor in tensors:
         if tensor is not None and not tensor.is_floating_point():
@@ -183,12 +189,15 @@ def check_numbers(parts: Mapping[str, str], *tensors: torch.Tensor | None) -> No
             )
 
 
-def check_shapes(parts: Mapping[str, str], down: torch.Tensor, up: torch.Tensor, layer: torch.nn.Linear) -> None:
+def check_shapes(
+    parts: Mapping[str, str], down: torch.Tensor, up: torch.Tensor, layer: torch.nn.Linear, shares: int
+) -> None:
+    """`shares`: of one matrix for several layers, whose ranks may stand in blocks beside one another."""
     rank = down.shape[0]
     if down.shape[1] != layer.in_features or tuple(up.shape) != (layer.out_features, rank) or not rank:
         raise AdapterError(shape_sentence(parts, down, up, layer))
-    if rank > MAX_RANK:
-        raise AdapterError(f"{shown([parts['down']])} has rank {rank}; at most {MAX_RANK} is accepted.")
+    if rank > MAX_RANK * shares:
+        raise AdapterError(f"{shown([parts['down']])} has rank {rank}; at most {MAX_RANK * shares} is accepted.")
 
 
 def shape_sentence(parts: Mapping[str, str], down: torch.Tensor, up: torch.Tensor, layer: torch.nn.Linear) -> str:

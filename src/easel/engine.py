@@ -62,6 +62,7 @@ class Engine:
         timings = Timings()
         with self.explain_lack_of_memory(plan):
             source = read_source(plan)
+            log(*(f"warning: {text}" for text in (source.warnings if source else ())))
             adapters = self.load_adapters(plan, Tokens(request.hf_token, request.civitai_token), timings)
             files, blocked = self.make_files(plan, timings, source, adapters)
         log(f"timings: {timings}")

@@ -1,14 +1,16 @@
 """Pictures that a caller sends: checked by their headers, then decoded to upright sRGB, or refused in a sentence."""
 
 import io
+import math
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageCms, ImageOps
+import numpy as np
+from PIL import ExifTags, Image, ImageChops, ImageCms
 
 from easel.errors import InputError
 from easel.image_files import ACCEPTED, MAX_BYTES, MAX_PIXELS, decode, open_checked, read_file, refusals
 
-__all__ = ["ACCEPTED", "MAX_BYTES", "MAX_PIXELS", "fit_image", "image_size", "read_image", "read_mask"]
+__all__ = ["ACCEPTED", "MAX_BYTES", "MAX_PIXELS", "fit_image", "fit_mask", "image_size", "read_image", "read_mask"]
 
 ASPECT_TOLERANCE = 0.01  # of a mask that was made on a smaller copy of the image, where a side was rounded
 WHITE = 128  # the least grey that counts as white
@@ -56,7 +58,7 @@ def read_mask(name: str, path: Path, size: tuple[int, int]) -> Image.Image:
         mask = upright(on_ground(colour.convert("L"), alpha, 0), image)
         if mask.size != size:
             check_aspect(name, mask.size, size)
-            mask = mask.resize(size, Image.Resampling.LANCZOS)
+            mask = resize_mask(threshold(mask), size)
         mask = threshold(mask)
     if mask.getextrema()[1] == 0:
         raise InputError(
@@ -66,13 +68,53 @@ def read_mask(name: str, path: Path, size: tuple[int, int]) -> Image.Image:
 
 
 def fit_image(image: Image.Image, width: int, height: int) -> Image.Image:
-    """The largest centred box of width:height, resized to width x height pixels with Lanczos.
+    """The largest centred box of width:height, resized to width x height pixels with Lanczos."""
+    return image.resize((width, height), Image.Resampling.LANCZOS, box=fit_box(image.size, width, height))
 
-    An image and a mask of one size get the same box, to the fraction of a pixel. Mode L is a mask: resized alike, then
-    black or white again by which of them covers most of a pixel; so what is thinner than half of a new pixel goes.
+
+def fit_mask(mask: Image.Image, width: int, height: int) -> tuple[Image.Image, bool]:
+    """The part of a mask that `fit_image` takes of its image, to the fraction of a pixel; whether white is cut off.
+
+    Raises InputError when all of its white is: nothing would be painted, and the image would come back as it was.
     """
-    fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
-    return threshold(fitted) if image.mode == "L" else fitted
+    box = fit_box(mask.size, width, height)
+    left, top, right, bottom = mask.getbbox() or box
+    fitted = resize_mask(mask, (width, height), box)
+    if fitted.getextrema()[1] == 0:
+        raise InputError(
+            f"mask: the image is cut around its centre to {width} x {height} pixels, and all of the mask's white lies "
+            "in what is cut off. Set aspect_ratio to match_input_image, or a width and a height like the image's."
+        )
+    return fitted, left + 1 <= box[0] or top + 1 <= box[1] or right - 1 >= box[2] or bottom - 1 >= box[3]
+
+
+def fit_box(size: tuple[int, int], width: int, height: int) -> tuple[float, float, float, float]:
+    """The largest centred box (left, top, right, bottom) of width:height in a picture of this size."""
+    scale = min(size[0] / width, size[1] / height)
+    left, top = (size[0] - width * scale) / 2, (size[1] - height * scale) / 2
+    return max(left, 0.0), max(top, 0.0), min(size[0] - left, size[0]), min(size[1] - top, size[1])
+
+
+def resize_mask(
+    mask: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> Image.Image:
+    """A mask of 0 and 255 at another size. A new pixel is white where white covers most of it; where the mask shrinks,
+    also where any white lies in it, since a thin stroke must not be lost.
+    """
+    resized = threshold(mask.resize(size, Image.Resampling.LANCZOS, box=box))
+    left, top, right, bottom = box or (0, 0, *mask.size)
+    if right - left > size[0] or bottom - top > size[1]:
+        pixels = np.asarray(mask)[: math.ceil(bottom - 0.5), : math.ceil(right - 0.5)]
+        pixels = np.maximum.reduceat(pixels, first_pixels(left, right, size[0]), axis=1)
+        pixels = np.maximum.reduceat(pixels, first_pixels(top, bottom, size[1]), axis=0)
+        resized = ImageChops.lighter(resized, Image.fromarray(pixels))
+    return resized
+
+
+def first_pixels(begin: float, end: float, count: int) -> np.ndarray:
+    """For each of `count` new pixels over begin to end, the first old one whose centre lies in it: (count,), int."""
+    edges = begin + np.arange(count) * (end - begin) / count
+    return np.minimum(np.ceil(edges - 0.5), math.ceil(end - 0.5) - 1).astype(int)
 
 
 def orientation(image: Image.Image) -> int:

@@ -13,7 +13,7 @@ from PIL import Image
 from easel.adapters import Adapter
 from easel.errors import AdapterError
 from easel.go_fast import FastTransformer
-from easel.input_images import fit_image, read_image, read_mask
+from easel.input_images import fit_image, fit_mask, read_image, read_mask
 from easel.loader import Components
 from easel.masks import keep_outside, widen
 from easel.plan import Plan
@@ -44,6 +44,7 @@ class Source:
 
     image: Image.Image
     mask: Image.Image | None
+    warnings: tuple[str, ...] = ()
 
 
 def read_source(plan: Plan) -> Source | None:
@@ -51,8 +52,12 @@ def read_source(plan: Plan) -> Source | None:
     if plan.image is None:
         return None
     image = read_image("image", plan.image)
-    mask = read_mask("mask", plan.mask, image.size) if plan.mask else None
-    return Source(*(one and fit_image(one, plan.width, plan.height) for one in (image, mask)))
+    fitted = fit_image(image, plan.width, plan.height)
+    if not plan.mask:
+        return Source(fitted, None)
+    mask, cut = fit_mask(read_mask("mask", plan.mask, image.size), plan.width, plan.height)
+    text = "part of the mask's white is cut off with the image's edges: aspect_ratio match_input_image keeps all of it."
+    return Source(fitted, mask, (text,) if cut else ())
 
 
 @torch.inference_mode()

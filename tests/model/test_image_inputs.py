@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from easel.errors import InputError
 from easel.masks import FEATHER, keep_outside
 from easel.pipeline import Timings, read_source, run_plan
 from easel.plan import plan_request
@@ -162,3 +163,36 @@ def test_pipelines_of_all_kinds_share_every_weight(components):
     pipelines = [components.new_pipeline(kind) for kind in ("text", "image", "inpaint")]
     for name in ("transformer", "text_encoder", "vae"):
         assert len({id(getattr(pipeline, name)) for pipeline in pipelines}) == 1
+
+
+def test_a_stroke_thinner_than_a_pixel_of_the_result_is_painted(make, tmp_path):
+    """3 of 1024 pixels, where the result has 128."""
+    Image.new("RGB", (1024, 1024), "blue").save(tmp_path / "image.png")
+    stroke = Image.new("L", (1024, 1024))
+    ImageDraw.Draw(stroke).rectangle((100, 499, 900, 501), fill=255)
+    stroke.save(tmp_path / "stroke.png")
+    inputs = {"image": tmp_path / "image.png", "mask": tmp_path / "stroke.png", "prompt_strength": 1, "seed": 3}
+    (image,), _ = make("sun", num_inference_steps=4, **inputs)
+    changed = np.abs(array(image) - array(Image.new("RGB", image.size, "blue"))).max(axis=(1, 2))
+    assert changed[62] > 50
+    assert changed[:40].max() == changed[90:].max() == 0
+
+
+def test_a_mask_that_the_crop_cuts_off_is_refused_before_any_pass(make, components, tmp_path):
+    Image.new("RGB", (640, 256), "blue").save(tmp_path / "image.png")
+    edge = Image.new("L", (640, 256))
+    ImageDraw.Draw(edge).rectangle((0, 0, 150, 255), fill=255)
+    edge.save(tmp_path / "edge.png")
+    inputs = {"image": tmp_path / "image.png", "mask": tmp_path / "edge.png", "seed": 3, "num_inference_steps": 2}
+    with pytest.raises(InputError, match="Set aspect_ratio to match_input_image"):
+        make("sun", **inputs)
+    (image,), _ = make("sun", aspect_ratio="match_input_image", prompt_strength=1, **inputs)
+    blue = array(Image.new("RGB", image.size, "blue"))
+    assert np.abs(array(image) - blue)[:, : image.width // 8].max() > 100
+
+
+def test_a_mask_that_is_cut_in_part_is_told_of(components, tmp_path):
+    Image.new("RGB", (640, 256), "blue").save(tmp_path / "image.png")
+    Image.new("L", (640, 256), 255).save(tmp_path / "all.png")
+    plan = plan_request(Request("sun", image=tmp_path / "image.png", mask=tmp_path / "all.png"), components.model)
+    assert "part of the mask's white is cut off" in read_source(plan).warnings[0]

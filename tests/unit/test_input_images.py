@@ -14,7 +14,16 @@ from PIL import Image, ImageOps
 from pillow_heif import from_pillow
 
 from easel.errors import InputError
-from easel.input_images import ACCEPTED, MAX_BYTES, MAX_PIXELS, fit_image, image_size, read_image, read_mask
+from easel.input_images import (
+    ACCEPTED,
+    MAX_BYTES,
+    MAX_PIXELS,
+    fit_image,
+    fit_mask,
+    image_size,
+    read_image,
+    read_mask,
+)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC")
 WITH_EXIF = tuple(format for format in FORMATS if format != "GIF")
@@ -620,7 +629,60 @@ def test_fit_of_any_size_to_any_other_works():
 def test_fit_cuts_mask_and_image_alike():
     mask = mask_of((401, 200), (150, 50, 250, 150))
     image = Image.merge("RGB", [mask] * 3)
-    fitted = fit_image(mask, 96, 64)
+    fitted, cut = fit_mask(mask, 96, 64)
+    assert not cut
     assert values(fitted) == {0, 255}
     grey = fit_image(image, 96, 64).convert("L")
     assert fitted.tobytes() == grey.point(lambda value: 255 * (value >= 128)).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [
+        ((1024, 1024), (100, 499, 901, 502)),  # 3 pixels high, and 8 of them become one
+        ((1024, 1024), (511, 0, 512, 1024)),
+        ((1024, 1024), (0, 0, 1, 1)),
+        ((1024, 1024), (1023, 1023, 1024, 1024)),
+        ((4000, 3000), (2000, 100, 2001, 2900)),
+    ],
+)
+def test_no_white_of_a_mask_is_lost_when_it_shrinks(size, box):
+    mask = mask_of(size, box)
+    fitted, cut = fit_mask(mask, *(128 * side // max(size) or 1 for side in size))
+    assert not cut
+    assert values(fitted) == {0, 255}
+    scale = max(size) / 128
+    left, top, right, bottom = fitted.getbbox()
+    assert (left, top) == (int(box[0] / scale), int(box[1] / scale))
+    assert right - left <= (box[2] - box[0]) / scale + 2
+    assert bottom - top <= (box[3] - box[1]) / scale + 2
+
+
+def test_every_single_white_pixel_is_found_again_where_it_was():
+    for x in range(0, 100, 7):
+        fitted, _ = fit_mask(mask_of((100, 60), (x, 30, x + 1, 31)), 30, 18)
+        left, top, right, bottom = fitted.getbbox()
+        assert (left, right, top, bottom) == (int((x + 0.5) * 0.3), int((x + 0.5) * 0.3) + 1, 9, 10)
+
+
+def test_a_thin_stroke_of_a_larger_mask_than_its_image_is_kept(write):
+    path = write(encoded(mask_of((1024, 1024), (0, 500, 1024, 502)), "PNG"))
+    assert read_mask("mask", path, (64, 64)).getbbox() == (0, 31, 64, 32)
+
+
+@pytest.mark.parametrize(
+    ("box", "size"),
+    [((0, 0, 151, 256), (128, 128)), ((600, 0, 640, 256), (128, 128)), ((0, 0, 640, 20), (320, 32))],
+)
+def test_a_mask_whose_white_is_all_cut_off_is_refused_with_the_way_out(box, size):
+    with pytest.raises(
+        InputError, match="all of the mask's white lies in what is cut off. Set aspect_ratio to match_in"
+    ):
+        fit_mask(mask_of((640, 256), box), *size)
+
+
+@pytest.mark.parametrize(
+    ("box", "cut"), [((100, 0, 300, 256), True), ((192, 0, 448, 256), False), ((0, 9, 640, 10), True)]
+)
+def test_a_mask_of_which_a_part_is_cut_off_is_told(box, cut):
+    assert fit_mask(mask_of((640, 256), box), 128, 128)[1] is cut

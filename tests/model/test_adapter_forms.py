@@ -1,0 +1,137 @@
+"""Spellings of LoRA files that people have: each is the plain one, number for number, or is refused in words."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from easel.adapter_keys import fold, sort_keys
+from easel.adapters import Adapter, load_adapter
+from easel.errors import AdapterError
+from tests.lora_files import RANK, peft_tensors, renamed
+from tests.model.test_adapters import adapter_file
+
+
+@pytest.fixture(scope="module")
+def tensors(components):
+    return peft_tensors(components.transformer.module)
+
+
+@pytest.fixture
+def load(components, tmp_path):
+    def load(tensors: dict, metadata: dict | None = None, config: dict | None = None) -> Adapter:
+        path = tmp_path / "lora.safetensors"
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
+        return load_adapter(adapter_file(path, config), components.transformer)
+
+    return load
+
+
+def numbers(adapter: Adapter) -> dict:
+    return {layer: (pair.down.tolist(), pair.up.tolist(), pair.scaling) for layer, pair in adapter.pairs.items()}
+
+
+def spelled(form: str):
+    """The name of a tensor, `form` with LAYER (dots) or FLAT (underscores) and PART (down or up) filled in."""
+
+    def name(key: str) -> str:
+        layer = key.partition(".lora_")[0]
+        part = "down" if ".lora_A." in key else "up"
+        letter = "A" if part == "down" else "B"
+        return form.replace("LAYER", layer).replace("FLAT", fold(layer)).replace("PART", part).replace("LETTER", letter)
+
+    return name
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "transformer._orig_mod.LAYER.lora_LETTER.weight",
+        "_orig_mod.LAYER.lora_LETTER.weight",
+        "module.LAYER.lora_LETTER.weight",
+        "module._orig_mod.transformer.LAYER.lora_LETTER.weight",
+        "base_model.model._orig_mod.LAYER.lora_LETTER.weight",
+        "dit.LAYER.lora_LETTER.weight",
+        "pipe.dit.LAYER.lora_LETTER.weight",
+        "diffusion_model.LAYER.lora.lora_LETTER.weight",
+        "transformer.LAYER.lora_LETTER.my-style.weight",
+        "lora_unet__FLAT.lora_PART.weight",
+        "lora_unet_FLAT.lora_PART.weight",
+        "lycoris_FLAT.lora_PART.weight",
+        "lora_transformer_FLAT.lora.PART.weight",
+        "transformer_FLAT.lora_LETTER.weight",
+        "transformer..LAYER.lora_LETTER.weight",
+    ],
+)
+def test_every_spelling_is_the_same_lora(load, tensors, form):
+    name = spelled(form)
+    assert numbers(load({name(key): tensor for key, tensor in tensors.items()})) == numbers(load(renamed(tensors)))
+
+
+def test_a_name_that_means_two_layers_when_it_is_folded_is_refused():
+    keys = ["a_b_c.lora_A.weight", "a_b_c.lora_B.weight"]
+    with pytest.raises(AdapterError, match="none of its 2 keys fits"):
+        sort_keys(keys, ["a.b_c", "a_b.c"])
+    assert sort_keys(["a.b_c.lora_A.weight", "a.b_c.lora_B.weight"], ["a.b_c", "a_b.c"])
+
+
+def test_matrices_kept_as_convolutions_of_one_pixel_are_matrices(load, tensors):
+    kernels = {name: tensor[:, :, None, None] for name, tensor in renamed(tensors).items()}
+    assert numbers(load(kernels)) == numbers(load(renamed(tensors)))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.float16])
+def test_alpha_may_be_a_whole_number(load, tensors, dtype):
+    def with_alpha(dtype):
+        alphas = {
+            name.replace("lora_A.weight", "alpha"): torch.tensor(2, dtype=dtype) for name in tensors if "_A." in name
+        }
+        return {**tensors, **alphas}
+
+    assert numbers(load(with_alpha(dtype))) == numbers(load(with_alpha(torch.float32)))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"lora_alpha": "1", "lora_rank": "4"},
+        {"network_alpha": "1.0"},
+        {"ss_network_alpha": "1", "ss_network_dim": "4"},
+        {"alpha": "1e0"},
+        {"transformer.lora_alpha": "1"},
+        {"ss_network_alpha": "1", "lora_alpha": "1.0", "alpha": "None"},
+    ],
+)
+def test_an_alpha_that_stands_in_the_header_alone_counts(load, tensors, metadata):
+    assert {pair.scaling for pair in load(renamed(tensors), metadata).pairs.values()} == {1 / RANK}
+
+
+def test_an_alpha_among_the_tensors_or_in_the_settings_comes_first(load, tensors):
+    alphas = {name.replace("lora_A.weight", "alpha"): torch.tensor(2.0) for name in tensors if "_A." in name}
+    adapter = load({**tensors, **alphas}, {"ss_network_alpha": "1"})
+    assert {pair.scaling for pair in adapter.pairs.values()} == {2 / RANK}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "config", "sentence"),
+    [
+        (
+            {"lora_alpha": "1", "ss_network_alpha": "4"},
+            None,
+            "contradict each other .*lora_alpha 1.0",
+        ),
+        ({"lora_alpha": "1"}, {"lora_alpha": 10**400}, "contradict each other"),
+        ({"network_alpha": "much"}, None, "network_alpha is 'much', not a number"),
+        (None, {"init_lora_weights": "pissa_niter_16"}, "was begun with pissa_niter_16, which changes the base model"),
+        (None, {"init_lora_weights": "olora"}, "was begun with olora"),
+        (None, {"init_lora_weights": "corda"}, "was begun with corda"),
+        (None, {"init_lora_weights": "loftq"}, "was begun with loftq"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_in_words(load, tensors, metadata, config, sentence):
+    with pytest.raises(AdapterError, match=sentence):
+        load(renamed(tensors), metadata, config)
+
+
+@pytest.mark.parametrize("begin", [True, "gaussian", "orthogonal", "eva"])
+def test_other_ways_of_beginning_leave_the_base_model_as_it_is(load, tensors, begin):
+    assert load(renamed(tensors), config={"init_lora_weights": begin}).pairs
