@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,9 +34,9 @@ def inputs(seed: int) -> dict[str, Any]:
 
 
 class Receiver:
-    """Counts `completed` webhooks; while `hangs` it answers nobody."""
+    """Counts `completed` webhooks, and shows each to `see`; while it hangs it answers nobody."""
 
-    def __init__(self) -> None:
+    def __init__(self, see: Callable[[dict[str, Any]], None] = lambda body: None) -> None:
         self.completed: Counter[str] = Counter()
         self.hangs = False
         receiver = self
@@ -46,6 +46,7 @@ class Receiver:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 while receiver.hangs:
                     time.sleep(0.1)
+                see(body)
                 receiver.completed[body["id"]] += 1
                 with suppress(OSError):
                     self.send_response(200)
@@ -59,6 +60,11 @@ class Receiver:
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def hang(self, seconds: float) -> None:
+        self.hangs = True
+        time.sleep(seconds)
+        self.hangs = False
 
 
 @contextmanager

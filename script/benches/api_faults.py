@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from benches.api import Receiver
 from benches.emoji import REPOSITORY
 from tqdm import tqdm
 
 sys.path.insert(0, str(REPOSITORY))
-from benches.faults.clients import HOSTILE, Client, Receiver, leave, send_hostile, sit_idle
+from benches.faults.clients import HOSTILE, Client, leave, send_hostile, sit_idle
 from benches.faults.observers import ENDS, Memory, Reader, Watch, list_page, runs_of, stalls_of
 from benches.faults.servers import POSTGRES, Cog, Postgres, fill_disk, small_disk
 
@@ -91,7 +92,7 @@ def run_faults(count: int, database: str) -> Verdict:
         api.token = next(iter(TOKENS))
         wait_for_version(api)
         reader = Reader()
-        receiver = Receiver(reader)
+        receiver = Receiver(lambda body: reader.see(body, "webhook", 0.0))
         memory = Memory(api)
         struck = threading.Event()
         clients: list[Client] = []

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text as sql
 
-from easel.api import store as stores
-from easel.api import work
+from easel.api import database_lock, work
 from easel.api.own_server import OwnServer
 from easel.api.run import Run
 from easel.api.settings import secret_of
@@ -130,8 +129,8 @@ async def end_other_connections(store: Store) -> None:
 
 
 def test_a_lock_that_went_with_the_database_is_taken_again(postgres, monkeypatch):
-    monkeypatch.setattr(stores, "LOCK_S", 0.05)
-    monkeypatch.setattr(stores, "ALONE_TRIES", 3)
+    monkeypatch.setattr(database_lock, "WATCH_S", 0.05)
+    monkeypatch.setattr(database_lock, "TRIES", 3)
 
     async def go() -> None:
         store, helper, other = Store(postgres), Store(postgres), Store(postgres)
@@ -150,14 +149,14 @@ def test_a_lock_that_went_with_the_database_is_taken_again(postgres, monkeypatch
 
 
 def test_one_whose_lock_another_has_taken_meanwhile_ends(postgres, monkeypatch):
-    monkeypatch.setattr(stores, "ALONE_TRIES", 3)
+    monkeypatch.setattr(database_lock, "TRIES", 3)
 
     async def go() -> None:
         store, helper, other = Store(postgres), Store(postgres), Store(postgres)
         await store.open()
         await end_other_connections(helper)
         await other.open()
-        monkeypatch.setattr(stores, "LOCK_S", 0.01)
+        monkeypatch.setattr(database_lock, "WATCH_S", 0.01)
         with pytest.raises(InputError, match="Another `easel api` works with this database"):
             await asyncio.wait_for(store.stay_alone(), 20)
         for one in (store, helper, other):

@@ -12,10 +12,10 @@ import urllib.error
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from benches.faults.observers import ENDS, Reader
+from benches.api import Receiver
+from benches.faults.observers import Reader
 
 from tests.api_process import Api, ask
 
@@ -31,40 +31,6 @@ HOSTILE: tuple[bytes, ...] = (
     b"\0" * 100_000,
     b'{"input": ' * 200 + b"{}" + b"}" * 200,
 )
-
-
-class Receiver:
-    """Takes webhooks, and shows their predictions to the reader; while it `hangs` it answers nobody."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.hangs = False
-        self.completed: Counter[str] = Counter()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                while receiver.hangs:
-                    time.sleep(0.1)
-                reader.see(body, "webhook", 0.0)
-                receiver.completed[body["id"]] += body["status"] in ENDS
-                with suppress(OSError):
-                    self.send_response(200)
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def hang(self, seconds: float) -> None:
-        self.hangs = True
-        time.sleep(seconds)
-        self.hangs = False
 
 
 class Client(threading.Thread):

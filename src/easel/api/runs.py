@@ -226,10 +226,9 @@ class Runs:
         await ends_within(run, CANCEL_S)
 
     async def send_cancel(self, run: Run) -> None:
-        """Tell its server, unless that is done or goes on: first that it is wanted is on disk, then it is sent.
+        """Tell its server, until that has answered: what is wanted is on disk first.
 
-        Whoever watches the run calls this until the server has answered. Once it has, never again: a second cancel
-        would strike Cog's clean-up after the first.
+        Once it has, never again: a second cancel would strike Cog's clean-up after the first.
         """
         if run.sending or run.cancel_answered or not run.accepted or not run.server:
             return

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, delete, event, func, select, tuple_, update
@@ -18,10 +17,11 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
     StatementError,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import InstrumentedAttribute
 
 from easel.api.cursors import read_cursor, write_cursor
+from easel.api.database_lock import DatabaseLock
 from easel.api.strict import read_json
 from easel.api.tables import Base
 from easel.errors import InputError
@@ -34,8 +34,6 @@ MOST_KEPT_VALUES = 1_000_000  # of a column: only its depth and its numbers matt
 UNREADABLE = "easel:unreadable"  # the only member of what stands for a column that cannot be shown
 PASSING = (OperationalError, InterfaceError, InternalError)  # locked, gone, out of memory; a row is not to blame
 
-LOCK_S = 1.0
-ALONE, ALONE_TRIES = 0x6561736C, 50  # "easl", the number of the lock; tried for 5 s
 
 Row = TypeVar("Row", bound=Base)
 
@@ -71,7 +69,7 @@ class Store:
         if self._sqlite:
             event.listen(self._engine.sync_engine, "connect", configure_sqlite)
         self._session = async_sessionmaker(self._engine, expire_on_commit=False)
-        self._lock: AsyncConnection | None = None
+        self._lock = DatabaseLock(self._engine)
         self._writing = asyncio.Lock()  # SQLite has one writer, and waiting here is fairer than polling its lock.
 
     async def open(self) -> None:
@@ -79,39 +77,18 @@ class Store:
             async with self._engine.begin() as connection:
                 await connection.run_sync(Base.metadata.create_all)
             if not self._sqlite:  # There the lock on the folder does it.
-                await self._be_alone()
+                await self._lock.take()
         except (SQLAlchemyError, OSError) as error:
             raise InputError(f"The database cannot be opened: {reason(error)}") from None
 
-    async def _be_alone(self) -> None:
-        """Hold a lock as long as this process is connected. Raises InputError if another `easel api` does."""
-        self._lock = await self._engine.connect()
-        for _ in range(ALONE_TRIES):
-            if (await self._lock.execute(select(func.pg_try_advisory_lock(ALONE)))).scalar():
-                return await self._lock.commit()
-            await asyncio.sleep(0.1)  # One that was killed just now is soon noticed.
-        await self._lock.close()
-        raise InputError("Another `easel api` works with this database. Stop it, or choose another DATABASE_URL.")
-
     async def stay_alone(self) -> None:
-        """Watch the lock, which goes with its connection: take it again. Raises InputError if another has it then."""
-        while True:
-            await asyncio.sleep(LOCK_S)
-            try:
-                if self._lock:
-                    await self._lock.execute(select(1))
-                    await self._lock.commit()
-            except (SQLAlchemyError, OSError):
-                with suppress(SQLAlchemyError, OSError):
-                    await self._lock.invalidate()
-                    await self._lock.close()
-                with suppress(SQLAlchemyError, OSError):  # The database is not back yet: look again.
-                    await self._be_alone()
+        """Never return; raises InputError if another `easel api` has taken the database."""
+        if self._sqlite:
+            await asyncio.Event().wait()
+        await self._lock.keep()
 
     async def close(self) -> None:
-        if self._lock:
-            with suppress(SQLAlchemyError, OSError):  # It may be gone already.
-                await self._lock.close()
+        await self._lock.release()
         await self._engine.dispose()
 
     async def save(self, *rows: Base) -> None:
