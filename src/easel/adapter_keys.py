@@ -12,8 +12,10 @@ from easel.errors import AdapterError
 
 # What stands before the name of a layer, in any order: wrappers of compiled and of parallel models, of peft, and what
 # diffusers, ComfyUI, ai-toolkit, kohya, musubi, LyCORIS and DiffSynth call the model.
-WRAPPERS = ("_orig_mod", "module", "base_model", "model", "pipe", "dit", "transformer", "diffusion_model")
-PREFIX = re.compile(rf"^(?:(?:{'|'.join(WRAPPERS)})[._]+|(?:lora_unet|lora_transformer|lycoris|lora)_+)+")
+PREFIX = re.compile(
+    r"^(?:(?:_orig_mod|module|base_model|model|pipe|dit|transformer|diffusion_model)[._]+"
+    r"|(?:lora_unet|lora_transformer|lycoris|lora)_+)+"
+)
 INNER = re.compile(r"(^|[._])(_orig_mod|module)(?=[._])")  # a wrapper around a part of the model
 PART = re.compile(
     r"\.(?:(?P<down>(?:lora\.)?lora_A(?:\.[\w-]+)?\.weight|lora[._]down\.weight)"
