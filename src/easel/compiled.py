@@ -41,6 +41,7 @@ def compile_blocks(
         with warnings.catch_warnings():
             # Z-Image's rotary embedding is complex; that part alone runs as it does uncompiled.
             warnings.filterwarnings("ignore", "Torchinductor does not support code generation for complex operators")
+            warnings.filterwarnings("ignore", "Guards may run slower on Python 3.13.0")  # only there
             warm_up()
         fresh = counters["inductor"]["fxgraph_cache_miss"] > misses
     except Exception as error:  # a compiler that is missing or fails shows itself in many kinds
