@@ -84,10 +84,10 @@ def flat_alpha(metadata: Mapping[str, str], configured: Any) -> float | None:
                 found[name] = float(value)
             except ValueError:
                 if value.strip().lower() not in ("", "none", "null"):
-                    raise AdapterError(f"its {name[:80]} is {value[:80]!r}, not a number.") from None
+                    raise AdapterError(f"its {name[:80]!r} is {value[:80]!r}, not a number.") from None
     if isinstance(configured, int | float) and found:
         found["lora_alpha of its settings"] = configured
     if len(set(found.values())) > 1:
-        said = ", ".join(f"{name[:80]} {str(value)[:80]}" for name, value in list(found.items())[:5])
+        said = ", ".join(f"{name[:80]!r} {str(value)[:80]}" for name, value in list(found.items())[:5])
         raise AdapterError(f"its metadata contradict each other ({said}): keep one of them.")
     return next(iter(found.values()), None)

@@ -123,6 +123,8 @@ def test_a_server_that_does_not_obey_is_stuck_until_it_is_free_and_the_predictio
             assert (await pair.end_of(identity))["status"] == "canceled"
             await until(lambda: state_is(pair, "STUCK"))
             await until(lambda: tells(pair, f'easel_server_stuck{{server="{pair.odd.url}"}} 1.0'))
+            await asyncio.sleep(1.5)  # more than one further look
+            assert await tells(pair, f'easel_cold_starts_total{{server="{pair.odd.url}"}} 1.0')
             following = await pair.create()
             await asyncio.sleep(0.5)
             assert pair.odd.begun == [identity]

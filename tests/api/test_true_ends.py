@@ -15,6 +15,7 @@ from easel.api.run import Run
 from easel.api.settings import secret_of
 from easel.api.store import Store
 from easel.api.tables import Prediction
+from easel.client import ServerError
 from easel.errors import InputError
 from easel.server import Server, run_server
 from tests.api.conftest import RUNNER
@@ -201,3 +202,19 @@ def test_a_restarted_server_has_the_same_address_and_is_another_process(tmp_path
         own.restart()
         own.close()
     assert len(set(pids)) == 2
+
+
+@pytest.mark.parametrize("problem", [ServerError("no such model"), OSError("no memory")])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_a_server_that_cannot_be_started_again(problem):
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+
+        @contextmanager
+        def start():
+            raise problem
+            yield
+
+        own = OwnServer(Server("http://127.0.0.1:1", process), start)
+        own.restart()
+        own.close()
+        assert process.poll() is not None

@@ -117,10 +117,10 @@ def test_an_alpha_among_the_tensors_or_in_the_settings_comes_first(load, tensors
         (
             {"lora_alpha": "1", "ss_network_alpha": "4"},
             None,
-            "contradict each other .*lora_alpha 1.0",
+            "contradict each other .*'lora_alpha' 1.0",
         ),
         ({"lora_alpha": "1"}, {"lora_alpha": 10**400}, "contradict each other"),
-        ({"network_alpha": "much"}, None, "network_alpha is 'much', not a number"),
+        ({"network_alpha": "much"}, None, "'network_alpha' is 'much', not a number"),
         (None, {"init_lora_weights": "pissa_niter_16"}, "was begun with pissa_niter_16, which changes the base model"),
         (None, {"init_lora_weights": "olora"}, "was begun with olora"),
         (None, {"init_lora_weights": "corda"}, "was begun with corda"),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from easel.client import ServerError
+from easel.console import say
 from easel.server import Server, stop
 
 
@@ -29,8 +30,10 @@ class OwnServer:
                     self._process = server.process
                     ready.set()
                     over.wait()
-            except ServerError:  # The next look finds it gone, and tries again.
-                ready.set()
+            except ServerError as error:  # The next look finds it gone, and tries again.
+                say(str(error))
+            finally:
+                ready.set()  # Whatever has happened, nobody waits for it any more.
 
         self._over, self._thread = over, threading.Thread(target=hold, name="own-server", daemon=True)
         self._thread.start()

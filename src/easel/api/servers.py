@@ -117,15 +117,15 @@ class Servers:
             before = server.state, server.healthy
             try:
                 await server.check()
-                if server.healthy and not server.ready:
+                if server.healthy and server.started != server.learned:  # a stuck one is known already
                     await self._learn(server)
+                await self._restart_if_stuck(server)
             except Exception as error:  # a database that is locked, say: the next look mends it
                 self._log.error("server", server=server.url, **without_values(error))
             if server.state != before[0] and not (server.healthy and before[1]):  # READY and BUSY alternate
                 self._log.info("server", server=server.url, state=server.state)
             self._metrics.server_up.labels(server.url).set(server.healthy and not server.is_stuck)
             self._metrics.server_stuck.labels(server.url).set(server.is_stuck)
-            await self._restart_if_stuck(server)
             await server.pause()
 
     async def _restart_if_stuck(self, server: CogServer) -> None:
