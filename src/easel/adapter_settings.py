@@ -2,15 +2,13 @@
 
 import json
 import math
-import re
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from easel.adapter_patterns import Patterns
 from easel.errors import AdapterError
 
 MAX_METADATA = 1_000_000  # characters; trainers write some thousand, and with the tags of a data set some 100,000
-NAME = re.compile(r"\^?[\w.-]+")
 FLAT_ALPHAS = ("lora_alpha", "network_alpha", "ss_network_alpha", "alpha")  # last part of a name in a file's metadata
 # Ways of beginning a training that also change the base model, which here stays as it is.
 OTHER_BASES = ("pissa", "olora", "corda", "loftq")
@@ -25,9 +23,8 @@ class Settings:
             raise AdapterError(f"its metadata are {size} characters long; at most {MAX_METADATA} are read.")
         self.values: Mapping[str, Any] = config or {}
         if not config and "lora_adapter_metadata" in metadata:
-            written = json.loads(metadata["lora_adapter_metadata"])
-            if isinstance(written, dict):
-                self.values = {key.removeprefix("transformer."): value for key, value in written.items()}
+            self.values = read_metadata(metadata["lora_adapter_metadata"])
+        self._patterns: dict[str, Patterns] = {}  # read once: a hostile mapping has very many names
         self._flat = flat_alpha(metadata, self.values.get("lora_alpha"))
         if str(self.values.get("init_lora_weights", "")).lower().startswith(OTHER_BASES):
             begun = str(self.values["init_lora_weights"])[:80]
@@ -38,10 +35,16 @@ class Settings:
         if method != "LORA" or self.values.get("use_dora"):
             raise AdapterError(f"it is {'DoRA' if method == 'LORA' else str(method)[:80]}, not a plain LoRA.")
 
-    def scaling(self, layer: str, rank: int, alpha: float | None) -> float:
-        """alpha / rank, or alpha / sqrt(rank) for rsLoRA; without an alpha anywhere, 1."""
+    def scaling(self, layers: Sequence[str], rank: int, shares: int, alpha: float | None) -> float:
+        """alpha / rank, or alpha / sqrt(rank) for rsLoRA; without an alpha anywhere, 1.
+
+        `layers` are the names of one layer, here and in the file; `shares` is the number of layers that the file's
+        matrix is for, whose ranks may stand beside one another.
+        """
+        said = self._said_rank(layers, rank, shares)
         if alpha is None:
-            alpha = self._alpha(layer)
+            rank = said
+            alpha = self._find("alpha_pattern", layers, self.values.get("lora_alpha", self._flat))
         if alpha is None:
             return 1.0
         if isinstance(alpha, bool) or not isinstance(alpha, int | float):
@@ -51,25 +54,36 @@ class Settings:
         except OverflowError:
             raise AdapterError("lora_alpha is too large for a number with a point.") from None
 
-    def _alpha(self, layer: str) -> Any:
-        """Of the first name in alpha_pattern that is the layer's or the end of it, as peft; otherwise the file's."""
-        parts = layer.split(".")
-        ends = (".".join(parts[k:]) for k in range(len(parts)))
-        found = [self._patterns[end] for end in ends if end in self._patterns]
-        return min(found, key=lambda one: one[0])[1] if found else self.values.get("lora_alpha", self._flat)
+    def _said_rank(self, layers: Sequence[str], rank: int, shares: int) -> int:
+        """The rank that the alpha of the settings belongs to. Raises AdapterError when they do not fit the tensors."""
+        said = self._find("rank_pattern", layers, self.values.get("r"))
+        if said is None or (type(said) is int and said in (rank, rank / shares)):
+            return rank if said is None else said
+        raise AdapterError(
+            f"its settings say rank {str(said)[:80]} for {layers[0][:80]}, and its tensors have {rank}: they do not "
+            "belong together. Give the file and the settings that were saved at once."
+        )
 
-    @cached_property
-    def _patterns(self) -> dict[str, tuple[int, Any]]:
-        """{name: (its place, alpha)} of alpha_pattern, read once: a hostile one has very many names."""
-        patterns = self.values.get("alpha_pattern") or {}
-        if not isinstance(patterns, dict):
-            raise AdapterError(f"its alpha_pattern is {str(patterns)[:80]}, not a mapping of layers to numbers.")
-        places = {}
-        for k, (name, value) in enumerate(patterns.items()):
-            if not NAME.fullmatch(name):  # peft reads it as a pattern; none but names are in use
-                raise AdapterError(f"its alpha_pattern has {name[:80]!r}, which is not the name of a layer.")
-            places[name.removeprefix("^")] = (k, value)
-        return places
+    def _find(self, pattern: str, layers: Sequence[str], otherwise: Any) -> Any:
+        """What peft's {expression: value} mapping of that name says of a layer."""
+        if pattern not in self._patterns:
+            self._patterns[pattern] = Patterns(pattern, self.values.get(pattern) or {})
+        found = self._patterns[pattern].find(layers)
+        return otherwise if found is None else found
+
+
+def read_metadata(text: str) -> dict[str, Any]:
+    """peft's settings as diffusers writes them into a file. Raises AdapterError."""
+    try:
+        written = json.loads(text)
+    except (ValueError, RecursionError):
+        written = None
+    if not isinstance(written, dict):
+        raise AdapterError(
+            f"its metadata 'lora_adapter_metadata' are {text[:80]!r}, not a JSON object: save the file again without "
+            "them, with its alpha as a tensor."
+        )
+    return {key.removeprefix("transformer."): value for key, value in written.items()}
 
 
 def flat_alpha(metadata: Mapping[str, str], configured: Any) -> float | None:

@@ -166,7 +166,10 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
                 for place in shares:
                     part = up.chunk(place.shares)[place.share]
                     check_shapes(parts, down, part, transformer.linears[place.layer], place.shares)
-                    scaling = settings.scaling(place.layer, down.shape[0], None if alpha is None else float(alpha))
+                    names = dict.fromkeys((place.layer, name))
+                    scaling = settings.scaling(
+                        tuple(names), down.shape[0], place.shares, None if alpha is None else float(alpha)
+                    )
                     pairs[place.layer] = Pair(
                         *(tensor.to(weight.device, weight.dtype, copy=True) for tensor in (down, part)), scaling
                     )

@@ -264,8 +264,17 @@ def test_ranks_over_256_are_refused(components, base, tmp_path):
         ({"lora_alpha": math.inf}, "NaN or infinite"),
         ({"lora_alpha": 10**400}, "lora_alpha is too large"),
         ({"lora_alpha": 10**400, "use_rslora": True}, "lora_alpha is too large"),
-        ({"alpha_pattern": {"(a+)+$": 3}}, "not the name of a layer"),
-        ({"alpha_pattern": 3}, "alpha_pattern is 3"),
+        ({"alpha_pattern": {"(a+)+$": 3}}, r"alpha_pattern has '\(a\+\)\+\$'; .* without repeated groups"),
+        ({"alpha_pattern": {"((((a{99}){99}){99}){99}){99}": 3}}, "without repeated groups"),
+        ({"alpha_pattern": {"(?:.?|.?)" * 45 + "[A-Z]": 3}}, "takes too long"),
+        ({"alpha_pattern": {"(to_q": 3}}, "alpha_pattern has '\\(to_q'"),
+        ({"alpha_pattern": {"a" * 501: 3}}, "at most 500 characters"),
+        ({"alpha_pattern": dict.fromkeys(map(str, range(2001)), 3)}, "is 2001 names; .* at most 2000 names"),
+        ({"alpha_pattern": 3}, "alpha_pattern is 3; it must be a mapping"),
+        ({"rank_pattern": 3}, "rank_pattern is 3; it must be a mapping"),
+        ({"r": 8}, "say rank 8 for .*, and its tensors have 4"),
+        ({"r": RANK, "rank_pattern": {"to_q": 8}}, "say rank 8 for .*to_q"),
+        ({"r": True}, "say rank True"),
     ],
 )
 def test_settings_that_cannot_be_honoured_are_refused(components, tensors, tmp_path, config, sentence):
@@ -292,12 +301,33 @@ def test_alpha_pattern_is_read_once_however_many_layers_there_are(components, te
     assert patterns.passes == 1
 
 
-def test_the_first_name_that_fits_a_layer_counts_as_in_peft():
-    settings = Settings({}, {"lora_alpha": 1, "alpha_pattern": {"a.to_q": 2, "to_q": 3, "^b.a.to_q": 4, "o_q": 5}})
-    layers = ("to_q", "a.to_q", "b.a.to_q", "b.to_q", "to_k")
-    assert [settings.scaling(layer, 1, None) for layer in layers] == [3, 2, 2, 3, 1]
-    names = list(settings.values["alpha_pattern"])
-    assert [get_pattern_key(names, layer) for layer in layers] == ["to_q", "a.to_q", "a.to_q", "to_q", "to_k"]
+LAYERS = ("to_q", "a.to_q", "b.a.to_q", "b.to_q", "to_k", "layers.1.attention.to_out.0", "layers.11.feed_forward.w1")
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        {"a.to_q": 2, "to_q": 3, "^b.a.to_q": 4, "o_q": 5},
+        {"^to_q": 2, "to_q": 3},
+        {r"layers\.\d+\.attention\..*": 2, ".*w1": 3},
+        {r"layers\.(1|2)\..*": 2, r"layers\.[0-9]{2}\.(?:feed_forward|attention)\.w[123]": 3},
+        {"to_[qk]": 2, r"[^.]+\.to_q": 3},
+        {".*": 2, "to_q": 3},
+        {"to_q|to_k": 2, "to_out.0$": 3},
+        {r"(a\.)?to_q": 2, "to_out": 3, "w?": 4},
+    ],
+)
+def test_patterns_are_read_as_peft_reads_them(patterns):
+    settings = Settings({}, {"lora_alpha": 1, "alpha_pattern": patterns})
+    by_peft = [patterns.get(get_pattern_key(list(patterns), layer), 1) for layer in LAYERS]
+    assert [settings.scaling((layer,), 1, 1, None) for layer in LAYERS] == by_peft
+
+
+def test_a_matrix_for_three_layers_goes_by_its_own_name_and_by_theirs():
+    settings = Settings({}, {"r": 4, "lora_alpha": 8, "alpha_pattern": {"attention.qkv": 2}})
+    assert settings.scaling(("a.attention.to_q", "a.attention.qkv"), 4, 3, None) == 2 / 4
+    assert settings.scaling(("a.attention.to_q", "a.attention.qkv"), 12, 3, None) == 2 / 4, "ranks side by side"
+    assert settings.scaling(("a.attention.to_out.0", "a.attention.out"), 4, 1, None) == 8 / 4
 
 
 @pytest.mark.parametrize("many", [100_000, 1_000_000])
