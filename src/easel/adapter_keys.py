@@ -22,14 +22,26 @@ PART = re.compile(
     r"|(?P<up>(?:lora\.)?lora_B(?:\.[\w-]+)?\.weight|lora[._]up\.weight)"
     r"|(?P<alpha>alpha))$"
 )
-OTHER_METHODS = {
-    "LoKr": re.compile(r"\.lokr_"),
-    "LoHa": re.compile(r"\.hada_"),
-    "DoRA": re.compile(r"\.(dora_scale|lora_magnitude_vector)\b"),
-    "OFT": re.compile(r"\.(oft_|oft_blocks)"),
-    "a LoRA with convolution cores (Tucker)": re.compile(r"\.lora_mid\b"),
-    "a full weight difference": re.compile(r"\.diff(_b)?$"),
-}
+EXTRACT = "Merge it into its model and extract a plain LoRA of rank 256 or less from that, which trainers' tools do"
+PLAIN = "Train or save it again as a plain LoRA"
+# Each: what it is, the keys that tell, what to do. The first that is found is said.
+OTHER_METHODS = (
+    ("LoKr, not a plain LoRA", re.compile(r"[._]lokr_"), EXTRACT),
+    ("LoHa, not a plain LoRA", re.compile(r"[._]hada_"), EXTRACT),
+    ("DoRA, not a plain LoRA", re.compile(r"[._](dora_\w+|\w*magnitude\w*)(\.|$)"), EXTRACT),
+    ("OFT, not a plain LoRA", re.compile(r"[._]b?oft_"), EXTRACT),
+    ("GLoRA, not a plain LoRA", re.compile(r"\.[ab][12]\.weight$"), EXTRACT),
+    ("(IA)3, not a plain LoRA", re.compile(r"\.(ia3_\w+|on_input)(\.|$)"), EXTRACT),
+    ("VeRA, not a plain LoRA", re.compile(r"[._]vera_"), EXTRACT),
+    ("a LoRA with convolution cores (Tucker)", re.compile(r"[._]lora_mid\b"), PLAIN),
+    (
+        "a LoRA that also changes biases, and biases are never changed here",
+        re.compile(r"(\.diff_b|lora_(B|up)(\.[\w-]+)?\.bias|lora_bias)$"),
+        "Train or save it again without biases",
+    ),
+    ("made of full-rank differences, not a LoRA", re.compile(r"\.(diff|diff_\w+|set_weight|w_norm|b_norm)$"), EXTRACT),
+)
+WHOLE = re.compile(r"\.(weight|bias)$")  # of a layer itself: a whole model, or a part of one that was trained in full
 # Blocks that name their model. A LoRA of none of these and not of this model is still refused, only with less to say.
 OTHER_MODELS = {
     "FLUX": re.compile(r"(double|single)_blocks|single_transformer_blocks"),
@@ -57,9 +69,9 @@ def sort_keys(keys: Iterable[str], layers: Iterable[str]) -> dict[str, dict[str,
     names mean the same layer.
     """
     keys = sorted(keys)
-    for method, pattern in OTHER_METHODS.items():
+    for method, pattern, advice in OTHER_METHODS:
         if found := [key for key in keys if pattern.search(key)]:
-            raise AdapterError(f"it is {method}, not a plain LoRA, and cannot be honoured ({shown(found)}).")
+            raise AdapterError(f"it is {method} ({shown(found)}). {advice}.")
     places = places_of(layers)
     sorted_keys: dict[str, dict[str, str]] = {}
     unmatched = []
@@ -73,15 +85,20 @@ def sort_keys(keys: Iterable[str], layers: Iterable[str]) -> dict[str, dict[str,
         else:
             sorted_keys[name][part.lastgroup] = key
     if unmatched or not keys:
-        raise AdapterError(unmatched_sentence(unmatched, len(keys)))
+        raise AdapterError(unmatched_sentence(unmatched, len(keys), places))
     check_pairs(sorted_keys, places)
     return sorted_keys
 
 
 def find_name(written: str, places: Mapping[str, tuple[Place, ...]]) -> str | None:
     """The spelling in `places` that a name in a file means: as it is, without its wrappers, with folded separators."""
-    bare = PREFIX.sub("", INNER.sub(r"\1", written).lstrip("._"))
+    bare = stripped(written)
     return next((name for name in (written, bare, fold(bare)) if name in places), None)
+
+
+def stripped(written: str) -> str:
+    """A name without what wraps it."""
+    return PREFIX.sub("", INNER.sub(r"\1", written).lstrip("._"))
 
 
 def fold(name: str) -> str:
@@ -102,19 +119,31 @@ def check_pairs(sorted_keys: Mapping[str, Mapping[str, str]], places: Mapping[st
             raise AdapterError(f"{' and '.join(names)} both mean the layer {layer}: it cannot be told which to take.")
 
 
-def unmatched_sentence(unmatched: list[str], count: int) -> str:
+def unmatched_sentence(unmatched: list[str], count: int, places: Mapping[str, tuple[Place, ...]]) -> str:
     if not count:
         return "it holds no tensors."
+    what = f"{len(unmatched)} of its {count} keys fit no layer of this model ({shown(unmatched)})"
+    whole = [key for key in unmatched if WHOLE.search(key) and not PART.search(key)]
+    if whole and all(find_name(WHOLE.sub("", key), places) for key in whole):
+        return f"it holds whole weights of layers ({shown(whole)}): a fine-tuned model, not a LoRA. {EXTRACT}."
+    if any("text_encoder" in key or key.startswith("lora_te") for key in unmatched):
+        return f"{what}. Parts for a text encoder are not used by this model: save the LoRA again without them."
+    kinds = {kind_of_name(name) for name in places}
+    names = [key[: part.start()] for key in unmatched if (part := PART.search(key))]
+    if len(names) == len(unmatched) and all(
+        re.search(r"\d", name) and kind_of_name(stripped(name)) in kinds for name in names
+    ):
+        return f"{what}: it is for a larger model of the same family, with more layers. Use one made for this model."
     models = [name for name, pattern in OTHER_MODELS.items() if any(pattern.search(key) for key in unmatched)]
     guess = f" The names look like {models[0]}." if models else ""
-    if any("text_encoder" in key or key.startswith("lora_te") for key in unmatched):
-        guess += " Parts for a text encoder are not used by this model."
     if len(unmatched) == count:
         return f"it is for another base model: none of its {count} keys fits ({shown(unmatched)}).{guess}"
-    return (
-        f"{len(unmatched)} of its {count} keys fit no layer of this model ({shown(unmatched)}), and a LoRA that is "
-        f"applied in part makes wrong pictures without a word.{guess}"
-    )
+    return f"{what}, and a LoRA that is applied in part makes wrong pictures without a word.{guess}"
+
+
+def kind_of_name(name: str) -> str:
+    """A layer's name without the numbers of its blocks."""
+    return re.sub(r"\d+", "0", fold(name))
 
 
 def places_of(layers: Iterable[str]) -> dict[str, tuple[Place, ...]]:

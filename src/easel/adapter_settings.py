@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from easel.adapter_patterns import Patterns
@@ -12,6 +13,9 @@ MAX_METADATA = 1_000_000  # characters; trainers write some thousand, and with t
 FLAT_ALPHAS = ("lora_alpha", "network_alpha", "ss_network_alpha", "alpha")  # last part of a name in a file's metadata
 # Ways of beginning a training that also change the base model, which here stays as it is.
 OTHER_BASES = ("pissa", "olora", "corda", "loftq")
+
+
+SAVE_AGAIN = "Save the file again with metadata={name: text}, or without"
 
 
 class Settings:
@@ -72,6 +76,21 @@ class Settings:
         return otherwise if found is None else found
 
 
+def header_problem(path: Path) -> str | None:
+    """Why safetensors refuses a header that is sound but for its metadata; None for any other fault."""
+    try:
+        with path.open("rb") as stream:
+            metadata = json.loads(stream.read(int.from_bytes(stream.read(8), "little"))).get("__metadata__")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    if not isinstance(metadata, dict | None):
+        return f"its '__metadata__' are {str(metadata)[:80]!r}, not a JSON object of texts. {SAVE_AGAIN}."
+    for name, value in (metadata or {}).items():
+        if not isinstance(value, str):
+            return f"its metadata must be texts, and {name[:80]!r} is {json.dumps(value)[:80]}. {SAVE_AGAIN}."
+    return None
+
+
 def read_metadata(text: str) -> dict[str, Any]:
     """peft's settings as diffusers writes them into a file. Raises AdapterError."""
     try:
@@ -81,7 +100,7 @@ def read_metadata(text: str) -> dict[str, Any]:
     if not isinstance(written, dict):
         raise AdapterError(
             f"its metadata 'lora_adapter_metadata' are {text[:80]!r}, not a JSON object: save the file again without "
-            "them, with its alpha as a tensor."
+            "them, with its alpha as tensors."
         )
     return {key.removeprefix("transformer."): value for key, value in written.items()}
 

@@ -19,7 +19,7 @@ from peft.tuners.lora import Linear
 from safetensors import SafetensorError, safe_open
 
 from easel.adapter_keys import places_of, shown, sort_keys
-from easel.adapter_settings import Settings
+from easel.adapter_settings import Settings, header_problem
 from easel.errors import AdapterError
 from easel.weights.adapter_files import AdapterFile
 from easel.weights.archives import header_size
@@ -160,6 +160,8 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
                 alpha = tensors.get_tensor(parts["alpha"]) if "alpha" in parts else None
                 shares = places[name]
                 check_numbers(parts, down, up)
+                if alpha is not None and alpha.numel() != 1:
+                    raise AdapterError(f"{shown([parts['alpha']])} has the shape {tuple(alpha.shape)}, not one number.")
                 down, up = without_kernel(down), without_kernel(up)
                 if down.ndim != 2 or up.ndim != 2 or up.shape[0] % len(shares):
                     raise AdapterError(shape_sentence(parts, down, up, transformer.linears[shares[0].layer]))
@@ -174,7 +176,8 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
                         *(tensor.to(weight.device, weight.dtype, copy=True) for tensor in (down, part)), scaling
                     )
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise AdapterError(f"it is no whole safetensors file ({str(error)[:300]}).") from None
+        problem = header_problem(file.path) or f"it is no whole safetensors file ({str(error)[:300]})."
+        raise AdapterError(problem) from None
     check_finite(pairs)
     return Adapter(file.label, MappingProxyType(pairs))
 
@@ -200,14 +203,18 @@ def check_shapes(
     if down.shape[1] != layer.in_features or tuple(up.shape) != (layer.out_features, rank) or not rank:
         raise AdapterError(shape_sentence(parts, down, up, layer))
     if rank > MAX_RANK * shares:
-        raise AdapterError(f"{shown([parts['down']])} has rank {rank}; at most {MAX_RANK * shares} is accepted.")
+        raise AdapterError(
+            f"{shown([parts['down']])} has rank {rank}; at most {MAX_RANK * shares} is accepted. "
+            "Resize it, as trainers' tools do."
+        )
 
 
 def shape_sentence(parts: Mapping[str, str], down: torch.Tensor, up: torch.Tensor, layer: torch.nn.Linear) -> str:
     return (
         f"{shown([parts['down'], parts['up']])} have the shapes {tuple(down.shape)} and {tuple(up.shape)}; this "
-        f"model's layer takes (rank, {layer.in_features}) and ({layer.out_features}, rank). It is for another base "
-        "model, or damaged."
+        f"model's layer takes (rank, {layer.in_features}) and ({layer.out_features}, rank). The names are this model's "
+        "and the sizes are not: it is for another size or version of this family, or damaged. Use one made for this "
+        "model."
     )
 
 

@@ -1,5 +1,8 @@
 """Spellings of LoRA files that people have: each is the plain one, number for number, or is refused in words."""
 
+import json
+import struct
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -135,3 +138,82 @@ def test_what_cannot_be_honoured_is_refused_in_words(load, tensors, metadata, co
 @pytest.mark.parametrize("begin", [True, "gaussian", "orthogonal", "eva"])
 def test_other_ways_of_beginning_leave_the_base_model_as_it_is(load, tensors, begin):
     assert load(renamed(tensors), config={"init_lora_weights": begin}).pairs
+
+
+LAYER = "transformer.layers.0.attention.to_q"
+
+
+def add(*keys: str, shape: tuple[int, ...] = (4, 4)):
+    return lambda tensors: tensors | {key: torch.zeros(shape) for key in keys}
+
+
+def sized(inputs: int, outputs: int):
+    """The same layers with other sizes."""
+
+    def change(tensors: dict) -> dict:
+        return {name: torch.zeros(RANK, inputs) if "lora_A" in name else torch.zeros(outputs, RANK) for name in tensors}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (sized(3840, 3840), "layer takes .* another size or version of this family"),
+        (sized(8, 8), "another size or version of this family, or damaged. Use one made for this model"),
+        (
+            add(
+                "transformer.layers.99.attention.to_q.lora_A.weight",
+                "transformer.layers.99.attention.to_q.lora_B.weight",
+            ),
+            "a larger model of the same family, with more layers",
+        ),
+        (
+            lambda t: {
+                k.replace("layers.0", "layers.70").replace("layers.1", "layers.71"): t[k] for k in t if "layers" in k
+            },
+            "larger model of the same family",
+        ),
+        (add("lora_unet_layers_99_attention_to_q.lora_down.weight"), "larger model of the same family"),
+        (add(f"{LAYER}.magnitude"), "it is DoRA, not a plain LoRA .*extract a plain LoRA"),
+        (add(f"{LAYER}.lora_magnitude_vector.default.weight"), "it is DoRA"),
+        (add("lora_unet_layers_0_attention_to_q.dora_scale"), "it is DoRA"),
+        (add(f"{LAYER}.diff"), "full-rank differences, not a LoRA .*extract a plain LoRA"),
+        (add(f"{LAYER}.diff_b"), "also changes biases.*again without biases"),
+        (add(f"{LAYER}.lora_B.bias"), "also changes biases"),
+        (add(f"{LAYER}.lora_up.bias"), "also changes biases"),
+        (lambda t: add(f"{LAYER}.weight")({}), "whole weights of layers .* a fine-tuned model, not a LoRA"),
+        (add("layers.0.attention.to_q.weight", "layers.0.attention.to_k.weight"), "whole weights of layers"),
+        (add("lora_unet_layers_0_attention_to_q.lokr_w1"), "it is LoKr, not a plain LoRA"),
+        (add(f"{LAYER}.oft_blocks"), "it is OFT"),
+        (add(f"{LAYER}.alpha", shape=(2,)), r"alpha has the shape \(2,\), not one number"),
+        (add("text_encoder.q_proj.lora_A.weight"), "text encoder are not used.*again without them"),
+    ],
+)
+def test_a_refusal_says_what_the_file_is(load, tensors, change, sentence):
+    with pytest.raises(AdapterError, match=sentence) as caught:
+        load(change(renamed(tensors, prefix="transformer.")))
+    assert "another base model" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "sentence"),
+    [
+        ({"step": 100}, "metadata must be texts, and 'step' is 100. Save the file again"),
+        ({"a": "b", "epoch": None}, "'epoch' is null"),
+        ({"tags": {"a": [1]}}, "'tags' is {\"a\": "),
+        ("none", "'__metadata__' are 'none', not a JSON object of texts"),
+        ({"lora_adapter_metadata": "{"}, "'lora_adapter_metadata' are '{', not a JSON object"),
+        ({"lora_adapter_metadata": "[]"}, "not a JSON object"),
+        ({"lora_adapter_metadata": "[" * 50_000}, "not a JSON object"),
+    ],
+)
+def test_bad_metadata_are_called_so(components, tensors, tmp_path, metadata, sentence):
+    path = tmp_path / "lora.safetensors"
+    save_file(renamed(tensors), path)
+    size = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + size])
+    changed = json.dumps({**header, "__metadata__": metadata}).encode()
+    path.write_bytes(struct.pack("<Q", len(changed)) + changed + path.read_bytes()[8 + size :])
+    with pytest.raises(AdapterError, match=sentence):
+        load_adapter(adapter_file(path), components.transformer)

@@ -153,7 +153,11 @@ LORAS = [
     ("an empty LoRA", {"lora_weights": [data_url(b"")]}, "empty"),
     ("a LoRA that is not base64", {"lora_weights": ["data:application/octet-stream;base64,%%%"]}, "not base64"),
     ("a LoRA cut off", {"lora_weights": [data_url(lora()[:-10])]}, "cut off"),
-    ("a LoRA for wider layers", {"lora_weights": [data_url(lora((4, 3840), (3840, 4)))]}, "another base model"),
+    (
+        "a LoRA for wider layers",
+        {"lora_weights": [data_url(lora((4, 3840), (3840, 4)))]},
+        "another size or version of this family",
+    ),
     ("a LoRA for FLUX", {"lora_weights": [data_url(lora(layer="double_blocks.0.img_attn"))]}, "another base model"),
     (
         "a LoRA for SDXL",
@@ -174,7 +178,7 @@ LORAS = [
     ("LoKr", {"lora_weights": [data_url(lora(layers__0__lokr_w1=1))]}, "LoKr"),
     ("LoHa", {"lora_weights": [data_url(lora(layers__0__hada_w1_a=1))]}, "LoHa"),
     ("DoRA", {"lora_weights": [data_url(lora(layers__0__dora_scale=1))]}, "DoRA"),
-    ("a full difference", {"lora_weights": [data_url(lora(layers__0__diff=1))]}, "full weight difference"),
+    ("a full difference", {"lora_weights": [data_url(lora(layers__0__diff=1))]}, "full-rank differences"),
     ("DoRA by its settings", {"lora_weights": [peft_archive(use_dora=True)]}, "DoRA"),
     ("another method by its settings", {"lora_weights": [peft_archive(peft_type="IA3")]}, "IA3"),
     ("an alpha that is text", {"lora_weights": [peft_archive(lora_alpha="8")]}, "lora_alpha"),
