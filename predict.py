@@ -210,5 +210,9 @@ def adapter_files(cache: LocalPath) -> AdapterFiles:
         cache / "adapters",
         allow_files=os.environ.get("EASEL_ALLOW_FILES") == "1",
         allow_loopback=allow_loopback(),
-        endpoints=Endpoints(hf=(os.environ.get("HF_ENDPOINT") or Endpoints.hf).rstrip("/")),
+        endpoints=Endpoints(
+            hf=(os.environ.get("HF_ENDPOINT") or Endpoints.hf).rstrip("/"),
+            offline=(os.environ.get("HF_HUB_OFFLINE") or "").upper()
+            in ("1", "ON", "YES", "TRUE"),  # as huggingface_hub
+        ),
     )

@@ -17,6 +17,10 @@ class FetchError(EaselError):
     """A file that the request names cannot be had from where it is said to be."""
 
 
+class UnreachableError(FetchError):
+    """Where the file is said to be does not answer, or is out of order for now: it may be there all the same."""
+
+
 class AdapterError(EaselError):
     """A LoRA file cannot be honoured: another format or base model, damaged, or only partly understood."""
 

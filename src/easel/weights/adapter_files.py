@@ -5,10 +5,11 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from easel.errors import AdapterError, FetchError, InputError
+from easel.errors import AdapterError, FetchError, InputError, UnreachableError
 from easel.weights.adapter_cache import AdapterCache, Entry, cache_key
 from easel.weights.adapter_remotes import Ask, Endpoints, Remote, Tokens, find_remote, source_url
 from easel.weights.archives import CONFIG_NAME, MAX_CONFIG_BYTES, is_cut_off, kind_of_file, unpack_safetensors
@@ -62,6 +63,7 @@ class AdapterFiles:
         self._network = replace(network or Network(), allow_loopback=allow_loopback)
         self._max_file_bytes = min(max_file_bytes, max_bytes)
         self._clock = clock
+        self._down: dict[str, tuple[float, str]] = {}  # since when and why an origin is not asked, by the copy's key
         look_ups()  # Here, so that no request starts these threads.
 
     def deadline(self) -> float:
@@ -72,6 +74,9 @@ class AdapterFiles:
         self, reference: str, tokens: Tokens, log: Callable[[str], None], deadline: float | None = None
     ) -> AdapterFile:
         """The file that `reference` names, fetched unless a copy is here that its origin still stands by.
+
+        The copy is used too while the origin does not answer or is out of order, and a line of the log says so. It is
+        not when the origin refuses it or no longer has it.
 
         `log` gets a line when a file is fetched; `deadline` is that of the whole request. Raises InputError (no such
         kind of reference), FetchError (it cannot be had), AdapterError (it is not exactly one safetensors file) and
@@ -120,11 +125,22 @@ class AdapterFiles:
         now = self._clock()
         if entry and 0 <= now - entry.checked < FRESH_S:
             return entry
-        ask = Ask(source.label, self._endpoints, tokens, self._network, log, deadline)
-        remote = find_remote(source, ask)
-        if entry and remote.digest is not None and remote.digest == entry.fetched_digest:
-            return self._renew(key, entry, remote, now)
-        return self._fetch(key, entry, remote, ask, now)
+        self._down = {kept: found for kept, found in self._down.items() if 0 <= now - found[0] < FRESH_S}
+        if entry and key in self._down:
+            return use_copy(entry, source.label, self._down[key][1], log)
+        # With a copy here, one more attempt is enough to tell a hiccup from an outage.
+        network = self._network if entry is None else replace(self._network, retries=min(1, self._network.retries))
+        ask = Ask(source.label, self._endpoints, tokens, network, log, deadline)
+        try:
+            remote = find_remote(source, ask)
+            if entry and remote.digest is not None and remote.digest == entry.fetched_digest:
+                return self._renew(key, entry, remote, now)
+            return self._fetch(key, entry, remote, ask, now)
+        except UnreachableError as error:
+            if entry is None:
+                raise
+            self._down[key] = now, str(error).removeprefix(f"{source.label}: ")
+            return use_copy(entry, source.label, self._down[key][1], log)
 
     def _fetch(self, key: str, entry: Entry | None, remote: Remote, ask: Ask, now: float) -> Entry:
         asked_before = entry is not None and entry.etag and entry.fetched_from == text_digest(remote.url)
@@ -182,6 +198,12 @@ class AdapterFiles:
             etag=fetched.etag,
         )
         return self._cache.keep(key, entry, file)
+
+
+def use_copy(entry: Entry, label: str, why: str, log: Callable[[str], None]) -> Entry:
+    confirmed = datetime.fromtimestamp(entry.checked, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    log(f"{label}: the copy here is used, which its origin last confirmed at {confirmed}. {why}")
+    return entry
 
 
 def text_digest(text: str) -> str:

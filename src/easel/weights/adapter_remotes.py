@@ -7,12 +7,13 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from easel.errors import AdapterError, FetchError
+from easel.errors import AdapterError, FetchError, UnreachableError
 from easel.weights.archives import CONFIG_NAME, MAX_CONFIG_BYTES
+from easel.weights.civitai_names import CivitaiSource
 from easel.weights.fetch import fetch_bytes, fetch_json
 from easel.weights.network import Network
 from easel.weights.redirects import Credential, origin, split_address
-from easel.weights.sources import CivitaiSource, HubSource, ReplicateSource, Source
+from easel.weights.sources import HubSource, ReplicateSource, Source
 
 MAX_NAMED = 10  # files that an error lists
 MAX_LISTED = 1000  # entries that the Hub puts on one page: a second .safetensors file may be on the next
@@ -37,11 +38,12 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the three sites are: base URLs without a final slash; a path is allowed."""
+    """Where the three sites are: base URLs without a final slash, with or without a path. `offline`: not asked."""
 
     hf: str = "https://huggingface.co"
     civitai: str = "https://civitai.com"
     replicate: str = "https://replicate.com"
+    offline: bool = False
 
     def credential_for(self, url: str, tokens: Tokens) -> Credential | None:
         """The credential that belongs to the scheme, host and port of a URL."""
@@ -101,6 +103,8 @@ def find_remote(source: Source, ask: Ask) -> Remote:
 
 
 def find_on_hub(source: HubSource, ask: Ask) -> Remote:
+    if ask.endpoints.offline:
+        raise UnreachableError(f"{source.label}: HF_HUB_OFFLINE is set. Unset it to fetch a LoRA that is not here yet.")
     folder = str(PurePosixPath(source.filename or "").parent)
     base = f"{ask.endpoints.hf}/api/models/{source.repo_id}/tree/{quote(source.revision, safe='')}"
     url = base if folder == "." else f"{base}/{quote(folder)}"

@@ -3,6 +3,7 @@
 import binascii
 import hashlib
 from pathlib import Path
+from urllib.parse import unquote
 
 from easel.errors import InputError
 from easel.weights.disk import disk_errors, sync_file
@@ -13,13 +14,19 @@ PART = 4 * 1024 * 1024  # characters decoded at once, a multiple of 4
 
 
 def save_data(source: DataSource, target: Path, max_bytes: int) -> Fetched:
-    """Decode to `target`, which must not exist. Raises InputError for what is not padded base64, or too long."""
-    if len(source.payload) * 3 // 4 > max_bytes:
+    """Decode to `target`, which must not exist. Raises InputError for what is not base64, or too long.
+
+    Line breaks and spaces in it are left out, escapes of a URL read, and padding is added where there is none.
+    """
+    payload = "".join((unquote(source.payload) if "%" in source.payload else source.payload).split())
+    if "=" not in payload[-2:]:
+        payload += "=" * (-len(payload) % 4)
+    if len(payload) * 3 // 4 > max_bytes:
         raise InputError(f"{source.label}: at most {max_bytes} bytes are accepted.")
     digest, size = hashlib.sha256(), 0
     with disk_errors(target), target.open("xb") as stream:
-        for start in range(0, len(source.payload), PART):
-            data = decode(source.payload[start : start + PART], start + PART >= len(source.payload))
+        for start in range(0, len(payload), PART):
+            data = decode(payload[start : start + PART], start + PART >= len(payload))
             if data is None:
                 raise InputError(f"{source.label}: it is not base64.")
             digest.update(data)

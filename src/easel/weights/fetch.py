@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import httpcore2
 
-from easel.errors import FetchError
+from easel.errors import FetchError, UnreachableError
 from easel.weights.disk import disk_errors, rename_file, sync_file
 from easel.weights.network import SLICE_S, Network, TransferError
 from easel.weights.redirects import Credential, final_answer, split_address
@@ -77,8 +77,9 @@ def fetch(
     If-None-Match in `headers`.
 
     `log` gets a line for each further attempt. `deadline` (on the network's clock) may be one that other fetches share;
-    by default it is the network's `total_s` from now. Raises FetchError (refused, missing, too large, broken off too
-    often), ResourceError (the disk does not take it) and InputError (the token is none).
+    by default it is the network's `total_s` from now. Raises FetchError (refused, missing, too large),
+    UnreachableError (busy or broken off too often), ResourceError (the disk does not take it) and InputError (the
+    token is none).
     """
     unfinished = target.with_name(f".{uuid4().hex}.tmp")
     order = make_order(url, label, headers, credential, max_bytes, network, log, target, deadline)
@@ -141,9 +142,11 @@ def transfer(order: Order, stream: BinaryIO) -> Fetched:
             wait_s = min(wait_s, order.network.max_backoff_s)
             problem = f"{order.label}: {host_of(order.url)} {error}"
             if order.network.clock() + wait_s > order.deadline:
-                raise FetchError(f"{problem}, and {order.network.total_s:g} s are over. Try again later.") from None
+                raise UnreachableError(
+                    f"{problem}, and {order.network.total_s:g} s are over. Try again later."
+                ) from None
             if attempt + 1 == attempts:
-                raise FetchError(f"{problem}, {attempts} times. Try again later.") from None
+                raise UnreachableError(f"{problem}, {attempts} times. Try again later.") from None
             order.log(f"{problem}; attempt {attempt + 2} of {attempts} follows in {wait_s:g} s")
             pause(wait_s, order.network.clock)
     raise AssertionError("the last attempt returns or raises")
@@ -174,7 +177,7 @@ def transfer_once(order: Order, stream: BinaryIO) -> Fetched:
         # The text of the first can quote a header.
         raise TransferError("breaks off in the middle" if size else "gives no proper answer") from None
     except FetchError as error:
-        raise FetchError(f"{order.label}: {error}") from None
+        raise type(error)(f"{order.label}: {error}") from None
     etag = headers.get("etag", "")
     return Fetched(size, "sha256:" + digest.hexdigest(), etag if re.fullmatch(ETAG, etag) else None)
 
@@ -197,7 +200,8 @@ def check_status(order: Order, status: int, headers: Mapping[str, str]) -> None:
         raise FetchError(f"{host_of(order.url)} refuses it (status {status}). {token_advice(order.credential)}")
     if status in (404, 410):
         raise FetchError(f"{host_of(order.url)} has no such file or model (status {status}): check the reference.")
-    raise FetchError(f"{host_of(order.url)} answers with status {status} instead of the file.")
+    kind = UnreachableError if status >= 500 else FetchError
+    raise kind(f"{host_of(order.url)} answers with status {status} instead of the file.")
 
 
 def token_advice(credential: Credential | None) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpcore2
 
-from easel.errors import FetchError
+from easel.errors import FetchError, UnreachableError
 from easel.weights.addresses import address_problem
 from easel.weights.look_ups import look_ups
 
@@ -67,7 +67,8 @@ def resolve_host(host: str, port: int, network: Network, until: float) -> list[t
     unknown = isinstance(rows, Exception) or not rows
     if unknown or any(address_problem(row[4][0], network.allow_loopback) for row in rows):
         # One sentence for both: which names and addresses there are behind this machine is nobody's business.
-        raise FetchError(
+        # A name that is not found may be a machine without a network. In words it is the same as a private address.
+        raise (UnreachableError if isinstance(rows, socket.gaierror) else FetchError)(
             f"There is no public host {host!r}, and files are fetched from public addresses only. Check the address "
             "for typing errors."
         )

@@ -2,10 +2,13 @@
 
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from easel.errors import InputError
+from easel.weights import civitai_names
+from easel.weights.civitai_names import CivitaiSource
 
 MAX_TEXT = 2000  # characters; about what browsers and servers take as a URL. A data: URL may be longer
 MAX_SHOWN = 100  # characters of a refused text that its error repeats
@@ -16,7 +19,7 @@ HUB_HOSTS = ("huggingface.co", "hf.co")
 ACCEPTED = (
     "Accepted: owner/name or owner/name/version (a model on Replicate), huggingface.co/owner/name, "
     "huggingface.co/owner/name/file.safetensors, hf://owner/name@revision/file.safetensors, civitai.com/models/ID, "
-    "an https:// URL that ends in .safetensors, .tar or .zip, or a data: URL in base64"
+    "civitai:MODEL@VERSION, an https:// URL that ends in .safetensors, .tar or .zip, or a data: URL in base64"
 )
 HOST = r"[A-Za-z0-9._:-]+"  # a name in ASCII or an address, without brackets and zone
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
@@ -49,19 +52,6 @@ class HubSource:
     def label(self) -> str:
         revision = "" if self.revision == "main" else f"@{self.revision}"
         return f"huggingface.co/{self.repo_id}{revision}" + (f"/{self.filename}" if self.filename else "")
-
-
-@dataclass(frozen=True)
-class CivitaiSource:
-    """A model on Civitai, its newest version unless one is named; one of the two numbers is always there."""
-
-    model_id: int | None = None
-    version_id: int | None = None
-
-    @property
-    def label(self) -> str:
-        numbers = (("model", self.model_id), ("version", self.version_id))
-        return "civitai.com " + " ".join(f"{name} {number}" for name, number in numbers if number is not None)
 
 
 @dataclass(frozen=True)
@@ -130,8 +120,10 @@ def refusal(text: str, why: str) -> InputError:
 
 def parse_bare(text: str, allow_files: bool) -> Source:
     """A text without a scheme: a site's address, a path, or a model on Replicate."""
+    if civitai_names.is_air(text):
+        return parse_civitai(text, lambda: civitai_names.parse_air(text))
     first = re.split(r"[/?#]", text)[0].lower().removeprefix("www.")
-    if first in (*HUB_HOSTS, "civitai.com", "replicate.com"):
+    if first in (*HUB_HOSTS, *civitai_names.HOSTS, "replicate.com"):
         return parse_url("https://" + text, allow_loopback=False)
     is_path = text[0] in "/\\~." or re.match(r"[A-Za-z]:[\\/]", text) or text.lower().endswith(FILE_SUFFIXES)
     if is_path or text.lower().endswith(PICKLE_SUFFIXES):
@@ -185,17 +177,11 @@ def hub_source(text: str, repo_id: str, revision: str, filename: str) -> HubSour
     return HubSource(repo_id, revision, filename or None)
 
 
-def parse_civitai(text: str, url: SplitResult) -> CivitaiSource:
-    query = parse_qs(url.query)
-    if "token" in query:
-        raise refusal(text, "has a token in it: give it as civitai_token, where no log shows it")
-    version = query.get("modelVersionId", [None])[0]
-    found = re.fullmatch(r"/(api/download/)?models/([0-9]{1,12})(/[^/]*)?/?", url.path)
-    if found is None or not re.fullmatch(r"[0-9]{1,12}", version or "0"):
-        raise refusal(text, "is neither civitai.com/models/ID nor civitai.com/api/download/models/ID")
-    if found[1]:
-        return CivitaiSource(version_id=int(found[2]))
-    return CivitaiSource(int(found[2]), int(version) if version else None)
+def parse_civitai(text: str, parse: Callable[[], CivitaiSource]) -> CivitaiSource:
+    try:
+        return parse()
+    except ValueError as error:
+        raise refusal(text, str(error)) from None
 
 
 def parse_url(text: str, allow_loopback: bool) -> Source:
@@ -206,8 +192,8 @@ def parse_url(text: str, allow_loopback: bool) -> Source:
     site = host.removeprefix("www.") if url.scheme == "https" and url.port in (None, 443) else ""
     if site in HUB_HOSTS and not url.path.startswith(("/datasets/", "/spaces/", "/buckets/")):
         return parse_hub_page(text, url)
-    if site == "civitai.com":
-        return parse_civitai(text, url)
+    if site in civitai_names.HOSTS:
+        return parse_civitai(text, lambda: civitai_names.parse_page(url))
     if site == "replicate.com":
         return parse_replicate(text, url.path.removeprefix("/"))
     check_no_pickle(text, unquote(url.path))
