@@ -2,15 +2,13 @@
 
 import io
 import math
-import re
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image, ImageChops, ImageFile
+from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -19,14 +17,16 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from easel.errors import InputError
 from easel.image_kinds import kind_of
+from easel.jpeg_files import JpegFile, check_is_whole, clean_jpeg
+from easel.media_boxes import clean_aperture, colour_space, primary_properties
+from easel.png_files import clean_png
+from easel.webp_files import clean_webp
 
 MAX_BYTES = 30_000_000
 MAX_PIXELS = 50_000_000  # more than phones take; below the 89 million at which Pillow begins to warn
 ACCEPTED = "JPEG, PNG, WebP, GIF, AVIF and HEIC"
 
 MAX_READS = 200_000  # one second of a decoder in Python that reads byte by byte; a real file of 30 MB needs 15,000
-MAX_MARKERS = 5000  # of a JPEG; 30 MB of full segments are 460
-MAX_SCANS = 100  # of a progressive JPEG, each of which is a walk over all pixels; encoders make about 10
 
 # Each file meets one decoder, chosen here: `Image.open` would try others, and look into the later pictures of an MPO.
 DECODERS = {
@@ -36,7 +36,25 @@ DECODERS = {
     "GIF": GifImageFile,
     "AVIF": AvifImageFile,
 }
-JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # not a stuffed byte, a restart or a fill byte
+LOW_BYTES = {2: "RGB;16L", 6: "RGBA;16L", 4: "RGBA"}  # by a PNG's colour type, Pillow's name for what finds them
+
+
+@dataclass(frozen=True)
+class Details:
+    """What a file says besides its pixels. `data` is the file as its decoder reads it, without all that is not needed.
+
+    `gamma` is the exponent by which light became samples; `cicp` the numbers of ITU-T H.273 for its
+    primaries and its transfer function; `box` the part (left,
+    top, right, bottom) of the picture, as it is stored, that is to be seen.
+    """
+
+    data: bytes = field(repr=False)
+    profile: bytes | None = None
+    exif: bytes | None = None
+    gamma: float | None = None
+    cicp: tuple[int, int] | None = None
+    box: tuple[int, int, int, int] | None = None
+    jpeg: JpegFile | None = None
 
 
 def read_file(name: str, path: Path) -> tuple[str, bytes]:
@@ -80,14 +98,17 @@ def refusal(kind: str, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"the {kind} file has more than {MAX_PIXELS // 10**6} megapixels: make it smaller."
     reason = " ".join(str(error).split())[:120] or type(error).__name__
+    if kind in ("AVIF", "HEIC"):  # of which each decoder reads only a part of what there is
+        return (
+            f"the {kind} file is truncated, damaged or of a kind that is not read here ({reason}): convert it to PNG."
+        )
     return f"the {kind} file is truncated or damaged ({reason}): send it again."
 
 
-def open_checked(name: str, kind: str, data: bytes) -> ImageFile.ImageFile:
+def open_checked(name: str, kind: str, data: bytes) -> tuple[ImageFile.ImageFile, Details]:
     """The file's header, its size within the limits; no pixel is decoded."""
-    if kind == "JPEG":
-        scan_ends(data)
-    image = decoder(kind)(Stream(data))
+    details = read_details(kind, data)
+    image = decoder(kind)(Stream(details.data))
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise InputError(
@@ -95,8 +116,27 @@ def open_checked(name: str, kind: str, data: bytes) -> ImageFile.ImageFile:
             f"{MAX_PIXELS // 10**6} are accepted: make it smaller."
         )
     if kind == "PNG":
-        image.info |= png_info(image, data)
-    return image
+        image.info |= transparent_colour(image, data[24])
+    if kind in ("AVIF", "HEIC"):
+        properties = primary_properties(data)
+        # libheif cuts HEIC pictures itself.
+        box = clean_aperture(properties.get(b"clap", b""), image.size) if kind == "AVIF" else None
+        info = image.info
+        details = Details(data, info.get("icc_profile"), info.get("exif"), None, colour_space(properties), box)
+    return image, details
+
+
+def read_details(kind: str, data: bytes) -> Details:
+    match kind:
+        case "JPEG":
+            jpeg = clean_jpeg(data)
+            return Details(jpeg.data, jpeg.profile, jpeg.exif, jpeg=jpeg)
+        case "PNG":
+            cleaned, extras = clean_png(data)
+            return Details(cleaned, extras.profile, extras.exif, extras.gamma, extras.cicp)
+        case "WebP":
+            return Details(*clean_webp(data))
+    return Details(data)
 
 
 def decoder(kind: str) -> type[ImageFile.ImageFile]:
@@ -119,63 +159,58 @@ class Stream(io.BytesIO):
         return super().read(size)
 
 
-def png_info(image: ImageFile.ImageFile, data: bytes) -> dict:
-    """What Pillow misses: EXIF after the pixels, and the transparent colour on the scale of the decoded pixels."""
-    info = {}
-    depth, colour = data[24], image.info.get("transparency")
+def transparent_colour(image: ImageFile.ImageFile, depth: int) -> dict:
+    """The transparent colour on the scale of the decoded pixels, where Pillow leaves it on the file's."""
+    colour = image.info.get("transparency")
     if isinstance(colour, int) and image.mode == "L":
-        info["transparency"] = colour * 255 // (2**depth - 1)
-    elif isinstance(colour, tuple) and depth == 16:
-        info["transparency"] = tuple(value >> 8 for value in colour)
-    at = 8
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"eXIf":
-            return info | {"exif": data[at + 8 : at + 8 + length]}
-        at += length + 12
-    return info
+        return {"transparency": colour * 255 // (2**depth - 1)}
+    if isinstance(colour, tuple) and depth == 16:
+        return {"transparency": tuple(value >> 8 for value in colour)}
+    return {}
 
 
-def decode(name: str, kind: str, data: bytes) -> Image.Image:
-    """The pixels alone, so that the decoder's own copies of them are freed on return."""
-    image = open_checked(name, kind, data)
-    size = image.size
+def decode(name: str, kind: str, data: bytes) -> tuple[Image.Image, Details]:
+    """The pixels alone, so that the decoder's own copies of them are freed on return; and what else the file says."""
+    image, details = open_checked(name, kind, data)
+    size, frame = image.size, image.tile[0].extents if kind == "GIF" and image.tile else None
     image.load()
     if image.size != size:
         raise ValueError(f"its header says {size}, its pixels are {image.size}")
-    if kind == "JPEG":
-        check_jpeg_is_whole(image, data)
-    return image.copy()
+    if details.jpeg:
+        check_is_whole(details.jpeg, image, decode_jpeg)
+    pixels = on_canvas(image, frame) if frame else image.copy()
+    if details.box:
+        pixels = pixels.crop(details.box)
+    key = image.info.get("transparency")
+    pixels.info = {} if key is None or frame_is_smaller(image, frame) else {"transparency": key}
+    return pixels, details
 
 
-def scan_ends(data: bytes) -> list[int]:
-    """Where the pixels of each scan of a JPEG end. OSError for so many parts that a small file takes minutes."""
-    at, ends, is_scan = 2, [], False
-    for _ in range(MAX_MARKERS):
-        found = JPEG_MARKER.search(data, at)
-        if is_scan:
-            ends.append(found.start() if found else len(data))
-        if not found or found[1] == b"\xd9":  # the end of the picture; phones append films
-            return ends
-        if len(ends) > MAX_SCANS:
-            break
-        is_scan = found[1] == b"\xda"
-        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
-    raise OSError("it consists of too many parts")
+def decode_jpeg(data: bytes) -> Image.Image:
+    image = JpegImageFile(Stream(data))
+    image.load()
+    return image
 
 
-def check_jpeg_is_whole(image: Image.Image, data: bytes) -> None:
-    """Raise OSError where libjpeg made up pixels: it paints them mid-grey and warns, which Pillow does not pass on.
+def frame_is_smaller(image: Image.Image, frame: tuple[int, int, int, int] | None) -> bool:
+    return frame is not None and frame != (0, 0, *image.size)
 
-    So where the last pixel is such a grey, the file is decoded again with more data behind each scan: unread if the
-    scan was whole, pixels if it was not.
-    """
-    last = image.getpixel((image.width - 1, image.height - 1))
-    if not {127, 128}.issuperset(last if isinstance(last, tuple) else (last,)):  # 127 in inverted inks
-        return
-    more = bytes(range(1, 250))  # some pixels in any JPEG, and no marker
-    parts = (data[start:end] for start, end in pairwise([0, *scan_ends(data), len(data)]))
-    longer = JpegImageFile(Stream(more.join(parts)))
-    longer.load()
-    if ImageChops.difference(image, longer).getbbox():
-        raise OSError("pixels are missing")
+
+def on_canvas(image: Image.Image, frame: tuple[int, int, int, int]) -> Image.Image:
+    """A GIF's first picture; around one that is smaller than its canvas it is transparent, as in browsers."""
+    if not frame_is_smaller(image, frame):
+        return image.copy()
+    canvas = Image.new("RGBA", image.size)
+    canvas.paste(image.convert("RGBA").crop(frame), frame)
+    return canvas
+
+
+def low_bytes(data: bytes) -> Image.Image | None:
+    """The second bytes of a 16-bit PNG's colours as L or RGB, which `decode` cuts off; None for another PNG."""
+    depth, colour_type = data[24], data[25]
+    if depth != 16 or colour_type not in LOW_BYTES:
+        return None
+    image = PngImageFile(Stream(data))
+    image.tile = [tile._replace(args=LOW_BYTES[colour_type]) for tile in image.tile]
+    image.load()
+    return image.getchannel("G") if colour_type == 4 else image.convert("RGB")

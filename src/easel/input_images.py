@@ -1,20 +1,34 @@
 """Pictures that a caller sends: checked by their headers, then decoded to upright sRGB, or refused in a sentence."""
 
-import io
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageChops, ImageCms
+from PIL import ExifTags, Image, ImageChops
 
 from easel.errors import InputError
-from easel.image_files import ACCEPTED, MAX_BYTES, MAX_PIXELS, decode, open_checked, read_file, refusals
+from easel.image_colour import corrected, reduced, sixteen_bits, to_srgb
+from easel.image_files import (
+    ACCEPTED,
+    MAX_BYTES,
+    MAX_PIXELS,
+    Details,
+    decode,
+    low_bytes,
+    open_checked,
+    read_file,
+    refusals,
+)
 
 __all__ = ["ACCEPTED", "MAX_BYTES", "MAX_PIXELS", "fit_image", "fit_mask", "image_size", "read_image", "read_mask"]
 
 ASPECT_TOLERANCE = 0.01  # of a mask that was made on a smaller copy of the image, where a side was rounded
 WHITE = 128  # the least grey that counts as white
 
+# By their numbers in ITU-T H.273: transfer functions, primaries.
+HDR = {16: "HDR (PQ)", 18: "HDR (HLG)"}
+WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -30,19 +44,49 @@ def image_size(name: str, path: Path) -> tuple[int, int]:
     """(width, height) of the upright picture in pixels, by the file's header. InputError for what is not accepted."""
     kind, data = read_file(name, path)
     with refusals(name, kind):
-        return upright_size(open_checked(name, kind, data))
+        image, details = open_checked(name, kind, data)
+        left, top, right, bottom = details.box or (0, 0, *image.size)
+        width, height = right - left, bottom - top
+        return (height, width) if orientation(details) in (5, 6, 7, 8) else (width, height)
 
 
-def read_image(name: str, path: Path) -> Image.Image:
+def read_image(name: str, path: Path, warn: Callable[[str], None] | None = None) -> Image.Image:
     """The picture as mode RGB in sRGB, upright, on white where it was transparent; the first one of an animation.
 
-    Raises InputError for all that `image_size` refuses, and for pixels that are cut off or damaged.
+    It has nothing of the file but its pixels. `warn` is told of colours that cannot be kept. Raises InputError for all
+    that `image_size` refuses, and for pixels that are cut off or damaged.
     """
     kind, data = read_file(name, path)
     with refusals(name, kind):
-        image = decode(name, kind, data)
+        image, details = decode(name, kind, data)
         colour, alpha = split_alpha(image)
-        return upright(on_ground(to_srgb(colour, image.info.get("icc_profile")), alpha, "white"), image)
+        if warn and (space := other_space(details)):
+            warn(f"{name} is in {space}, which is read as if it were sRGB: its colours are off. Convert it to sRGB.")
+        picture = upright(on_ground(in_srgb(kind, image, colour, details), alpha, "white"), details)
+        picture.info = {}
+        return picture
+
+
+def other_space(details: Details) -> str | None:
+    """The colour space that the file says by its numbers alone, if it is none that is converted here."""
+    primaries, transfer = details.cicp or (0, 0)
+    return HDR.get(transfer) or (None if details.profile else WIDE.get(primaries))
+
+
+def in_srgb(kind: str, image: Image.Image, colour: Image.Image, details: Details) -> Image.Image:
+    """`colour`, the 8-bit colours of `image`, as RGB."""
+    profile, gamma = details.profile, details.gamma
+    wide = sixteen_bits(profile, gamma) if kind == "PNG" and details.data[24] == 16 else None
+    if wide is None:
+        return to_srgb(corrected(colour, gamma) if gamma else colour, profile)
+    tables, profile = wide
+    if image.mode == "I;16":
+        whole = np.asarray(image)
+        low = Image.fromarray((whole & 255).astype(np.uint8))
+    else:
+        low = low_bytes(details.data)
+        colour = colour.getchannel(0) if low.mode == "L" else colour
+    return to_srgb(reduced(colour, low, tables), profile)
 
 
 def read_mask(name: str, path: Path, size: tuple[int, int]) -> Image.Image:
@@ -53,9 +97,9 @@ def read_mask(name: str, path: Path, size: tuple[int, int]) -> Image.Image:
     """
     kind, data = read_file(name, path)
     with refusals(name, kind):
-        image = decode(name, kind, data)
+        image, details = decode(name, kind, data)
         colour, alpha = split_alpha(image)
-        mask = upright(on_ground(colour.convert("L"), alpha, 0), image)
+        mask = upright(on_ground(colour.convert("L"), alpha, 0), details)
         if mask.size != size:
             check_aspect(name, mask.size, size)
             mask = resize_mask(threshold(mask), size)
@@ -64,6 +108,7 @@ def read_mask(name: str, path: Path, size: tuple[int, int]) -> Image.Image:
         raise InputError(
             f"{name}: no pixel is white. White is painted anew, black or transparent is kept: make that part white."
         )
+    mask.info = {}
     return mask
 
 
@@ -117,23 +162,18 @@ def first_pixels(begin: float, end: float, count: int) -> np.ndarray:
     return np.minimum(np.ceil(edges - 0.5), math.ceil(end - 0.5) - 1).astype(int)
 
 
-def orientation(image: Image.Image) -> int:
+def orientation(details: Details) -> int:
     """EXIF's number, 1 to 8. HEIC and AVIF turn by their own header, which the decoders apply or show as EXIF."""
     exif = Image.Exif()  # not image.getexif(), which decodes a PNG, and takes XMP where no viewer does
     try:
-        exif.load(image.info.get("exif") or b"")
+        exif.load(details.exif or b"")
         return exif.get(ExifTags.Base.Orientation, 1)
     except Exception:  # as viewers do: damaged metadata is no metadata
         return 1
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    width, height = image.size
-    return (height, width) if orientation(image) in (5, 6, 7, 8) else (width, height)
-
-
-def upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
-    turn = TURNS.get(orientation(image))
+def upright(pixels: Image.Image, details: Details) -> Image.Image:
+    turn = TURNS.get(orientation(details))
     return pixels if turn is None else pixels.transpose(turn)
 
 
@@ -152,29 +192,6 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         return image.getchannel("L"), image.getchannel("A")
     image = image.convert("RGBA")
     return image.convert("RGB"), image.getchannel("A")
-
-
-def to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
-    """As RGB. A profile that is damaged, or made for another kind of pixels, counts as none, as in viewers."""
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile or b""))
-        space = profile.profile.xcolor_space.strip()
-        if space == "RGB" and image.mode != "CMYK":
-            image = image.convert("RGB")  # a copy, or from grey
-        elif space != {"L": "GRAY"}.get(image.mode, image.mode):
-            raise ValueError("made for other pixels")
-        transform = ImageCms.buildTransform(
-            profile,
-            ImageCms.createProfile("sRGB"),
-            image.mode,
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-        in_place = image.mode == "RGB"
-        return ImageCms.applyTransform(image, transform, inPlace=in_place) or image
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image.convert("RGB")
 
 
 def on_ground(pixels: Image.Image, alpha: Image.Image | None, ground: str | int) -> Image.Image:

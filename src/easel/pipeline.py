@@ -51,13 +51,17 @@ def read_source(plan: Plan) -> Source | None:
     """The request's image and mask, cut to the plan's size. Raises InputError."""
     if plan.image is None:
         return None
-    image = read_image("image", plan.image)
+    warnings: list[str] = []
+    image = read_image("image", plan.image, warnings.append)
     fitted = fit_image(image, plan.width, plan.height)
     if not plan.mask:
-        return Source(fitted, None)
+        return Source(fitted, None, tuple(warnings))
     mask, cut = fit_mask(read_mask("mask", plan.mask, image.size), plan.width, plan.height)
-    text = "part of the mask's white is cut off with the image's edges: aspect_ratio match_input_image keeps all of it."
-    return Source(fitted, mask, (text,) if cut else ())
+    if cut:
+        warnings.append(
+            "part of the mask's white is cut off with the image's edges: aspect_ratio match_input_image keeps all."
+        )
+    return Source(fitted, mask, tuple(warnings))
 
 
 @torch.inference_mode()

@@ -15,3 +15,13 @@ def server():
 @pytest.fixture
 def download(server, tmp_path):
     return Download(server, tmp_path)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(data, name="input"):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return write
