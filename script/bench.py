@@ -9,6 +9,7 @@ go-fast     the emoji model at 20 steps, 50 prompts, exact and with go_fast by t
 fetch       one file from nginx on loopback, by Easel and by curl, aria2 and huggingface_hub, by turns (needs them)
 api         a prediction through `easel api` against its Cog server alone, by turns; then 1,000 from 32 clients
 api-faults  500 random faults under load, or --rounds N: everything around `easel api` and itself breaks (best as root)
+images      the largest image of each format that is accepted, from file to sRGB pixels, by turns with Pillow alone
 compile     two starts with EASEL_COMPILE=1: what the second pays of the first, and a request against an uncompiled one
 
 Ratios are what counts: both sides are measured side by side in one run, and medians are taken. Absolute times differ
@@ -25,6 +26,7 @@ from benches.compile import bench_compile
 from benches.emoji import bench_request, bench_start
 from benches.fetch import bench_fetch
 from benches.go_fast import bench_go_fast
+from benches.images import bench_images
 
 # What each takes is the number of measured rounds, what it gives are named figures.
 BENCHES = {
@@ -34,6 +36,7 @@ BENCHES = {
     "go-fast": bench_go_fast,
     "fetch": bench_fetch,
     "compile": bench_compile,
+    "images": bench_images,
     "api": bench_api,
     "api-faults": bench_api_faults,
 }

@@ -138,8 +138,13 @@ def plain_error(text: str) -> str:
         text,
         flags=re.IGNORECASE,
     )
-    kinds = "|".join(kind.__name__ for kind in (EaselError, *EaselError.__subclasses__()))
-    return re.sub(rf"^({kinds}): ", "", text)
+    return re.sub(rf"^({'|'.join(kind.__name__ for kind in kinds_of(EaselError))}): ", "", text)
+
+
+def kinds_of(error: type[Exception]) -> Iterator[type[Exception]]:
+    yield error
+    for kind in error.__subclasses__():
+        yield from kinds_of(kind)
 
 
 class LogFeed:

@@ -2,7 +2,8 @@
 
 A page of any site can send a POST to any port of this machine, and by a name of its own that leads here (DNS rebinding)
 read the answers as well. Cog's server asks nobody: `POST /shutdown` ends it. So it listens where no page finds it, and
-here, at the port that people know, only what no foreign page has sent is passed on, byte by byte in both directions.
+here, at the port that people know, only what no foreign page has sent is passed on, byte by byte in both directions
+(but for the error of a failed prediction, see `local_answers.py`).
 """
 
 import asyncio
@@ -11,15 +12,17 @@ import json
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import h11
+
+from easel.local_answers import SLOT_S, copy, is_prediction, pass_back, wait_for_slot
 
 LOOPBACK = "127.0.0.1"
 NAMES = (LOOPBACK, "localhost")
 MAX_HEAD = 64 * 1024  # bytes of a request before its body
 HEAD_S = 30.0  # for all of them
-PART = 256 * 1024
 OF_A_CONNECTION = (b"connection", b"keep-alive", b"proxy-connection", b"upgrade")
 FOREIGN = "This server takes requests of programs, and of pages of its own; not of other web sites."
 
@@ -50,6 +53,7 @@ def run_loop(loop: asyncio.AbstractEventLoop) -> None:
 class Guard:
     def __init__(self, upstream: tuple[str, int]) -> None:
         self._upstream = upstream
+        self._answered = -SLOT_S  # when the last prediction was, on time.monotonic
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, listener: socket.socket) -> None:
@@ -82,6 +86,8 @@ class Guard:
             return await refuse(writer, "400 Bad Request", "This is not a request of HTTP/1.1.")
         if reason := refusal(request):
             return await refuse(writer, "403 Forbidden", reason)
+        if is_prediction(request):
+            await wait_for_slot(self._upstream, self._answered + SLOT_S)
         try:
             back, forth = await asyncio.open_connection(*self._upstream)
         except OSError:
@@ -90,7 +96,9 @@ class Guard:
             forth.write(one_request(request))
             sending = asyncio.create_task(send_on(reader, forth))
             try:
-                await copy(back, writer)
+                await pass_back(back, writer, request)
+                if is_prediction(request):
+                    self._answered = time.monotonic()
             finally:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
@@ -137,14 +145,6 @@ async def send_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         await copy(reader, writer)
     except OSError:
         writer.transport.abort()
-
-
-async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(PART):
-        writer.write(data)
-        await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
 
 
 async def refuse(writer: asyncio.StreamWriter, status: str, reason: str) -> None:

@@ -104,6 +104,18 @@ def test_caller_who_goes_cancels_what_was_asked_for(url):
     wait_for(lambda: read_state(url) == "READY", "it went on")
 
 
+def test_the_error_of_a_failed_prediction_is_its_sentence(url):
+    status, answer = call("POST", f"{url}/predictions", {"input": {"end": "failed"}}, timeout=20)
+    assert (status, answer["status"]) == (200, "failed")
+    assert not answer["error"].startswith("Prediction failed")
+
+
+def test_one_request_after_another_meets_no_409(url):
+    body = {"input": {"seconds": 0, "text": "a"}}
+    statuses = [call("POST", f"{url}/predictions", body, timeout=20)[0] for _ in range(100)]
+    assert statuses == [200] * 100
+
+
 def test_uploads_by_put_and_cancels_work(url):
     status, _ = call("PUT", f"{url}/predictions/one", {"input": {"seconds": 0, "text": "a"}}, timeout=20)
     assert status == 200
