@@ -8,7 +8,7 @@ const ADDRESS = /^(https?:\/\/|data:)/i;
 /** The output as a list of what is shown: one text for one in parts. */
 export function listValues(output, kind) {
   if (output === null || output === undefined) return [];
-  if (kind.text && Array.isArray(output)) return [output.join("")];
+  if (kind.text && Array.isArray(output)) return output.length ? [output.join("")] : [];
   return [output].flat();
 }
 
