@@ -226,13 +226,13 @@ def test_in_a_narrow_window(visit, address):
     assert result["y"] + result["height"] <= actions["y"] < form["y"]
     expect(page.locator("#run")).to_be_in_viewport()
     expect(page.locator("#input-prompt")).to_be_in_viewport()
-    fill(page, prompt="a cat")
+    fill(page, prompt="a cat", num_outputs=2)
     expect(page.locator("#input-num_inference_steps")).to_be_hidden()
     page.get_by_text("Sampling").click()
     fill(page, num_inference_steps=2)
     run(page)
     expect(page.locator("#state")).to_be_in_viewport()
-    expect(page.locator("#pictures img")).to_be_in_viewport()
+    expect(page.locator("#pictures img").first).to_be_in_viewport()
     expect(page.locator("#run")).to_be_in_viewport()
     for tab in ("output", "history", "api", "versions", "readme", "json"):
         page.click(f"#tab-{tab}")

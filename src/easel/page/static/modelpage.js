@@ -126,7 +126,7 @@ export class ModelPage {
     if (isOver(prediction)) {
       this.output.showLogs(prediction.logs);
       this.finish(prediction, prediction.input ?? {}, false);
-      byId("parameters").open = true;
+      byId("parameters").open = !isNarrow();
       return;
     }
     const run = this.take();

@@ -2,6 +2,7 @@
 
 import { fetchPage } from "./api.js";
 import { button, byId, make, plural, shownAddress } from "./dom.js";
+import { isImage } from "./values.js";
 
 export async function showModels(api) {
   document.title = "Models – Easel";
@@ -30,7 +31,8 @@ export async function showModels(api) {
 }
 
 function modelCard(model, api) {
-  const cover = model.cover_image_url && shownAddress(model.cover_image_url, api);
+  const picture = model.cover_image_url ?? [model.default_example?.output ?? []].flat().find(isImage);
+  const cover = picture && shownAddress(picture, api);
   const name = `${model.owner}/${model.name}`;
   const image = cover ? make("img", { src: cover, alt: "", loading: "lazy", className: "thumbnail" }) : make("span", { className: "thumbnail words" });
   if (cover) image.onerror = () => image.replaceWith(make("span", { className: "thumbnail words" }));

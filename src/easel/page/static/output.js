@@ -148,7 +148,8 @@ export class Output {
     if (seeds && input?.seed === undefined) rows.push(["seed (drawn)", String(seeds[0])]);
     if (model !== undefined) rows.push(["time of the model", `${model.toFixed(2)} s`]);
     if (all !== undefined) rows.push(["time in all", `${all.toFixed(2)} s`]);
-    rows.push(...Object.entries(others).map(([name, value]) => [name, shorten(value)]));
+    const plain = Object.entries(others).filter(([, value]) => typeof value !== "object");
+    rows.push(...plain.map(([name, value]) => [name, shorten(value)]));
     if (created && status) rows.push(["made", new Date(created).toLocaleString()]);
     if (version) rows.push(["version", version]);
     if (id) rows.push(["prediction", id]);
