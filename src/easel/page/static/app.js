@@ -1,10 +1,10 @@
 /** The page: an address becomes the list of models, or a model with its form and the run that is named. */
 
-import { fetchModel, fetchPrediction, fetchReadme, fetchSettings, fetchVersion } from "./api.js";
+import { modelPath, readAddress } from "./address.js";
+import { fetchModel, fetchPrediction, fetchReadme, fetchSettings, fetchVersion, Problem } from "./api.js";
 import { byId, make } from "./dom.js";
 import { ModelPage } from "./modelpage.js";
 import { showAbout, showModels } from "./models.js";
-import { readAddress } from "./address.js";
 
 const settings = await fetchSettings();
 byId("served").textContent = settings.at_replicate ? "on Replicate" : `by ${settings.api.replace(/^https?:\/\//, "")}`;
@@ -28,7 +28,7 @@ async function open(address) {
   const model = address.model ?? modelOf(prediction) ?? settings.model;
   const [owner, name] = model.split("/");
   document.title = `${model} – Easel`;
-  byId("title").href = `/${model}`;
+  byId("title").href = modelPath(model);
   byId("owner").textContent = owner;
   byId("name").textContent = name;
   if (unknown) notice(unknown);
@@ -45,7 +45,8 @@ async function open(address) {
     if (address.version && version.id !== about.latest_version?.id) notice(`The form is that of version ${version.id.slice(0, 12)}, which is not the newest.`);
     await page.begin(prediction);
   } catch (problem) {
-    if (!problem.status && problem.status !== 0) throw problem;
+    if (!(problem instanceof Problem)) throw problem;
+    if (problem.status === 404 && location.pathname === "/") return showModels(settings.api); // there is another API than it was started for
     notice(problem.status === 404 ? `${problem.message} See the list of all models.` : problem.message, problem.status !== 404);
     hideForm();
   }

@@ -1,5 +1,6 @@
 /** Runs that were made before, newest first: of this model or of all, with thumbnails. */
 
+import { runPath } from "./address.js";
 import { fetchPage } from "./api.js";
 import { button, byId, make, shownAddress } from "./dom.js";
 import { isImage, listValues } from "./values.js";
@@ -74,7 +75,7 @@ export class History {
     const when = created ? new Date(created).toLocaleString() : "";
     const facts = [STATES[status] ?? status, this.mine ? "" : model, when].filter(Boolean).join(" · ");
     const text = make("span", { className: "run-text" }, make("span", { className: "title", textContent: title }), make("span", { className: "muted", textContent: facts }));
-    const link = make("a", { href: `/p/${id}`, className: "run" }, thumbnail, text);
+    const link = make("a", { href: runPath(id), className: "run" }, thumbnail, text);
     if (model === this.model) {
       link.onclick = (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;

@@ -1,6 +1,6 @@
 /** A model's page: its form, the run that it shows, and the tabs beside it. */
 
-import { readAddress, runPath } from "./address.js";
+import { modelPath, readAddress, runPath } from "./address.js";
 import { fetchPage, fetchPrediction } from "./api.js";
 import { makeCode } from "./code.js";
 import { byId } from "./dom.js";
@@ -21,7 +21,7 @@ export class ModelPage {
   /** `about`: {model, version, latest, schema, api, at_replicate}. */
   constructor(about) {
     Object.assign(this, about);
-    this.home = location.pathname.startsWith("/p/") ? `/${this.model}` : location.pathname;
+    this.home = location.pathname.startsWith("/p/") ? modelPath(this.model) : location.pathname;
     this.inputs = readInputs(this.schema);
     const output = readOutput(this.schema);
     let refresh = () => {};
@@ -49,7 +49,7 @@ export class ModelPage {
   }
 
   async listExamples(output) {
-    const { results } = await fetchPage(`/v1/models/${this.model}/examples`).catch(() => ({ results: [] }));
+    const { results } = await fetchPage(`/v1/models${modelPath(this.model)}/examples`).catch(() => ({ results: [] }));
     showExamples(fitting(results, this.form.fields), output, this.api, (example) => this.choose(example, !this.at_replicate));
   }
 
@@ -111,17 +111,21 @@ export class ModelPage {
   }
 
   leave() {
+    this.turn = {}; // What is being opened comes too late.
     this.running?.leave();
     this.rest();
   }
 
   /** Show a prediction, with its inputs in the form; follow one that still goes on. */
   async open(prediction) {
+    const turn = (this.turn = {});
     this.output.clear();
     if (prediction.data_removed) {
       this.output.fail("Input, output and logs of this run have been removed, as they are some time after its end.");
     } else {
-      await this.fillFrom(prediction.input);
+      const input = await fetchInput(prediction.input, this.form, this.api);
+      if (turn !== this.turn) return;
+      this.form.fill(input);
     }
     if (isOver(prediction)) {
       this.output.showLogs(prediction.logs);
@@ -167,6 +171,7 @@ export class ModelPage {
       else this.output.show(prediction);
     });
     this.running = run;
+    this.turn = {};
     byId("run").setAttribute("aria-disabled", "true"); // not disabled: that would lose the focus
     byId("cancel").hidden = false;
     byId("cancel").removeAttribute("aria-disabled");

@@ -1,5 +1,6 @@
 /** The list of models, and what stands above a model's form. */
 
+import { modelPath } from "./address.js";
 import { fetchPage } from "./api.js";
 import { button, byId, make, plural, shownAddress } from "./dom.js";
 import { isImage } from "./values.js";
@@ -44,7 +45,7 @@ function modelCard(model, api) {
     make("span", { textContent: model.description ?? "" }),
     make("span", { className: "muted", textContent: facts }),
   );
-  return make("li", {}, make("a", { href: `/${name}`, className: "run" }, image, text));
+  return make("li", {}, make("a", { href: modelPath(name), className: "run" }, image, text));
 }
 
 const runs = ({ run_count: count }) => (Number.isInteger(count) ? plural(count, "run").replace(/^\d+/, count.toLocaleString("en")) : "");

@@ -1,5 +1,6 @@
 /** What a run brings: its state, progress and logs while it lasts, then its pictures and what they were made of. */
 
+import { runPath } from "./address.js";
 import { button, byId, make, plural } from "./dom.js";
 import { readLogs } from "./logs.js";
 import { isFile, listValues, shorten, valueElement } from "./values.js";
@@ -158,7 +159,7 @@ export class Output {
     byId("parameters").hidden = !rows.length;
     byId("again").hidden = !Object.keys(input ?? {}).length;
     byId("run-link").hidden = !id;
-    if (id) byId("run-link").href = `/p/${id}`;
+    if (id) byId("run-link").href = runPath(id);
   }
 }
 

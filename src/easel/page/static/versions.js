@@ -1,5 +1,6 @@
 /** A model's versions, newest first, each of which can be run. */
 
+import { modelPath, versionPath } from "./address.js";
 import { fetchPage } from "./api.js";
 import { button, byId, make } from "./dom.js";
 
@@ -16,7 +17,7 @@ export function makeVersions(model, chosen, latest) {
     const cog = version.cog_version ? `Cog ${version.cog_version}` : "";
     const tags = [version.id === latest ? "newest" : "", version.id === chosen ? "in the form" : ""].filter(Boolean).join(", ");
     const facts = make("span", { className: "muted", textContent: [when, cog, tags].filter(Boolean).join(" · ") });
-    const use = make("a", { className: "button small", textContent: "Use it", href: `/${model}/versions/${version.id}` });
+    const use = make("a", { className: "button small", textContent: "Use it", href: versionPath(model, version.id) });
     use.setAttribute("aria-label", `Use version ${version.id.slice(0, 12)}`);
     const text = make("span", { className: "run-text" }, make("code", { textContent: version.id }), facts);
     return make("li", {}, text, version.id === chosen ? null : use);
@@ -25,7 +26,7 @@ export function makeVersions(model, chosen, latest) {
   async function load() {
     note.textContent = "Loading";
     try {
-      const page = await fetchPage(`/v1/models/${model}/versions`, cursor);
+      const page = await fetchPage(`/v1/models${modelPath(model)}/versions`, cursor);
       list.append(...page.results.map(row));
       cursor = page.cursor;
       note.textContent = list.childElementCount ? "" : "This model has no versions yet.";
