@@ -79,7 +79,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         page.on("console", told)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(url)
-        page.wait_for_selector("#form[data-ready]")
+        page.wait_for_selector("body[data-ready]")
         return page
 
     yield open_page

@@ -88,7 +88,10 @@ def test_the_pages_own_requests_reach_the_api_with_the_token(guarded, upstream):
         ("GET", "/v1/models/easel/emoji", {"Sec_Fetch_Site": "same-site"}),
         ("GET", "/v1/models/easel/emoji", {"Host": "elsewhere.example"}),
         ("GET", "/", {"Host": "elsewhere.example"}),
-        ("GET", "/page/model.json", {"Origin": "https://elsewhere.example"}),
+        ("GET", "/page/settings.json", {"Origin": "https://elsewhere.example"}),
+        ("GET", "/page/readme/easel/emoji", {"Sec_Fetch_Site": "cross-site"}),
+        ("GET", "/v1/predictions", {"Sec_Fetch_Site": "cross-site"}),
+        ("GET", "/p/abc", {"Host": "elsewhere.example"}),
     ],
 )
 def test_other_sites_are_refused(guarded, upstream, method, path, headers):
@@ -105,15 +108,57 @@ def test_other_sites_are_refused(guarded, upstream, method, path, headers):
         "/v1/predictions/%2e%2e",
         "/v1/predictions/..%2faccount",
         "/v1/models/easel/..%3fx",
-        "/repository/README.md",
+        "/v1/models/easel/emoji/readme",
+        "/v1/deployments",
+        "/v1/predictions/a?cursor=b",
+        "/v1/models/easel/emoji?cursor=b",
+        "/v1/models?query=a",
+        "/v1/predictions?created_after=2026-01-01",
+        "/v1/predictions?cursor=a&cursor=b",
+        "/v1/predictions?cursor=a&source=web",
+        "/v1/predictions?cursor=a%0d%0aHost:%20b",
+        "/v1/predictions?cursor=",
+        "/page/model.json",
+        "/page/readme/easel/%2e%2e",
+        "/page/readme/..%2f../account",
         "/repository/samples/../openapi.json",
-        "/repository/samples/%2e%2e/weights/emoji/vae.safetensors",
-        "/repository//etc/passwd.png",
+        "/easel/emoji/versions/..",
+        "/p/..",
     ],
 )
 def test_nothing_else_can_be_had(guarded, upstream, path):
     status, _, _ = ask(guarded, "GET", path)
     assert (status, upstream.asked) == (404, [])
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/predictions", "/v1/models/a/b/versions", "/v1/models/a/b/examples"]
+)
+def test_a_list_is_asked_for_by_its_cursor_alone(guarded, upstream, path):
+    cursor = "cD0yMDIyLTAxLTIxKzIzJTNBMTg="
+    assert ask(guarded, "GET", f"{path}?cursor={quote(cursor)}")[0] == 200
+    assert upstream.asked.pop()[1] == f"{path}?cursor={quote(cursor)}"
+    assert ask(guarded, "GET", path)[0] == 200
+    assert upstream.asked.pop()[1] == path
+
+
+@pytest.mark.parametrize("path", ["/", "/models", "/p/abc", "/easel/emoji", "/a.b/c-d/versions/0f"])
+def test_other_sites_may_link_to_the_page_which_then_holds_nothing(guarded, upstream, path):
+    status, headers, content = ask(guarded, "GET", path, Sec_Fetch_Site="cross-site")
+    assert (status, upstream.asked) == (200, [])
+    assert headers["Content-Type"].startswith("text/html")
+    assert content == ask(guarded, "GET", "/")[2]
+    assert ask(guarded, "POST", path, b"{}", Sec_Fetch_Site="cross-site")[0] == 403
+
+
+def test_a_readme_of_the_api_comes_as_html_that_runs_nothing(guarded, upstream):
+    status, headers, content = ask(guarded, "GET", "/page/readme/easel/emoji")
+    assert (status, upstream.asked.pop()) == (
+        200,
+        ("GET", "/v1/models/easel/emoji/readme", f"Bearer {TOKEN}", b""),
+    )
+    assert headers["Content-Type"] == "application/json"
+    assert json.loads(content) == {"html": "&lt;script&gt;alert(1)&lt;/script&gt;"}
 
 
 def test_an_output_is_passed_on_without_the_token_and_cannot_run(guarded, upstream):
@@ -152,6 +197,9 @@ def test_no_other_address_is_fetched(guarded, url):
         '<img src="x" alt="&quot; onerror=alert(1) &quot;">',
         "<scr<script>ipt>alert(1)</script>",
         "<style>* {}</style>",
+        "[a](data:text/html,<script>alert(1)</script>)",
+        "<img src='javascript:alert(1)' alt=a>",
+        "[a](vbscript:x)",
     ],
 )
 def test_a_readme_runs_nothing(text):
@@ -161,7 +209,16 @@ def test_a_readme_runs_nothing(text):
     assert "onerror=" not in shown.replace("&quot; onerror=alert(1) &quot;", "")
 
 
-def test_a_readme_shows_pictures_of_the_repository():
+def test_a_readme_shows_images_by_https_alone():
     shown = render('| a |\n|---|\n| <img src="samples/a.png" width="120" alt="a"> |\n\n![b](https://a.example/b.png)')
-    assert '<img src="/repository/samples/a.png" alt="a" width="120" loading="lazy">' in shown
-    assert '<img src="https://a.example/b.png" alt="b" loading="lazy">' in shown
+    assert '<span class="no-picture">a</span>' in shown  # the API has no file of the model's repository
+    assert '<img src="https://a.example/b.png" alt="b" loading="lazy" referrerpolicy="no-referrer">' in shown
+    for source in ("http://a.example/b.png", "//a.example/b.png", "/page/output?url=x", "data:image/svg+xml,<svg/>"):
+        assert "<img" not in render(f'<img src="{source}" alt="c"> ![c]({source})')
+
+
+def test_links_of_a_readme_lead_elsewhere_without_a_way_back():
+    assert 'href="https://a.example" target="_blank" rel="noopener noreferrer"' in render("[a](https://a.example)")
+    assert 'href="#readme-use"' in render("[a](#use)")
+    for target in ("docs/api.md", "/p/abc", "//a.example", "ftp://a.example", "data:image/png;base64,AA"):
+        assert "href" not in render(f"[a]({target})"), target

@@ -47,6 +47,16 @@ def test_the_form_is_what_the_schema_says(page):
     schema = json.loads((Path(__file__).resolve().parents[2] / "openapi.json").read_text(encoding="utf-8"))
     properties = schema["components"]["schemas"]["Input"]["properties"]
     names = sorted(properties, key=lambda name: properties[name]["x-order"])
+    titles = page.locator(".group-title").all_text_contents()
+    assert titles == ["What to draw", "From an image", "Size", "Sampling", "LoRA", "Files"]
+    groups = [page.locator(".group").nth(k).locator(".name").all_text_contents() for k in range(len(titles))]
+    assert groups[:3] == [
+        ["prompt", "negative_prompt", "num_outputs"],
+        ["image", "mask", "prompt_strength"],
+        ["aspect_ratio", "width", "height"],
+    ]
+    assert all(group == sorted(group, key=names.index) for group in groups)
+    names = sorted(names, key=lambda name: [name in group for group in groups].index(True))
     assert page.locator(".field .name").all_text_contents() == names
     assert page.locator(".field .hint").all_text_contents() == [properties[name]["description"] for name in names]
     kinds = {
@@ -131,7 +141,7 @@ def programs(browser, address, samples):
     context = browser.new_context()
     page = context.new_page()
     page.goto(address)
-    page.wait_for_selector("#form[data-ready]")
+    page.wait_for_selector("body[data-ready]")
     page.set_input_files("[data-name=image] input[type=file]", samples / "inputs" / "house.png")
     fill(page, prompt=HARD, negative_prompt="", seed=3, num_inference_steps=4)
     page.check("#input-go_fast")
@@ -212,13 +222,19 @@ def test_by_keyboard_alone(page, samples):
 def test_in_a_narrow_window(visit, address):
     width = 320
     page = visit(address, width, 740, color_scheme="dark")
-    form, result = (page.locator(f"#{name}").bounding_box() for name in ("form", "result"))
-    assert result["y"] > form["y"] + form["height"]
+    form, actions, result = (page.locator(f"#{name}").bounding_box() for name in ("form", "actions", "result"))
+    assert result["y"] + result["height"] <= actions["y"] < form["y"]
     expect(page.locator("#run")).to_be_in_viewport()
-    fill(page, prompt="a cat", num_inference_steps=2)
+    expect(page.locator("#input-prompt")).to_be_in_viewport()
+    fill(page, prompt="a cat", num_outputs=2)
+    expect(page.locator("#input-num_inference_steps")).to_be_hidden()
+    page.get_by_text("Sampling").click()
+    fill(page, num_inference_steps=2)
     run(page)
     expect(page.locator("#state")).to_be_in_viewport()
-    for tab in ("output", "api", "readme"):
+    expect(page.locator("#pictures img").first).to_be_in_viewport()
+    expect(page.locator("#run")).to_be_in_viewport()
+    for tab in ("output", "history", "api", "versions", "readme", "json"):
         page.click(f"#tab-{tab}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
 
@@ -235,10 +251,10 @@ def test_an_example_fills_the_form(page):
     expect(page.locator("#pictures figure")).to_have_count(0)
 
 
-def test_without_the_api_the_form_is_shown_and_says_so(visit, browser):
+def test_without_the_api_the_page_says_so(visit, browser):
     with run_page("http://127.0.0.1:9", "token") as url:
         page = visit(url)
         expect(page.locator("#notice")).to_contain_text("http://127.0.0.1:9 does not answer")
-        fill(page, prompt="a dog")
-        page.click("#run")
-        expect(page.locator("#alert")).to_contain_text("does not answer")
+        expect(page.locator("#form")).to_be_hidden()
+        page.click("text=Try again")
+        expect(page.locator("#notice")).to_contain_text("http://127.0.0.1:9 does not answer")

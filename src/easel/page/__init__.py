@@ -1,4 +1,4 @@
-"""`easel page`: a model's page in the browser, from `openapi.json`, the README and `samples/` alone.
+"""`easel page`: the models of an API in the browser. All that it shows of them is what the API tells.
 
 A server of our own hands it out, rather than a file that speaks to the API itself, for two reasons. The token stays
 here: the browser asks this server, which adds it, so nothing that runs in the page can read it. And Replicate's API

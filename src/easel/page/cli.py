@@ -31,12 +31,14 @@ def add_page_command(commands: Any, common: argparse.ArgumentParser) -> None:
         "page",
         parents=[common],
         help="the model's page in the browser",
-        description="The model's page: a form for its inputs, its pictures, its README, and code that calls it.",
+        description="An API's models in the browser: a form for each, its runs, versions and README, and code for it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     page.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 takes a free one ({DEFAULT_PORT})")
-    page.add_argument("--model", default="easel/emoji", metavar="OWNER/NAME", help="as the API calls it (%(default)s)")
+    page.add_argument(
+        "--model", default="easel/emoji", metavar="OWNER/NAME", help="what the page opens with (%(default)s)"
+    )
     page.set_defaults(run=run_page)
 
 
@@ -63,7 +65,7 @@ def run_page(args: argparse.Namespace) -> int:
         raise InputError(f"REPLICATE_BASE_URL: {error}") from None
     with listen(HOST, args.port) as listener:
         port = listener.getsockname()[1]
-        settings = Settings(root=args.root, model=args.model, api=base.removesuffix("/v1"), token=token, port=port)
+        settings = Settings(model=args.model, api=base.removesuffix("/v1"), token=token, port=port)
         app = create_page_app(settings)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2)
         try:

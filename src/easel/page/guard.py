@@ -5,9 +5,15 @@ token, so a request has to name this server as its host (else a site could give 
 from this server's own page.
 """
 
+import re
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# The addresses that are the page itself, which holds nothing: what it shows it asks for. No other first part is a name.
+NAME = r"\w(?:[\w-]|\.(?!\.))*"
+PAGES = re.compile(rf"/|/models|/p/{NAME}|/(?!(?:v1|page|static|p)/){NAME}/{NAME}(?:/versions/{NAME})?")
 
 # blob: is a chosen file's preview, https: one that the user names by its address.
 POLICY = (
@@ -52,7 +58,7 @@ class Guard:
         host = headers.get("host", "")
         if host not in self._hosts:
             return "This server answers only to the address that it printed."
-        if scope["path"] == "/":
+        if scope["method"] in ("GET", "HEAD") and PAGES.fullmatch(scope["path"]):
             return None  # A link to the page is welcome from anywhere.
         own = f"http://{host}"
         # Browsers name the origin of every POST, and of what scripts of other origins ask for.

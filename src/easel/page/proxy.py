@@ -1,7 +1,12 @@
 """From the page to the API, with the token added here; and back."""
 
 import ipaddress
+import os
 import re
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -9,15 +14,42 @@ import httpx2
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from easel.page.guard import NAME
 from easel.urls import shown_error, shown_url
 
-NAME = re.compile(r"\w(?:[\w-]|\.(?!\.))*")  # what the API's addresses are made of; nothing that leads elsewhere
+NAMES = re.compile(NAME)
+CURSOR = re.compile(r"[\w+/=.-]{1,500}")
 PASSED_BACK = ("content-type", "retry-after", "ratelimit-remaining", "ratelimit-reset")
 MAX_BODY_BYTES = 128 * 2**20  # more than the API takes (100 MiB), which then says so itself
 MAX_OUTPUT_BYTES = 256 * 2**20
 ANSWER_S = 30.0
 DELIVERY = "replicate.delivery"  # where Replicate keeps outputs, under names of its own
 SHOWN = re.compile(r"(image|video|audio)/[\w.+-]+")
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A request that is passed on; each {} is one name. A list may be asked for by its cursor."""
+
+    method: str
+    path: str
+    is_list: bool = False
+
+
+MODEL = "/v1/models/{owner}/{name}"
+PASSED = (
+    Passed("GET", "/v1/models", is_list=True),
+    Passed("GET", MODEL),
+    Passed("GET", f"{MODEL}/examples", is_list=True),
+    Passed("GET", f"{MODEL}/versions", is_list=True),
+    Passed("GET", f"{MODEL}/versions/{{id}}"),
+    Passed("POST", f"{MODEL}/predictions"),
+    Passed("GET", "/v1/predictions", is_list=True),
+    Passed("POST", "/v1/predictions"),
+    Passed("GET", "/v1/predictions/{id}"),
+    Passed("POST", "/v1/predictions/{id}/cancel"),
+    Passed("POST", "/v1/files"),
+)
 
 
 class Proxy:
@@ -30,15 +62,34 @@ class Proxy:
 
     async def __aenter__(self) -> Self:
         # A proxy from the environment cannot reach this machine's loopback.
-        self._client = httpx2.AsyncClient(timeout=ANSWER_S, trust_env=not is_loopback(self._api))
+        # One with a certificate of its own (`easel api --tls`) is known by the same variable as to every client.
+        own = os.environ.get("SSL_CERT_FILE")
+        verify = ssl.create_default_context(cafile=own) if own and Path(own).is_file() else True
+        self._client = httpx2.AsyncClient(timeout=ANSWER_S, trust_env=not is_loopback(self._api), verify=verify)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def forward(self, request: Request) -> Response:
-        """One call to the API at the same path. There is no query, and no header but the body's type."""
-        if not all(NAME.fullmatch(part) for part in request.path_params.values()):
+    def passing(self, passed: Passed) -> Callable[[Request], Awaitable[Response]]:
+        """Return what answers such requests."""
+
+        async def forward(request: Request) -> Response:
+            query = request.query_params.multi_items()
+            cursors = [value for name, value in query if name == "cursor" and CURSOR.fullmatch(value)]
+            if len(query) > (1 if passed.is_list else 0) or len(query) != len(cursors):
+                return problem(404, "Not found", "There is no such address.")
+            return await self._ask(request, request.scope["path"], dict(query))
+
+        return forward
+
+    async def ask_readme(self, request: Request) -> Response:
+        """Return the API's answer for the README of the model that the address names."""
+        return await self._ask(request, f"{MODEL}/readme".format_map(request.path_params), {})
+
+    async def _ask(self, request: Request, path: str, query: dict[str, str]) -> Response:
+        """One call to the API. No header goes with it but the body's type."""
+        if not are_names(request):
             return problem(404, "Not found", "There is no such address.")
         headers = {"Authorization": f"Bearer {self._token}", "User-Agent": "easel-page"}
         body = None
@@ -48,9 +99,10 @@ class Proxy:
                 return problem(413, "Payload too large", f"At most {MAX_BODY_BYTES // 2**20} MiB can be sent.")
             headers |= {"Content-Type": request.headers.get("content-type", ""), "Content-Length": size}
             body = request.stream()
-        url = self._api + request.scope["path"]
         try:
-            answer = await self._client.request(request.method, url, content=body, headers=headers)
+            answer = await self._client.request(
+                request.method, self._api + path, params=query or None, content=body, headers=headers
+            )
         except httpx2.HTTPError as error:
             detail = f"{shown_url(self._api)} does not answer ({shown_error(error)}). Is it running?"
             return problem(502, "No answer from the API", detail)
@@ -90,6 +142,10 @@ class Proxy:
         if (parts.scheme, parts.hostname, port) == (own.scheme, own.hostname, own_port):
             return True
         return parts.scheme == "https" and port is None and f".{parts.hostname}".endswith(f".{DELIVERY}")
+
+
+def are_names(request: Request) -> bool:
+    return all(NAMES.fullmatch(part) for part in request.path_params.values())
 
 
 def is_loopback(url: str) -> bool:

@@ -1,37 +1,32 @@
-"""The README as HTML that can run nothing.
+"""A model's README, which a stranger wrote, as HTML that can run nothing.
 
 Its Markdown may hold HTML, as GitHub shows it. Of that only <img> is kept, built anew from the attributes that an image
-needs; everything else of it is shown as the text that it is.
+needs; everything else of it is shown as the text that it is. An image is shown if it comes by https; of one that lies
+in the model's repository, which the API does not have, the words that stand for it.
 """
 
 import html
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 from markdown_it import MarkdownIt
 
-ELSEWHERE = re.compile(r"(?i)[a-z][a-z0-9+.-]*:|//")
+LINK = re.compile(r"(?i)(https?://|mailto:)")
+PICTURE = re.compile(r"(?i)https://")
 KEPT = ("src", "alt", "width", "height", "title")
-
-
-def render_readme(root: Path) -> str:
-    """HTML, or one sentence of it when there is no README."""
-    path = root / "README.md"
-    if not path.is_file():
-        return "<p>This model has no README.</p>"
-    return render(path.read_text(encoding="utf-8"))
+MOST_CHARACTERS = 200_000
 
 
 def render(text: str) -> str:
+    """Return the HTML of the first 200,000 characters."""
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     parser.add_render_rule("html_inline", render_html)
     parser.add_render_rule("html_block", render_html)
     parser.add_render_rule("image", render_image)
     parser.add_render_rule("link_open", render_link)
     parser.add_render_rule("heading_open", render_heading)
-    return parser.render(text)
+    return parser.render(text[:MOST_CHARACTERS])
 
 
 def render_html(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
@@ -67,14 +62,10 @@ class Images(HTMLParser):
 
 
 def image(attributes: dict[str, str]) -> str:
-    attributes = attributes | {"src": picture_address(attributes.get("src", ""))}
+    if not PICTURE.match(attributes.get("src", "")):
+        return f'<span class="no-picture">{html.escape(attributes.get("alt", ""))}</span>'
     written = "".join(f' {name}="{html.escape(attributes[name])}"' for name in KEPT if name in attributes)
-    return f'<img{written} loading="lazy">'
-
-
-def picture_address(source: str) -> str:
-    """Where this server has it, if it is one of the repository's."""
-    return source if ELSEWHERE.match(source) else f"/repository/{source.removeprefix('./').lstrip('/')}"
+    return f'<img{written} loading="lazy" referrerpolicy="no-referrer">'
 
 
 def render_image(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
@@ -84,13 +75,13 @@ def render_image(self: Any, tokens: Any, index: int, options: Any, env: Any) -> 
 
 
 def render_link(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
-    """Elsewhere in a tab of its own; to a file of the repository nowhere, since this server does not show it."""
+    """Elsewhere in a tab of its own; to a file of the model's repository nowhere, since the API does not have it."""
     target = str(tokens[index].attrs.get("href", ""))
     if target.startswith("#"):
         return f'<a href="#readme-{html.escape(target[1:])}">'
-    if ELSEWHERE.match(target):
+    if LINK.match(target):
         return f'<a href="{html.escape(target)}" target="_blank" rel="noopener noreferrer">'
-    return f'<a class="in-repository" title="{html.escape(target)} in the repository">'
+    return f'<a class="in-repository" title="{html.escape(target)}">'
 
 
 def render_heading(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:

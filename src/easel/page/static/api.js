@@ -1,5 +1,7 @@
 /** The API's calls, through this page's own server. What is answered by an error is thrown as a Problem. */
 
+import { modelPath, versionPath } from "./address.js";
+
 const INLINE_BYTES = 256 * 1024; // Replicate's advice: up to here as a data URL, above as an uploaded file
 const uploads = new WeakMap(); // A file that is sent twice is uploaded once.
 
@@ -36,9 +38,20 @@ async function call(method, path, body) {
   return document;
 }
 
-export const fetchModel = (model) => call("GET", `/v1/models/${model}`);
-export const fetchPrediction = (id) => call("GET", `/v1/predictions/${id}`);
+export const fetchSettings = () => call("GET", "/page/settings.json");
+export const fetchModel = (model) => call("GET", `/v1/models${modelPath(model)}`);
+export const fetchVersion = (model, id) => call("GET", `/v1/models${versionPath(model, id)}`);
+export const fetchPrediction = (id) => call("GET", `/v1/predictions/${encodeURIComponent(id)}`);
 export const cancelPrediction = (id) => call("POST", `/v1/predictions/${id}/cancel`);
+/** HTML made by this page's server, which lets nothing through that runs; undefined where there is no README. */
+export const fetchReadme = async (model) => (await call("GET", `/page/readme${modelPath(model)}`)).html ?? undefined;
+
+/** One page of a list: {results, cursor}, without a cursor when it is the last. `path` is the list's. */
+export async function fetchPage(path, cursor) {
+  const page = await call("GET", cursor ? `${path}?cursor=${encodeURIComponent(cursor)}` : path);
+  const next = page.next ? new URL(page.next, location.href).searchParams.get("cursor") : undefined;
+  return { results: page.results ?? [], cursor: next ?? undefined };
+}
 
 /** By version where one is known: of most models Replicate runs only a version that is named. */
 export function createPrediction(model, version, input) {

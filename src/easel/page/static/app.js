@@ -1,152 +1,79 @@
-/** The page: what the server knows about the model becomes the form, and a run of it becomes pictures. */
+/** The page: an address becomes the list of models, or a model with its form and the run that is named. */
 
-import { fetchModel } from "./api.js";
-import { makeCode } from "./code.js";
-import { byId } from "./dom.js";
-import { fetchFile, fetchFiles, showExamples } from "./examples.js";
-import { Form } from "./form.js";
-import { Output, summary } from "./output.js";
-import { Run } from "./run.js";
-import { outputIsList, readInputs } from "./schema.js";
-import { makeTabs } from "./tabs.js";
+import { modelPath, readAddress } from "./address.js";
+import { fetchModel, fetchPrediction, fetchReadme, fetchSettings, fetchVersion, Problem } from "./api.js";
+import { byId, make } from "./dom.js";
+import { ModelPage } from "./modelpage.js";
+import { showAbout, showModels } from "./models.js";
 
-const page = await (await fetch("/page/model.json")).json();
-const model = `${page.owner}/${page.name}`;
-let running; // the Run, while there is one
-
-const tabs = makeTabs(document.querySelector(".tabs"));
-makeTabs(document.querySelector(".tabs.inner"));
-document.title = `${model} – Easel`;
-byId("owner").textContent = page.owner;
-byId("name").textContent = page.name;
-byId("served").textContent = page.at_replicate ? "on Replicate" : `by ${page.api.replace(/^https?:\/\//, "")}`;
-byId("panel-readme").innerHTML = page.readme; // made by this page's server, which lets nothing through that runs
-
-let version;
-let schema = page.openapi_schema;
+const settings = await fetchSettings();
+byId("served").textContent = settings.at_replicate ? "on Replicate" : `by ${settings.api.replace(/^https?:\/\//, "")}`;
 try {
-  const latest = (await fetchModel(model)).latest_version;
-  version = latest?.id;
-  schema = latest?.openapi_schema ?? schema;
-  if (!version) notice("The API knows no version of this model yet, so the form is that of openapi.json.");
-} catch (problem) {
-  notice(`${problem.message} The form is that of openapi.json meanwhile.`);
+  await open(readAddress(location.pathname));
+} finally {
+  document.body.dataset.ready = byId("form").dataset.ready = "true";
 }
 
-const inputs = readInputs(schema);
-let refresh = () => {};
-const form = new Form(inputs, page.api, () => refresh());
-const context = { model, version, inputs, secrets: form.secrets, api: page.api, atReplicate: page.at_replicate, list: outputIsList(schema) };
-const showCode = makeCode(context);
-refresh = () => showCode(form.read());
-refresh();
-const target = inputs.find((input) => input.kind === "file");
-const output = new Output(page.api, target && useAsInput, (input) => fillFrom(input));
-showExamples(page.examples, chooseExample);
-byId("form").dataset.ready = "true";
-
-function notice(text) {
-  byId("notice").textContent = text;
-  byId("notice").hidden = false;
-}
-
-async function fillFrom(input) {
-  const entries = Object.entries(input).filter(([name]) => form.fields.has(name) && !form.secrets.has(name));
-  form.fill(Object.fromEntries(await Promise.all(entries.map(async ([name, value]) => [name, await fetchFiles(value)]))));
-}
-
-async function chooseExample(example) {
-  if (running) return;
-  try {
-    await fillFrom(example.input);
-  } catch (error) {
-    output.fail(error.message);
-    return;
-  }
-  output.clear();
-  output.reveal(example);
-  byId("pictures").scrollIntoView({ block: "nearest" });
-}
-
-async function useAsInput(url, name) {
-  form.set(target.name, url.startsWith("/") ? await fetchFile(url, name) : url);
-  form.focus(target.name);
-}
-
-async function run() {
-  if (running) return;
-  form.clearErrors();
-  tabs.select("tab-output");
-  running = new Run((prediction) => (prediction.problem ? output.fail(prediction.problem.message) : output.show(prediction)));
-  byId("run").setAttribute("aria-disabled", "true"); // not disabled: that would lose the focus
-  byId("cancel").hidden = false;
-  byId("cancel").removeAttribute("aria-disabled");
-  byId("cancel").textContent = "Cancel";
-  const given = form.read();
-  output.begin();
-  if (matchMedia("(max-width: 900px)").matches) byId("result").scrollIntoView();
-  try {
-    finish(await running.start(model, version, given), given);
-  } catch (problem) {
-    output.end(problem.status === 422 ? "refused" : "failed");
-    report(problem.message, problem.fields ?? []);
-  } finally {
-    running = undefined;
-    byId("run").removeAttribute("aria-disabled");
-    if ([byId("cancel"), document.body].includes(document.activeElement)) byId("run").focus();
-    byId("cancel").hidden = true;
-  }
-}
-
-function finish(prediction, given) {
-  output.end(prediction.status);
-  if (prediction.status === "failed") {
-    report(prediction.error || "The prediction failed without a reason. The logs may have one.", []);
-  } else if (prediction.status === "succeeded") {
-    // What was sent, not what came back: files keep their names, and secrets are left out.
-    const shown = Object.fromEntries(Object.entries(given).filter(([name]) => !form.secrets.has(name)));
-    const count = output.reveal({ ...prediction, input: shown });
-    output.say("succeeded", count ? summary(count, prediction) : "Done, without a file");
-  }
-}
-
-/** An error in words: at its field where it has one, and on top. */
-function report(text, problems) {
-  const shown = [];
-  for (const { field = "", description = "" } of problems) {
-    const name = field.split(".")[1] ?? form.namedIn(description);
-    if (!form.fields.has(name)) continue;
-    form.showError(name, capital(description));
-    shown.push(name);
-  }
-  if (!problems.length) {
-    const name = form.namedIn(text);
-    if (name) {
-      form.showError(name, text);
-      shown.push(name);
+async function open(address) {
+  if (address.models) return showModels(settings.api);
+  let prediction;
+  let unknown = "";
+  if (address.run) {
+    try {
+      prediction = await fetchPrediction(address.run);
+    } catch (problem) {
+      unknown = problem.status === 404 ? `There is no run ${address.run} here: it was removed, or it is another account's.` : problem.message;
     }
   }
-  const names = inputs.map((input) => input.name).filter((name) => shown.includes(name));
-  output.fail(problems.length && shown.length === problems.length ? `See ${names.join(" and ")} in the form.` : text);
-  if (names.length) form.focus(names[0]);
+  const model = address.model ?? modelOf(prediction) ?? settings.model;
+  const [owner, name] = model.split("/");
+  document.title = `${model} – Easel`;
+  byId("title").href = modelPath(model);
+  byId("owner").textContent = owner;
+  byId("name").textContent = name;
+  if (unknown) notice(unknown);
+  showReadme(model);
+  try {
+    const about = await fetchModel(model);
+    showAbout(about);
+    const version = address.version ? await fetchVersion(model, address.version) : about.latest_version;
+    if (!version) {
+      notice(`${model} has no version yet. Push one, or wait until its server is ready.`);
+      return hideForm();
+    }
+    const page = new ModelPage({ ...settings, model, latest: about.latest_version?.id, version: version.id, schema: version.openapi_schema });
+    if (address.version && version.id !== about.latest_version?.id) notice(`The form is that of version ${version.id.slice(0, 12)}, which is not the newest.`);
+    await page.begin(prediction);
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    if (problem.status === 404 && location.pathname === "/") return showModels(settings.api); // there is another API than it was started for
+    notice(problem.status === 404 ? `${problem.message} See the list of all models.` : problem.message, problem.status !== 404);
+    hideForm();
+  }
 }
 
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/** OWNER/NAME, with which a version may stand. */
+function modelOf(prediction) {
+  return /^[^/:]+\/[^/:]+/.exec(prediction?.model ?? "")?.[0];
+}
 
-byId("form").onsubmit = (event) => {
-  event.preventDefault();
-  run();
-};
-byId("cancel").onclick = () => {
-  running?.cancel();
-  byId("cancel").setAttribute("aria-disabled", "true");
-  byId("cancel").textContent = "Canceling";
-};
-byId("reset").onclick = () => {
-  if (!running) output.clear();
-  form.fill({});
-  for (const name of form.secrets) form.set(name, undefined);
-};
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !byId("mask-dialog").open) run();
-});
+function hideForm() {
+  byId("form").hidden = byId("actions").hidden = byId("result").hidden = true;
+}
+
+async function showReadme(model) {
+  const panel = byId("panel-readme");
+  try {
+    const html = await fetchReadme(model);
+    if (html) panel.innerHTML = html; // made by this page's server, which lets nothing through that runs
+    else panel.replaceChildren(make("p", { className: "muted", textContent: "This model has no README." }));
+  } catch (problem) {
+    panel.replaceChildren(make("p", { className: "muted", textContent: problem.message }));
+  }
+}
+
+function notice(text, again = false) {
+  byId("notice").replaceChildren(text);
+  if (again) byId("notice").append(" ", make("button", { type: "button", className: "small", textContent: "Try again", onclick: () => location.reload() }));
+  byId("notice").hidden = false;
+}

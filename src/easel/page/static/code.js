@@ -1,22 +1,44 @@
-/** The API tab: the three programs, each with a button that copies it. */
+/** The API tab: the programs, each with a button that copies it, and the schema. */
 
 import { button, byId, make } from "./dom.js";
 import { filesIn, LANGUAGES, preparation } from "./snippets.js";
+import { NO_STREAM, STREAM_NOTE, WAYS, WEBHOOK_NOTE } from "./ways.js";
 
 const FILES = { python: "easel.py", javascript: "easel.mjs", curl: "Shell" };
+const NOTES = { Webhook: WEBHOOK_NOTE, Streaming: STREAM_NOTE };
 
+/** `context` as snippets.js has it, with the version's `schema`; what is returned writes for what the form holds. */
 export function makeCode(context) {
-  const texts = {};
-  for (const language of Object.keys(LANGUAGES)) {
+  const blocks = [];
+  for (const [language, write] of Object.entries(LANGUAGES)) {
     const first = block("Once", `What comes first, for ${language}`, preparation(language, context));
-    texts[language] = block(FILES[language], `Program in ${language}`, "");
-    byId(`panel-${language}`).replaceChildren(first.element, texts[language].element);
+    const main = block(FILES[language], `Program in ${language}`, "");
+    blocks.push([main, write]);
+    const others = WAYS[language].map(([title, note, writeWay]) => {
+      if (title === "Streaming" && !context.output.yields) return fold(title, NO_STREAM);
+      const code = block(FILES[language], `${title} in ${language}`, "");
+      blocks.push([code, writeWay]);
+      return fold(title, NOTES[title] ?? note, code.element);
+    });
+    byId(`panel-${language}`).replaceChildren(first.element, main.element, ...others);
   }
+  showSchema(context.schema);
   return (given) => {
-    for (const [language, write] of Object.entries(LANGUAGES)) texts[language].set(write(given, context));
+    for (const [code, write] of blocks) code.set(write(given, context));
     const names = filesIn(given);
     byId("files-note").textContent = names.length ? `It reads ${names.join(" and ")} from the current folder.` : "";
   };
+}
+
+const fold = (title, note, ...parts) =>
+  make("details", { className: "more" }, make("summary", { textContent: title }), make("p", { className: "muted way-note", textContent: note }), ...parts);
+
+/** The input's and the output's part with all that they name. */
+function showSchema(document) {
+  const { Input: input = {}, Output: output = {}, ...others } = document?.components?.schemas ?? {};
+  const named = Object.fromEntries(Object.entries(others).filter(([name]) => JSON.stringify(input).includes(`"#/components/schemas/${name}"`)));
+  const parts = [["Input", input], ["Output", output], ...(Object.keys(named).length ? [["What the input names", named]] : [])];
+  byId("panel-schema").replaceChildren(...parts.map(([title, part]) => block(title, `Schema: ${title}`, JSON.stringify(part, null, 2)).element));
 }
 
 function block(title, label, text) {

@@ -1,15 +1,29 @@
-/** Examples to start from: the repository's samples, each with its picture. */
+/** Examples to start from: a model's own, each a whole prediction. */
 
-import { byId, make } from "./dom.js";
+import { byId, make, shownAddress } from "./dom.js";
+import { isImage, listValues } from "./values.js";
 
-export function showExamples(examples, choose) {
+/** Of `examples` those whose inputs are all among `names`: one of another model, or of another version, fits no form. */
+export function fitting(examples, names) {
+  return examples.filter((example) => Object.keys(example.input ?? {}).every((name) => names.has(name)));
+}
+
+export function showExamples(examples, kind, api, choose) {
   const items = examples.map((example) => {
-    const label = example.input.prompt ?? example.name;
-    const others = Object.keys(example.input).filter((name) => name !== "prompt" && name !== "seed");
+    const input = example.input ?? {};
+    const [first] = Object.values(input).filter((value) => typeof value === "string");
+    const label = String(input.prompt ?? first ?? example.id);
+    const others = Object.keys(input).filter((name) => name !== "prompt" && name !== "seed");
+    const values = listValues(example.output, kind);
+    const image = values.find(isImage);
+    const address = image && shownAddress(image, api);
+    const shown = address
+      ? make("img", { src: address, alt: "", loading: "lazy" })
+      : make("span", { className: "excerpt", textContent: values.filter((one) => typeof one === "string").join(" ").slice(0, 160) });
     const card = make(
       "button",
       { type: "button", className: "card", onclick: () => choose(example) },
-      make("img", { src: example.output[0], alt: "", loading: "lazy" }),
+      shown,
       make("span", { className: "title", textContent: label }),
       make("span", { className: "muted", textContent: others.join(", ") }),
     );
@@ -17,17 +31,4 @@ export function showExamples(examples, choose) {
   });
   byId("example-list").replaceChildren(...items);
   byId("examples").hidden = !items.length;
-}
-
-/** An example's input with its files fetched: {blob, name} as the form holds one. */
-export async function fetchFiles(value) {
-  if (Array.isArray(value)) return Promise.all(value.map(fetchFiles));
-  if (!value?.file) return value;
-  return fetchFile(value.file, value.name);
-}
-
-export async function fetchFile(url, name) {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`${name} is not there any more.`);
-  return { blob: await answer.blob(), name };
 }

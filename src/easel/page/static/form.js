@@ -11,6 +11,7 @@ import {
 } from "./controls.js";
 import { byId, make } from "./dom.js";
 import { fileControl, maskControl } from "./files.js";
+import { groupInputs, makeGroup } from "./groups.js";
 import { listControl } from "./lists.js";
 import { drawMask } from "./mask.js";
 import { limits } from "./schema.js";
@@ -27,25 +28,37 @@ const SIMPLE = {
 };
 
 export class Form {
-  /** `api` is the API's address, `onchange` is called whenever what the form holds has changed. */
-  constructor(inputs, api, onchange) {
+  /**
+   * `api` is the API's address, `draws` whether the model makes files, `onchange` is called whenever what the form
+   * holds has changed.
+   */
+  constructor(inputs, api, draws, onchange) {
     this.inputs = inputs;
     this.fields = new Map();
-    const container = byId("fields");
-    container.replaceChildren();
+    this.changed = () => {
+      const given = this.read();
+      for (const group of this.groups) group.update(given);
+      onchange();
+    };
     const change = (name) => () => {
       this.clearError(name);
       this.fields.get("mask")?.control.follow?.();
-      onchange();
+      this.changed();
     };
-    for (const input of inputs) {
-      const id = `input-${input.name}`;
-      const control = this.makeControl(input, id, change(input.name), api);
-      const field = makeField(input, id, control);
-      this.fields.set(input.name, { input, control, ...field });
-      container.append(field.element);
-    }
-    this.changed = onchange;
+    const narrow = matchMedia("(max-width: 900px)").matches;
+    this.groups = groupInputs(inputs, draws).map(([title, members], k) => {
+      const group = makeGroup(title, members, !narrow || k === 0);
+      for (const input of members) {
+        const id = `input-${input.name}`;
+        const control = this.makeControl(input, id, change(input.name), api);
+        const field = makeField(input, id, control);
+        this.fields.set(input.name, { input, control, ...field });
+        group.body.append(field.element);
+      }
+      return group;
+    });
+    byId("fields").replaceChildren(...this.groups.map((group) => group.element));
+    if (!inputs.length) byId("fields").append(make("p", { className: "hint", textContent: "This model has no inputs." }));
     this.fill({});
   }
 
@@ -64,6 +77,11 @@ export class Form {
       given[name] = value;
     }
     return given;
+  }
+
+  /** What the control of this name holds, also where it is the default; undefined where it is empty. */
+  value(name) {
+    return this.fields.get(name).control.get();
   }
 
   get secrets() {
@@ -89,11 +107,19 @@ export class Form {
   }
 
   focus(name) {
+    this.unfold(name);
     this.fields.get(name)?.control.target.focus();
+  }
+
+  /** Open the group that has it. */
+  unfold(name) {
+    const group = this.fields.get(name)?.element.closest("details");
+    if (group) group.open = true;
   }
 
   showError(name, text) {
     const { error, control } = this.fields.get(name);
+    this.unfold(name);
     error.textContent = text;
     error.hidden = false;
     control.target.setAttribute("aria-invalid", "true");

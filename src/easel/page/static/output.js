@@ -1,7 +1,9 @@
 /** What a run brings: its state, progress and logs while it lasts, then its pictures and what they were made of. */
 
-import { button, byId, make, plural, shownAddress } from "./dom.js";
+import { runPath } from "./address.js";
+import { button, byId, make, plural } from "./dom.js";
 import { readLogs } from "./logs.js";
+import { isFile, listValues, shorten, valueElement } from "./values.js";
 
 const WORDS = {
   sending: "Sending",
@@ -15,10 +17,12 @@ const WORDS = {
 };
 
 export class Output {
-  /** `useAsInput(url)` and `restore(input)` act on the form. `api` is the API's address. */
-  constructor(api, useAsInput, restore) {
+  /** `useAsInput(url)` and `restore(input)` act on the form. `api` is the API's address, `kind` what readOutput tells. */
+  constructor(api, kind, useAsInput, restore) {
     this.api = api;
+    this.kind = kind;
     this.useAsInput = useAsInput;
+    this.shown = []; // the values whose elements are there
     byId("again").onclick = () => restore(this.input);
   }
 
@@ -26,15 +30,18 @@ export class Output {
     for (const id of ["pictures", "alert", "parameter-list"]) byId(id).replaceChildren();
     for (const id of ["parameters", "logs", "run-state"]) byId(id).hidden = true;
     byId("log-text").textContent = "";
+    byId("parameters").open = byId("logs").open = false;
+    this.shown = [];
   }
 
-  begin() {
+  /** `since`: so many ms ago. */
+  begin(since = 0) {
     this.clear();
     byId("run-state").hidden = byId("progress-row").hidden = false;
     byId("progress").removeAttribute("value");
     byId("progress-text").textContent = "";
     byId("result").setAttribute("aria-busy", "true");
-    this.began = performance.now();
+    this.began = performance.now() - since;
     this.clock = setInterval(() => this.tick(), 100);
     this.tick();
   }
@@ -43,8 +50,13 @@ export class Output {
     byId("time").textContent = `${((performance.now() - this.began) / 1000).toFixed(1)} s`;
   }
 
-  show({ status, logs }) {
-    this.say(status, WORDS[status] ?? status);
+  show(prediction) {
+    this.say(prediction.status, WORDS[prediction.status] ?? prediction.status);
+    this.showValues(prediction);
+    this.showLogs(prediction.logs);
+  }
+
+  showLogs(logs) {
     if (!logs) return;
     const { text, progress } = readLogs(logs);
     const area = byId("log-text");
@@ -64,11 +76,23 @@ export class Output {
     if (byId("state").textContent !== text) byId("state").textContent = text;
   }
 
-  end(status) {
+  /** Time and progress stand still. */
+  stop() {
     clearInterval(this.clock);
-    this.tick();
+    this.clock = undefined;
     byId("progress-row").hidden = true;
     byId("result").removeAttribute("aria-busy");
+  }
+
+  /** `prediction` if one of the past is shown, whose time is known. */
+  end(status, prediction) {
+    if (byId("run-state").hidden) {
+      const { total_time: all, predict_time: model } = prediction?.metrics ?? {};
+      const time = all ?? model;
+      byId("time").textContent = time === undefined ? "" : `${time.toFixed(1)} s`;
+      byId("run-state").hidden = false;
+    } else if (this.clock) this.tick();
+    this.stop();
     this.say(status, WORDS[status] ?? status);
   }
 
@@ -76,63 +100,72 @@ export class Output {
     byId("alert").replaceChildren(make("p", { textContent: text }));
   }
 
-  /** Pictures with what can be done with them. `prediction` has input and output, and metrics if it was run. */
+  /** What has come so far; what is shown already stays as it is. */
+  showValues({ output, input, metrics }) {
+    const values = listValues(output, this.kind);
+    const seeds = metrics?.seeds ?? [];
+    const container = byId("pictures");
+    for (const [k, value] of values.entries()) {
+      const shown = container.children[k];
+      if (shown && JSON.stringify(this.shown[k]) === JSON.stringify([value, seeds[k]])) continue;
+      this.shown[k] = [value, seeds[k]];
+      if (shown?.classList.contains("text") && typeof value === "string" && !isFile(value)) {
+        shown.textContent = value;
+        continue;
+      }
+      const alt = String(input?.prompt ?? `Output ${k + 1}`);
+      const words = this.kind.text || this.kind.kind === "texts";
+      const element = valueElement(value, { k, alt, seed: seeds[k], api: this.api, use: this.useAsInput, words });
+      if (shown) shown.replaceWith(element);
+      else container.append(element);
+    }
+    while (container.childElementCount > values.length) container.lastChild.remove();
+    this.shown.length = values.length;
+    container.classList.toggle("many", values.length > 1 && values.every(isFile));
+    container.classList.toggle("texts", values.length > 1 && !values.some(isFile));
+    return values;
+  }
+
+  /** All of a prediction at its end: files or text with what can be done with them. `input` is what was sent. */
   reveal(prediction) {
-    const urls = [prediction.output ?? []].flat();
-    const seeds = prediction.metrics?.seeds ?? [];
-    byId("alert").replaceChildren();
-    byId("pictures").replaceChildren(...urls.map((url, k) => this.picture(url, k, prediction.input, seeds[k])));
-    byId("pictures").classList.toggle("many", urls.length > 1);
+    const values = this.showValues(prediction);
+    if (this.kind.text && values.length) this.offerCopy(values[0]);
     this.listParameters(prediction);
     if (prediction.logs) byId("logs").open = false;
-    return urls.length;
+    return values;
   }
 
-  picture(url, k, input, seed) {
-    if (typeof url !== "string") return make("pre", { textContent: JSON.stringify(url, null, 2) });
-    const address = shownAddress(url, this.api);
-    if (!address) return make("p", { textContent: url });
-    const name = fileName(url, k);
-    const image = make("img", { src: address, alt: String(input?.prompt ?? `Output ${k + 1}`) });
-    const size = make("span", { className: "muted" });
-    const show = () => (size.textContent = `${image.naturalWidth} × ${image.naturalHeight}`);
-    image.onload = show;
-    image.onerror = () => (size.textContent = "It cannot be shown: outputs are removed an hour after their run.");
-    const download = make("a", { href: address, download: name, className: "button small", textContent: "Download" });
-    download.setAttribute("aria-label", `Download ${name}`);
-    const use = this.useAsInput && button("Use as input", () => this.useAsInput(url, name));
-    const facts = make("span", { className: "facts" }, seed === undefined ? null : make("span", { textContent: `seed ${seed}` }), size);
-    return make("figure", {}, image, make("figcaption", {}, facts, make("span", { className: "row" }, download, use)));
+  offerCopy(text) {
+    const copy = button("Copy the text", async () => {
+      await navigator.clipboard.writeText(text).then(() => (copy.textContent = "Copied"), () => getSelection().selectAllChildren(byId("pictures").firstChild));
+    });
+    byId("pictures").append(make("p", {}, copy));
   }
 
-  listParameters({ input, metrics, version, id }) {
+  listParameters({ input, metrics, version, id, created_at: created, status }) {
     this.input = input;
     const rows = Object.entries(input ?? {}).map(([name, value]) => [name, shorten(value)]);
-    if (metrics?.seeds && input.seed === undefined) rows.push(["seed (drawn)", String(metrics.seeds[0])]);
-    if (metrics?.predict_time) rows.push(["time of the model", `${metrics.predict_time.toFixed(2)} s`]);
-    if (metrics?.total_time) rows.push(["time in all", `${metrics.total_time.toFixed(2)} s`]);
+    const { seeds, predict_time: model, total_time: all, ...others } = metrics ?? {};
+    if (seeds && input?.seed === undefined) rows.push(["seed (drawn)", String(seeds[0])]);
+    if (model !== undefined) rows.push(["time of the model", `${model.toFixed(2)} s`]);
+    if (all !== undefined) rows.push(["time in all", `${all.toFixed(2)} s`]);
+    const plain = Object.entries(others).filter(([, value]) => typeof value !== "object");
+    rows.push(...plain.map(([name, value]) => [name, shorten(value)]));
+    if (created && status) rows.push(["made", new Date(created).toLocaleString()]);
     if (version) rows.push(["version", version]);
     if (id) rows.push(["prediction", id]);
     const parts = rows.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]);
     byId("parameter-list").replaceChildren(...parts);
     byId("parameters").hidden = !rows.length;
+    byId("again").hidden = !Object.keys(input ?? {}).length;
+    byId("run-link").hidden = !id;
+    if (id) byId("run-link").href = runPath(id);
   }
 }
 
-export function summary(count, prediction) {
+export function summary(values, prediction) {
   const time = prediction.metrics?.predict_time;
-  return `Done: ${plural(count, "file")}${time ? ` in ${time.toFixed(1)} s` : ""}`;
-}
-
-function fileName(url, k) {
-  const [, kind] = /^data:image\/(\w+)/.exec(url) ?? [];
-  if (kind) return `output.${k}.${kind.replace("jpeg", "jpg")}`;
-  return decodeURIComponent(url.split(/[?#]/)[0].split("/").pop()) || `output.${k}`;
-}
-
-function shorten(value) {
-  if (value?.name) return value.name;
-  if (Array.isArray(value)) return value.map(shorten).join(", ");
-  const text = typeof value === "string" ? value : JSON.stringify(value);
-  return text.startsWith("data:") ? `${text.slice(0, text.indexOf(",") + 1)}… (${Math.round((text.length * 3) / 4000)} kB)` : text;
+  const files = values.filter(isFile).length;
+  const done = files ? `Done: ${plural(files, "file")}` : values.length ? "Done" : "Done, without an output";
+  return `${done}${time ? ` in ${time.toFixed(1)} s` : ""}`;
 }

@@ -6,23 +6,36 @@ const POLL_MS = 500;
 const FINAL = new Set(["succeeded", "failed", "canceled", "aborted"]);
 const PATIENCE = 10; // so many polls in a row may go unanswered: a connection that comes back loses nothing
 
+export const isOver = (prediction) => FINAL.has(prediction.status);
+
 export class Run {
   /** `show` gets the prediction after every change, also {status: "sending"} before there is one. */
   constructor(show) {
     this.show = show;
     this.canceling = false;
+    this.left = false;
   }
 
-  /** The prediction at its end. Raises Problem when the API does not take it, or is lost on the way. */
-  async start(model, version, given) {
+  /**
+   * The prediction at its end. `created` is called with it as soon as there is one. Raises Problem when the API does
+   * not take it, or is lost on the way.
+   */
+  async start(model, version, given, created) {
     this.show({ status: "sending" });
     const input = await sendFiles(given);
     if (this.canceling) return { status: "canceled", input };
-    let prediction = await createPrediction(model, version, input);
+    const prediction = await createPrediction(model, version, input);
+    created(prediction);
+    return this.follow(prediction);
+  }
+
+  /** The prediction at its end; undefined if it was left meanwhile, which it survives. */
+  async follow(prediction) {
     this.id = prediction.id;
     if (this.canceling) this.askToCancel();
     let missed = 0;
-    while (!FINAL.has(prediction.status)) {
+    while (!isOver(prediction)) {
+      if (this.left) return undefined;
       this.show(prediction);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       try {
@@ -30,11 +43,18 @@ export class Run {
         missed = 0;
       } catch (problem) {
         const passing = problem instanceof Problem && (problem.status === 429 || problem.status === 0 || problem.status >= 500);
+        if (this.left) return undefined;
         if (!passing || ++missed > PATIENCE) throw problem;
       }
     }
+    if (this.left) return undefined;
     this.show(prediction);
     return prediction;
+  }
+
+  /** Ask no more; the prediction goes on. */
+  leave() {
+    this.left = true;
   }
 
   cancel() {

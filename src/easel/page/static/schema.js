@@ -12,8 +12,19 @@ export function readInputs(document) {
     .sort((one, other) => one.order - other.order);
 }
 
-export function outputIsList(document) {
-  return document?.components?.schemas?.Output?.type === "array";
+/**
+ * What a model's output is: `list`; `text` for one text, in parts or not; `files`, `texts` or `values`; `yields` if it
+ * grows while the model runs.
+ */
+export function readOutput(document) {
+  const schemas = document?.components?.schemas ?? {};
+  const whole = resolve(schemas.Output ?? {}, schemas);
+  const list = whole.type === "array";
+  const one = list ? resolve(whole.items ?? {}, schemas) : whole;
+  const words = one.type === "string" && one.format !== "uri";
+  const text = words && (!list || whole["x-cog-array-display"] === "concatenate");
+  const kind = text ? "text" : one.type !== "string" ? "values" : words ? "texts" : "files";
+  return { list, text, kind, yields: whole["x-cog-array-type"] === "iterator" };
 }
 
 function resolve(property, schemas) {

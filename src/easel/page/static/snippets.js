@@ -41,8 +41,11 @@ function extension(given, inputs) {
   return /^\w{1,5}$/.test(format ?? "") ? format : "out";
 }
 
-/** `context`: {model, version, inputs, secrets, api, atReplicate, list}. */
-function pythonSnippet(given, context) {
+/**
+ * The input as source text of one language. `context`: {model, version, inputs, secrets, api, atReplicate, output}, the
+ * last as readOutput tells.
+ */
+export function pythonInput(given, context) {
   const plain = (value) => ({ true: "True", false: "False", null: "None" })[String(value)] ?? JSON.stringify(value);
   const text = (value) => (typeof value === "string" ? JSON.stringify(value) : plain(value));
   const write = {
@@ -53,23 +56,10 @@ function pythonSnippet(given, context) {
     depth: 1,
     trailing: ",",
   };
-  const input = literal(given, write, 1);
-  const imports = input.includes("os.environ[") ? "import os\n\nimport replicate" : "import replicate";
-  return `${imports}
-
-output = replicate.run(
-    ${JSON.stringify(reference(context))},
-    input=${input},
-)
-for k, file in enumerate(${context.list ? "output" : "[output]"}):
-    with open(f"output.{k}.${extension(given, context.inputs)}", "wb") as target:
-        target.write(file.read())
-`;
+  return literal(given, write, 1);
 }
 
-const reference = ({ model, version }) => (version ? `${model}:${version}` : model);
-
-function javascriptSnippet(given, context) {
+export function javascriptInput(given, context) {
   const write = {
     file: (name) => `await readFile(${JSON.stringify(name)})`,
     secret: (name) => `process.env.${name}`,
@@ -78,27 +68,55 @@ function javascriptSnippet(given, context) {
     depth: 0,
     trailing: ",",
   };
-  const input = literal(given, write, 0);
-  const reads = filesIn(given).length ? "readFile, writeFile" : "writeFile";
-  const address = context.atReplicate ? "" : '{ baseUrl: process.env.REPLICATE_BASE_URL + "/v1" }';
-  return `import { ${reads} } from "node:fs/promises";
-import Replicate from "replicate";
-
-const replicate = new Replicate(${address});
-const input = ${input};
-const output = await replicate.run(${JSON.stringify(reference(context))}, { input });
-for (const [k, file] of ${context.list ? "output" : "[output]"}.entries()) {
-    await writeFile(\`output.\${k}.${extension(given, context.inputs)}\`, file);
+  return literal(given, write, 0);
 }
+
+export const reference = ({ model, version }) => (version ? `${model}:${version}` : model);
+export const javascriptBase = ({ atReplicate }) => (atReplicate ? "" : '{ baseUrl: process.env.REPLICATE_BASE_URL + "/v1" }');
+export const curlBase = ({ atReplicate }) => (atReplicate ? "https://api.replicate.com" : "$REPLICATE_BASE_URL");
+export const CURL_TOKEN = '-H "Authorization: Bearer $REPLICATE_API_TOKEN"';
+
+function pythonSnippet(given, context) {
+  const input = pythonInput(given, context);
+  const imports = input.includes("os.environ[") ? "import os\n\nimport replicate" : "import replicate";
+  const { kind, list } = context.output;
+  const files = `for k, file in enumerate(${list ? "output" : "[output]"}):
+    with open(f"output.{k}.${extension(given, context.inputs)}", "wb") as target:
+        target.write(file.read())`;
+  const ends = { files, text: 'print("".join(output))', texts: 'print("\\n".join(output))', values: "print(output)" };
+  return `${imports}
+
+output = replicate.run(
+    ${JSON.stringify(reference(context))},
+    input=${input},
+)
+${ends[kind]}
 `;
 }
 
-function curlSnippet(given, context) {
-  const base = context.atReplicate ? "https://api.replicate.com" : "$REPLICATE_BASE_URL";
+function javascriptSnippet(given, context) {
+  const input = javascriptInput(given, context);
+  const { kind, list } = context.output;
+  const names = [filesIn(given).length ? "readFile" : "", kind === "files" ? "writeFile" : ""].filter(Boolean).join(", ");
+  const files = `for (const [k, file] of ${list ? "output" : "[output]"}.entries()) {
+    await writeFile(\`output.\${k}.${extension(given, context.inputs)}\`, file);
+}`;
+  const ends = { files, text: 'console.log([output].flat().join(""));', texts: 'console.log(output.join("\\n"));', values: "console.log(output);" };
+  return `${names ? `import { ${names} } from "node:fs/promises";\n` : ""}import Replicate from "replicate";
+
+const replicate = new Replicate(${javascriptBase(context)});
+const input = ${input};
+const output = await replicate.run(${JSON.stringify(reference(context))}, { input });
+${ends[kind]}
+`;
+}
+
+/** {uploads, path, body(more)}: the parts of a command that creates the prediction; `more` are members of its own. */
+export function curlParts(given, context) {
+  const base = curlBase(context);
   const names = [...new Set(filesIn(given))];
-  const token = '-H "Authorization: Bearer $REPLICATE_API_TOKEN"';
   const uploads = names.map(
-    (name, k) => `file${k}=$(curl -sS "${base}/v1/files" ${token} -F ${quoted(`content=@${name}`)} |
+    (name, k) => `file${k}=$(curl -sS "${base}/v1/files" ${CURL_TOKEN} -F ${quoted(`content=@${name}`)} |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["urls"]["get"])')\n`,
   );
   // Inside single quotes nothing has a meaning; a variable stands between two such parts.
@@ -113,27 +131,36 @@ function curlSnippet(given, context) {
   const input = literal(given, write, 1);
   const path = context.version ? "/v1/predictions" : `/v1/models/${context.model}/predictions`;
   const version = context.version ? `${INDENT}"version": "${context.version}",\n` : "";
-  return `${uploads.join("")}curl -sS "${base}${path}" \\
-  ${token} \\
+  return { uploads: uploads.join(""), path: `${base}${path}`, body: (more = "") => `{\n${version}${more}${INDENT}"input": ${input}\n}` };
+}
+
+function curlSnippet(given, context) {
+  const { uploads, path, body } = curlParts(given, context);
+  const { kind, list } = context.output;
+  const files = `for k, url in enumerate(${list ? 'prediction["output"]' : '[prediction["output"]]'}):
+    with open(f"output.{k}.${extension(given, context.inputs)}", "wb") as target:
+        target.write(urlopen(url).read())`;
+  const ends = { files, text: 'print("".join(prediction["output"]))', texts: 'print("\\n".join(prediction["output"]))', values: 'print(prediction["output"])' };
+  return `${uploads}curl -sS "${path}" \\
+  ${CURL_TOKEN} \\
   -H "Content-Type: application/json" -H "Prefer: wait" \\
-  -d '{
-${version}${INDENT}"input": ${input}
-}' | python3 -c '
+  -d '${body()}' | python3 -c '
 import json, os, sys, time
 from urllib.request import Request, urlopen
 
 prediction = json.load(sys.stdin)
-while prediction.get("status") in ("starting", "processing") and not prediction["output"]:
+while prediction.get("status") in ("starting", "processing") and not ${WAITED[String(Boolean(list && context.output.yields))]}:
     time.sleep(1)
     token = os.environ["REPLICATE_API_TOKEN"]
     prediction = json.load(urlopen(Request(prediction["urls"]["get"], headers={"Authorization": "Bearer " + token})))
 if not prediction.get("output"):
     sys.exit(prediction.get("error") or prediction.get("detail") or prediction["status"])
-for k, url in enumerate(${context.list ? 'prediction["output"]' : '[prediction["output"]]'}):
-    with open(f"output.{k}.${extension(given, context.inputs)}", "wb") as target:
-        target.write(urlopen(url).read())
+${ends[kind]}
 '
 `;
 }
+
+// A waited-for success reads "processing" with its output; of a model that yields, an output may be half of it.
+const WAITED = { true: 'prediction.get("completed_at")', false: 'prediction.get("output")' };
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;

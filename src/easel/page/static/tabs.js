@@ -28,5 +28,5 @@ export function makeTabs(list, onselect = () => {}) {
     });
   }
   select(tabs[0]);
-  return { select: (id) => select(tabs.find((tab) => tab.id === id)) };
+  return { chosen: () => tabs.find((tab) => tab.tabIndex === 0).id, select: (id) => select(tabs.find((tab) => tab.id === id)) };
 }
