@@ -78,11 +78,25 @@ def inputs_of(document: dict) -> dict[str, dict]:
     schemas = _schemas(document)
     inputs = {}
     for name, published in schemas.get("Input", {}).get("properties", {}).items():
+        published = without_null(published)
         merged: dict = {}
-        for part in published.get("allOf", []):
+        for part in (*published.get("allOf", []), published):
             merged |= schemas.get(part.get("$ref", "").rpartition("/")[2], {})
-        inputs[name] = merged | published
+        inputs[name] = merged | {key: value for key, value in published.items() if key != "$ref"}
     return inputs
+
+
+def without_null(published: dict) -> dict:
+    """The same as OpenAPI 3.0 has it: `anyOf` or `type` with null, as 3.1 and pydantic write it, is `nullable`."""
+    kinds, parts = published.get("type"), published.get("anyOf") or published.get("oneOf") or []
+    others = [part for part in parts if part != {"type": "null"}]
+    if isinstance(kinds, list) and "null" in kinds and len(kinds) == 2:
+        (kind,) = (one for one in kinds if one != "null")
+        return published | {"type": kind, "nullable": True}
+    if len(others) == 1 and len(parts) == 2:
+        rest = {key: value for key, value in published.items() if key not in ("anyOf", "oneOf")}
+        return others[0] | rest | {"nullable": True}
+    return published
 
 
 def _required(document: dict) -> list[str]:

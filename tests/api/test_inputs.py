@@ -16,7 +16,8 @@ from easel.api.outputs import FILE, PIECE, OutputError, Outputs
 from easel.api.problems import Problem
 from easel.api.room import Room
 from easel.api.schemas import UnfitSchema, check_schema, is_schema
-from easel.api.store import DiskFullError, RowRefusedError, Store
+from easel.api.store import Store
+from easel.api.store_errors import DiskFullError, RowRefusedError
 from easel.api.tables import Model
 from easel.api.uris import check_uris
 

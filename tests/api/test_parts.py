@@ -19,13 +19,21 @@ OPENAPI = json.loads((Path(__file__).resolve().parents[2] / "openapi.json").read
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(None, None), ("respond-async", None), ("wait", 60), ("wait=1", 1), ("wait=60", 60), ("respond-async, wait=9", 9)],
+    [
+        (None, None),
+        ("respond-async", None),
+        ("wait", 60),
+        ("wait=1", 1),
+        ("wait=60", 60),
+        ("wait=99", 60),
+        ("respond-async, wait=9", 9),
+    ],
 )
 def test_prefer_says_how_long_to_wait(value, seconds):
     assert parse_prefer(value) == seconds
 
 
-@pytest.mark.parametrize("value", ["wait=0", "wait=61", "wait=1.5", "wait=", "wait=-1", "waiting"])
+@pytest.mark.parametrize("value", ["wait=0", "wait=100", "wait=1.5", "wait=", "wait=-1", "waiting"])
 def test_another_wait_is_refused(value):
     with pytest.raises(Problem, match="from 1 to 60"):
         parse_prefer(value)
@@ -50,7 +58,7 @@ def test_another_duration_is_refused(value):
         ({}, "input", "prompt is required"),
         ({"prompt": 5}, "input.prompt", "must be a string, not 5"),
         ({"prompt": "a", "seed": "7"}, "input.seed", "must be an integer, not '7'"),
-        ({"prompt": "a", "seed": None}, "input.seed", "must be an integer, not None"),
+        ({"prompt": "a", "seed": None}, "input.seed", "must be an integer, not null"),
         ({"prompt": "a", "seed": True}, "input.seed", "must be an integer"),
         ({"prompt": "a", "num_outputs": 5}, "input.num_outputs", "less than or equal to 4"),
         ({"prompt": "a", "num_outputs": 0}, "input.num_outputs", "greater than or equal to 1"),

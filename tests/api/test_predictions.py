@@ -94,7 +94,7 @@ def test_a_body_that_is_none_is_refused(api, body, status):
 
 
 def test_what_is_not_there_is_a_404_in_words(api):
-    for path in ("/v1/predictions/nothing", "/v1/models/no/one", "/v1/nothing", "/v1/files/none", "/v1/trainings"):
+    for path in ("/v1/predictions/nothing", "/v1/models/no/one", "/v1/nothing", "/v1/files/none", "/v1/trainings/a"):
         status, problem = ask(api, "GET", path)
         assert status == 404
         assert len(problem["detail"]) > 20
@@ -124,7 +124,7 @@ def test_a_waiting_prediction_is_canceled_without_a_run(api):
     first = create(api, seconds=1)["id"]
     waiting = create(api, seconds=30)["id"]
     _, prediction = ask(api, "POST", f"/v1/predictions/{waiting}/cancel")
-    assert (prediction["status"], prediction["started_at"], prediction["output"]) == ("canceled", None, None)
+    assert (prediction["status"], prediction.get("started_at"), prediction["output"]) == ("canceled", None, None)
     assert prediction["metrics"]["predict_time"] == 0
     assert wait_for(api, first)["status"] == "succeeded"
 
@@ -140,7 +140,7 @@ def test_past_its_deadline_a_running_one_is_canceled_and_a_waiting_one_aborted(a
     assert running["deadline"] > running["created_at"]
     aborted = wait_for(api, waiting["id"], seconds=10)
     assert wait_for(api, running["id"], seconds=10)["status"] == "canceled"
-    assert (aborted["status"], aborted["started_at"]) in (("aborted", None), ("canceled", aborted["started_at"]))
+    assert (aborted["status"], "started_at" in aborted) in (("aborted", False), ("canceled", True))
 
 
 def test_a_name_that_the_model_does_not_know_is_in_the_logs(api):

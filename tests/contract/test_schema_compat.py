@@ -122,3 +122,44 @@ def test_every_change_is_named_at_once(document):
 def test_the_same_document_breaks_nothing(document):
     same = document('n: str = Input(default="a", choices=["a", "b"], description="d")')
     assert breaking_changes(same, same) == []
+
+
+NULL = {"type": "null"}
+
+
+def with_input(published: dict, **schemas: dict) -> dict:
+    return {"components": {"schemas": {"Input": {"properties": {"n": published}}, **schemas}}}
+
+
+NULLABLE = with_input({"type": "integer", "minimum": 1, "nullable": True, "title": "N"})
+CHOICE = {"type": "string", "enum": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"anyOf": [{"type": "integer", "minimum": 1}, NULL], "title": "N"},
+        {"anyOf": [NULL, {"type": "integer", "minimum": 1}]},
+        {"oneOf": [{"type": "integer", "minimum": 1}, NULL]},
+        {"type": ["integer", "null"], "minimum": 1},
+    ],
+)
+def test_null_is_the_same_however_it_is_written(written):
+    assert breaking_changes(NULLABLE, with_input(written)) == breaking_changes(with_input(written), NULLABLE) == []
+    closed = with_input({"type": "integer", "minimum": 1})
+    assert breaking_changes(with_input(written), closed) == ["n: null is no longer accepted"]
+    tighter = with_input({"anyOf": [{"type": "integer", "minimum": 2}, NULL]})
+    assert breaking_changes(with_input(written), tighter) == ["n: minimum was 1 and is 2"]
+
+
+def test_choices_that_may_be_null_are_compared():
+    reference = {"$ref": "#/components/schemas/n"}
+    old = with_input({"anyOf": [reference, NULL]}, n=CHOICE)
+    assert breaking_changes(old, with_input({"allOf": [reference], "nullable": True}, n=CHOICE)) == []
+    fewer = with_input({"anyOf": [reference, NULL]}, n=CHOICE | {"enum": ["a"]})
+    assert breaking_changes(old, fewer) == ["n: the choice 'b' is gone"]
+
+
+def test_two_kinds_that_are_not_null_stay_as_they_are():
+    either = with_input({"anyOf": [{"type": "integer"}, {"type": "string"}]})
+    assert breaking_changes(either, either) == []

@@ -22,6 +22,7 @@ CALLS_THAT_ONLY_MAKE_A_VALUE = {
     "Input",
     "JSON",
     "MappingProxyType",
+    "Passed",
     "Path",
     "Path(__file__).resolve",
     "String",

@@ -28,8 +28,13 @@ async def show_webhook_secret(api: "Api", request: Request) -> Response:
     return JSONResponse({"key": api.webhook_secret(request.state.account)})
 
 
-async def list_collections(api: "Api", request: Request) -> Response:
+async def list_nothing(api: "Api", request: Request) -> Response:
+    """Return an empty page: of collections, and of trainings."""
     return JSONResponse({"previous": None, "next": None, "results": []})
+
+
+async def refuse_collection(api: "Api", request: Request) -> Response:
+    raise Problem(404, "There is no such collection: this API has none. GET /v1/models lists its models.")
 
 
 async def refuse_training(api: "Api", request: Request) -> Response:

@@ -2,11 +2,9 @@
 
 import asyncio
 import base64
-import fcntl
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -14,11 +12,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
-from easel.api import about, files, models, predictions
+from easel.api import about, files, models, predictions, search, streams
 from easel.api.bodies import Turns
 from easel.api.catalogue import Catalogue
+from easel.api.data_lock import alone
 from easel.api.deliveries import Deliveries
 from easel.api.documents import Documents
 from easel.api.endpoint import DISK_FULL, Endpoint, Handler, find_account
@@ -33,22 +32,11 @@ from easel.api.runs import Runs
 from easel.api.servers import Servers
 from easel.api.settings import MB, Settings, derive, secret_of
 from easel.api.store import Store
+from easel.api.streams import stream_key
 from easel.api.sweep import sweep_for_ever
 from easel.api.tables import Model, Prediction, Server
 from easel.api.watch import Metrics, make_logger, now
 from easel.api.work import Work
-from easel.errors import InputError
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Raises InputError if another process works with this folder: it would take this one's predictions for lost."""
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"Another `easel api` works with {folder}. Stop it, or choose another --data.") from None
-        yield
 
 
 class Api:
@@ -60,9 +48,9 @@ class Api:
         self.log, self.metrics = make_logger(), Metrics()
         self.store = Store(settings.database_url)
         self.outputs = Outputs(settings.data)
-        self.documents = Documents(settings.public_url, self.outputs)
         self.secret = secret_of(settings.data)
         self.catalogue = Catalogue(self.store)
+        self.documents = Documents(settings.public_url, self.outputs, settings.page_url, self.stream_url)
         self.client = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=None), trust_env=False)
         self.deliveries = Deliveries(
             self.documents, self.store, self.metrics, self.log, self.webhook_secret, settings.allow_private_webhooks
@@ -106,6 +94,7 @@ class Api:
     @asynccontextmanager
     async def _at_work(self) -> AsyncIterator[None]:
         await self.store.open()
+        await self.catalogue.open()
         for key, _ in self.settings.servers:
             await self.catalogue.add_model(key, visibility="public", hardware="cpu")
         if not self.settings.allow_push:  # now, whatever was pushed when it was allowed
@@ -133,6 +122,12 @@ class Api:
             row = await self.find_model(model, model.partition("/")[0])
             row.readme = read_readme(root, model.partition("/")[2])
             await self.store.save(row, *examples)
+
+    def stream_url(self, prediction: Prediction) -> str | None:
+        """Where the output of a model that yields comes as it is made; None for other models."""
+        if prediction.version not in self.catalogue.yielding:
+            return None
+        return f"{self.settings.public_url}/stream/{prediction.id}/{stream_key(self.secret, prediction.id)}"
 
     def webhook_secret(self, account: str) -> str:
         """Of one account alone, and nothing follows from it: `whsec_` and base64 of 32 bytes."""
@@ -194,10 +189,11 @@ def create_app(api: Api) -> Starlette:
         route("POST", "/v1/predictions/{id}/cancel", predictions.cancel),
         route("POST", f"{model}/predictions", predictions.create_by_model, creates, large),
         route("POST", f"{deployment}/predictions", predictions.create_by_deployment, creates, large),
+        route("GET", "/stream/{id}/{key}", streams.stream, None),
         route("GET", "/v1/models", models.list_models),
         route("POST", "/v1/models", models.create_model),
-        route("QUERY", "/v1/models", models.search_models),
-        route("GET", "/v1/search", models.search_models),
+        route("QUERY", "/v1/models", search.search_models),
+        route("GET", "/v1/search", search.search_models),
         route("GET", model, models.show_model),
         route("PATCH", model, models.change_model),
         route("DELETE", model, models.delete_model),
@@ -208,7 +204,7 @@ def create_app(api: Api) -> Starlette:
         route("GET", f"{model}/versions/{{id}}", models.show_version),
         route("DELETE", f"{model}/versions/{{id}}", models.delete_version),
         route("POST", f"{model}/versions/{{id}}/trainings", about.refuse_training),
-        route("GET", "/v1/trainings", about.refuse_training),
+        route("GET", "/v1/trainings", about.list_nothing),
         route("GET", "/v1/trainings/{id}", about.refuse_training),
         route("POST", "/v1/trainings/{id}/cancel", about.refuse_training),
         route("GET", "/v1/deployments", models.list_deployments),
@@ -223,7 +219,8 @@ def create_app(api: Api) -> Starlette:
         route("GET", "/v1/files/{id}/download", files.download, None),
         route("GET", "/v1/account", about.show_account),
         route("GET", "/v1/hardware", about.list_hardware),
-        route("GET", "/v1/collections", about.list_collections),
+        route("GET", "/v1/collections", about.list_nothing),
+        route("GET", "/v1/collections/{slug}", about.refuse_collection),
         route("GET", "/v1/webhooks/default/secret", about.show_webhook_secret),
         route("GET", "/delivery/{id}/{name}", files.deliver, None),
         route("POST", "/cog/{id}/{proof}", about.take_news, None, 128 * MB),
@@ -233,6 +230,12 @@ def create_app(api: Api) -> Starlette:
 
     async def refuse(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 500)
-        return Problem(status, f"There is no {request.method} {request.scope['path'][:200]} in this API.").response()
+        problem = Problem(status, f"There is no {request.method} {request.scope['path'][:200]} in this API.").response()
+        if status == 405:
+            fitting = (one.methods for one in routes if one.matches(request.scope)[0] != Match.NONE)
+            problem.headers["Allow"] = ", ".join(sorted(set().union(*fitting)))
+        return problem
 
-    return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: refuse})
+    app.router.redirect_slashes = False  # it would redirect to whatever host the request names
+    return app

@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Any
 
+from easel.api.answers import members
 from easel.api.problems import Problem
 from easel.api.store import Store
 from easel.api.tables import Deployment, Model, Prediction, Server, Version
@@ -21,6 +22,16 @@ def version_id(model: str, schema: dict[str, Any], salt: str = "") -> str:
 class Catalogue:
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.yielding: set[str] = set()  # the versions whose output grows while they run
+
+    async def open(self) -> None:
+        for version in await self._store.find(Version):
+            self._note(version)
+
+    def _note(self, version: Version) -> None:
+        output = members(members(members(version.openapi_schema.get("components")).get("schemas")).get("Output"))
+        if output.get("x-cog-array-type") == "iterator":
+            self.yielding.add(version.id)
 
     async def add_model(self, key: str, **values: Any) -> Model | None:
         """None if there is one of this name."""
@@ -35,6 +46,7 @@ class Catalogue:
                 id=identity, model=model, created_at=now(), cog_version=cog_version, openapi_schema=schema
             )
             await self._store.save(version)
+        self._note(version)
         return version
 
     async def connect(self, url: str, version: Version, pushed: bool) -> None:

@@ -48,6 +48,7 @@ def add_api_command(commands: Any, common: argparse.ArgumentParser, setup: argpa
     api.add_argument("--tokens", type=Path, metavar="FILE", help="a line each: TOKEN or TOKEN ACCOUNT")
     api.add_argument("--public-url", metavar="URL", help="as clients reach it, if not http://HOST:PORT")
     api.add_argument("--callback-url", metavar="URL", help="as the Cog servers reach it, if not http://HOST:PORT")
+    api.add_argument("--page-url", metavar="URL", help="of `easel page`, for links to models and predictions")
     api.add_argument(
         "--retention", type=float, default=3600, metavar="S", help="inputs and outputs are kept so long (%(default)s)"
     )
@@ -110,6 +111,7 @@ def run_api(args: argparse.Namespace) -> int:
             database_url=os.environ.get("DATABASE_URL") or f"sqlite:///{data / 'easel.db'}",
             tokens=tokens,
             servers=tuple(servers),
+            page_url=args.page_url.rstrip("/") if args.page_url else None,
             root=args.root,
             retention_s=args.retention,
             max_queue=args.max_queue,

@@ -2,14 +2,13 @@
 
 import base64
 import json
-from typing import Any
 
 from easel.api.problems import Problem
 from easel.api.strict import check_texts, read_json
 
 
-def write_cursor(newer: bool, row: Any, key: str) -> str:
-    place = [newer, row.created_at, getattr(row, key)]
+def write_cursor(back: bool, at: float, key: str) -> str:
+    place = [back, at, key]
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 
@@ -18,12 +17,12 @@ def read_cursor(cursor: str | None) -> tuple[bool, tuple[float, str] | None]:
         return False, None
     try:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        newer, created_at, key = read_json(data, 4)
-        if not (isinstance(newer, bool) and isinstance(created_at, float) and isinstance(key, str)):
+        back, at, key = read_json(data, 4)
+        if not (isinstance(back, bool) and isinstance(at, float) and isinstance(key, str)):
             raise ValueError
         check_texts(key)
     except (ValueError, TypeError):
         raise Problem(
             400, "The cursor is not one that this API gave. Follow `next` and `previous` as they are."
         ) from None
-    return newer, (created_at, key)
+    return back, (at, key)

@@ -1,5 +1,6 @@
 """The rows of the database as the JSON documents of Replicate's API."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,10 +19,19 @@ MOST_INLINE = 32_000_000  # bytes
 
 
 class Documents:
-    """`base` is the public URL without /v1."""
+    """`base` is the public URL without /v1; `page` that of the page for people, if there is one.
 
-    def __init__(self, base: str, outputs: Outputs) -> None:
-        self.base = base
+    A member that has no value yet is left out, but for `output` and `error` of a prediction, as Replicate has it.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        outputs: Outputs,
+        page: str | None = None,
+        stream_url: Callable[[Prediction], str | None] = lambda _: None,
+    ) -> None:
+        self.base, self._page, self._stream_url = base, page, stream_url
         self._outputs = outputs
 
     def prediction(self, one: Prediction, inline: bool = False) -> dict[str, Any]:
@@ -44,24 +54,23 @@ class Documents:
             "error": one.error,
             "status": one.status,
             "created_at": iso(one.created_at),
-            "started_at": iso(one.started_at),
-            "completed_at": iso(one.completed_at),
-            "metrics": one.metrics,
             "data_removed": one.data_removed,
             "source": one.source,
             "urls": {
                 "get": f"{self.base}/v1/predictions/{one.id}",
                 "cancel": f"{self.base}/v1/predictions/{one.id}/cancel",
-                "web": f"{self.base}/p/{one.id}",
+                **with_value(stream=self._stream_url(one), web=f"{self._page}/p/{one.id}" if self._page else None),
             },
         }
-        if one.deployment:
-            document["deployment"] = one.deployment
-        if one.deadline:
-            document["deadline"] = iso(one.deadline)
         if one.webhook:
             document |= {"webhook": one.webhook, "webhook_events_filter": one.webhook_events_filter}
-        return document
+        return document | with_value(
+            started_at=iso(one.started_at),
+            completed_at=iso(one.completed_at),
+            metrics=one.metrics or None,
+            deployment=one.deployment,
+            deadline=iso(one.deadline),
+        )
 
     def file(self, one: File) -> dict[str, Any]:
         return {
@@ -80,20 +89,32 @@ class Documents:
     def model(self, one: Model, latest: Version | None, example: Prediction | None) -> dict[str, Any]:
         owner, _, name = one.key.partition("/")
         return {
-            "url": f"{self.base}/{one.key}",
+            # Replicate's clients want one; without a page it is the model's own in this API.
+            "url": f"{self._page}/{one.key}" if self._page else f"{self.base}/v1/models/{one.key}",
             "owner": owner,
             "name": name,
-            "description": one.description,
             "visibility": one.visibility,
-            "github_url": one.github_url,
-            "paper_url": one.paper_url,
-            "license_url": one.license_url,
             "run_count": one.run_count,
             "is_official": False,
-            "cover_image_url": one.cover_image_url,
-            "default_example": self.prediction(example) if example else None,
-            "latest_version": version_document(latest) if latest else None,
+            **with_value(
+                description=one.description,
+                github_url=one.github_url,
+                paper_url=one.paper_url,
+                license_url=one.license_url,
+                cover_image_url=one.cover_image_url or (example and self._first_image(example)),
+                default_example=example and self.prediction(example),
+                latest_version=latest and version_document(latest),
+            ),
         }
+
+    def _first_image(self, example: Prediction) -> str | None:
+        found: list[str] = []
+        map_output(example.output, lambda name: found.append(name) if media_type(name).startswith("image/") else None)
+        return f"{self.base}/delivery/{example.id}/{found[0]}" if found else None
+
+
+def with_value(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def version_document(one: Version) -> dict[str, Any]:
@@ -126,4 +147,4 @@ def deployment_document(one: Deployment) -> dict[str, Any]:
 
 
 def account_document(account: str) -> dict[str, Any]:
-    return {"type": "user", "username": account, "name": account, "github_url": None}
+    return {"type": "user", "username": account, "name": account}

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from easel.api.limits import Limiter
 from easel.api.problems import Problem
 from easel.api.settings import MB
-from easel.api.store import DiskFullError, RowRefusedError, StoreError
+from easel.api.store_errors import DiskFullError, RowRefusedError, StoreError
 from easel.api.watch import without_values
 
 if TYPE_CHECKING:

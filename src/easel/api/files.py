@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import io
 import re
 import secrets
 from pathlib import Path
@@ -19,6 +20,7 @@ from easel.api.pages import page
 from easel.api.problems import Problem
 from easel.api.strict import check_texts, read_json
 from easel.api.tables import File
+from easel.api.uploads import read_form
 from easel.api.watch import now
 
 if TYPE_CHECKING:
@@ -26,13 +28,15 @@ if TYPE_CHECKING:
 
 CHUNK = 2**20
 ROW = 4096  # bytes that an empty file counts
-LONGEST = 300  # characters of a name or type
+LONGEST = 255  # bytes of a name or type; Replicate's
 MEMBER = re.compile(r"metadata\[(.+)\]")
 
 
 async def create(api: "Api", request: Request) -> Response:
-    async with request.form(max_files=2) as form:  # JavaScript sends the metadata as a file as well
+    async with read_form(request) as form:
         content = form.get("content")
+        if isinstance(content, str):  # a part without a file's name
+            content = UploadFile(io.BytesIO(content.encode()))
         if not isinstance(content, UploadFile):
             raise Problem(400, "Send the file as the part `content` of multipart/form-data.")
         api.check_disk()
@@ -40,8 +44,10 @@ async def create(api: "Api", request: Request) -> Response:
         # A client may name them beside the file, where its part has no name or type of its own.
         name = Path(str(form.get("filename") or content.filename or "file")).name
         kind = str(form.get("type") or content.content_type or media_type(name))
-        if max(len(name), len(kind)) > LONGEST or not (kind.isascii() and kind.isprintable() and fit([name, details])):
-            raise Problem(400, f"The file's name and type must be plain text of at most {LONGEST} characters.")
+        if not (kind.isascii() and kind.isprintable() and fit([name, details])) or (
+            max(len(name.encode()), len(kind)) > LONGEST
+        ):
+            raise Problem(400, f"The file's name and type must be plain text of at most {LONGEST} bytes.")
         one = File(id=secrets.token_urlsafe(24), account=request.state.account, name=name, content_type=kind)
         one.created_at = now()
         one.expires_at = one.created_at + api.settings.file_lifetime_s
@@ -60,7 +66,7 @@ async def create(api: "Api", request: Request) -> Response:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-    return JSONResponse(api.documents.file(one), 201)
+    return JSONResponse(api.documents.file(one), 201, {"Location": f"{api.documents.base}/v1/files/{one.id}"})
 
 
 def read_details(form: FormData) -> dict[str, Any]:
@@ -145,5 +151,9 @@ async def deliver(api: "Api", request: Request) -> Response:
     path = api.outputs.path(request.path_params["id"], request.path_params["name"])
     if not path:
         raise Problem(404, "There is no such file. Outputs are removed an hour after their prediction.")
-    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+    headers = {
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Access-Control-Allow-Origin": "*",  # the address is the secret, and pages draw outputs on a canvas
+    }
     return FileResponse(path, media_type=media_type(path.name), headers=headers)

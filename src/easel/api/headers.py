@@ -4,7 +4,7 @@ import re
 
 from easel.api.problems import Problem
 
-PREFER = re.compile(r"wait(?:=([1-9]|[1-9][0-9]|60))?")  # Replicate's own pattern; its text says 1 to 60
+PREFER = re.compile(r"wait(?:=([1-9]|[1-9][0-9]|60))?")  # Replicate's own pattern; its text says 1 to 60, so 61 is 60
 DEFAULT_WAIT_S = 60.0
 MAX_WAIT_S = 60.0
 DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?", re.ASCII)
@@ -18,9 +18,9 @@ def parse_prefer(value: str | None) -> float | None:
     if not waits:
         return None  # `respond-async`, or a preference that is none of ours (RFC 7240: ignored)
     match = PREFER.fullmatch(waits[0])
-    if not match or float(match[1] or DEFAULT_WAIT_S) > MAX_WAIT_S:
+    if not match:
         raise Problem(400, f"Prefer: {value!r} is not understood. Write wait or wait=n, with n from 1 to 60 seconds.")
-    return float(match[1] or DEFAULT_WAIT_S)
+    return min(float(match[1] or DEFAULT_WAIT_S), MAX_WAIT_S)
 
 
 def parse_cancel_after(value: str | None) -> float | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from jsonschema import Draft4Validator, FormatChecker
 
+from easel.api.answers import members
 from easel.api.problems import Problem
 from easel.api.schemas import input_rules, secret_names
 from easel.api.signed import without_queries
@@ -49,7 +50,7 @@ def describe(error: Any) -> tuple[str, str, str]:
             name = error.message.split("'")[1]
             return "required", "input" if not error.absolute_path else field, f"{name} is required"
         case "enum":
-            text = f"must be one of {', '.join(map(repr, error.validator_value[:100]))}"
+            text = f"must be one of {', '.join(map(written, error.validator_value[:100]))}"
         case "minimum":
             text = f"must be greater than or equal to {error.validator_value}"
         case "maximum":
@@ -57,7 +58,8 @@ def describe(error: Any) -> tuple[str, str, str]:
         case "type":
             text = f"must be {article(error.validator_value)}, not {shorten(error.instance)}"
         case _:
-            text = error.message if len(error.message) < 200 else f"does not fit {error.validator}"
+            text = error.message.replace(repr(error.instance), written(error.instance))
+            text = text if len(text) < 200 else f"does not fit {error.validator}"
     return error.validator, field, without_queries(text)
 
 
@@ -67,8 +69,38 @@ def article(kind: Any) -> str:
 
 
 def shorten(value: Any) -> str:
-    text = repr(value)
+    text = written(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def written(value: Any) -> str:
+    """Return a value as callers know it: null, true and false as in JSON, texts in single quotes."""
+    return repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def use_integers(given: Any, document: dict[str, Any]) -> None:
+    """Put an integer wherever the schema wants one and `given`, an input, has 64.0 or the like: Cog does not do it."""
+    if isinstance(given, dict):
+        for name, rule in members(input_rules(document).get("properties")).items():
+            if name in given:
+                given[name] = as_integer(given[name], rule)
+
+
+def as_integer(value: Any, rule: Any) -> Any:
+    if isinstance(value, list) and isinstance(members(rule).get("items"), dict):
+        return [as_integer(one, rule["items"]) for one in value]
+    if not isinstance(value, float) or not value.is_integer() or abs(value) > 2**53:
+        return value
+    kinds = types_of(rule)
+    return int(value) if "integer" in kinds and "number" not in kinds else value
+
+
+def types_of(rule: Any) -> set[str]:
+    """Return the names of all types that a part of a schema speaks of."""
+    rule = members(rule)
+    own = rule.get("type", [])
+    inner = (types_of(one) for word in ("allOf", "anyOf", "oneOf") for one in rule.get(word, []))
+    return set([own] if isinstance(own, str) else own).union(*inner)
 
 
 def redacted(given: dict[str, Any], document: dict[str, Any] | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import or_
+from sqlalchemy import func, or_, select
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -19,6 +19,7 @@ from easel.api.watch import now
 if TYPE_CHECKING:
     from easel.api.app import Api
 
+SORTS = ("latest_version_created_at", "model_created_at")  # Replicate's, the first one its default
 MOST_SCHEMA = 256_000  # characters: it stands in every list of models
 HARDWARE = (
     ("cpu", "CPU"),
@@ -56,7 +57,22 @@ async def document(api: "Api", model: Model) -> dict[str, Any]:
 async def list_models(api: "Api", request: Request) -> Response:
     mine = or_(Model.visibility == "public", Model.key.startswith(f"{request.state.account}/", autoescape=True))
     conditions = [mine] if len(set(api.settings.tokens.values())) > 1 else []
-    return await page(api, request, Model, Model.key, *conditions, document=lambda one: document(api, one))
+    query = request.query_params
+    by, direction = query.get("sort_by", SORTS[0]), query.get("sort_direction", "desc")
+    if by not in SORTS or direction not in ("asc", "desc"):
+        raise Problem(400, f"sort_by must be {' or '.join(SORTS)}, and sort_direction asc or desc.")
+    newest = select(func.max(Version.created_at)).where(Version.model == Model.key).scalar_subquery()
+    at = Model.created_at if by == "model_created_at" else func.coalesce(newest, Model.created_at)
+    return await page(
+        api,
+        request,
+        Model,
+        Model.key,
+        *conditions,
+        document=lambda one: document(api, one),
+        at=at,
+        ascending=direction == "asc",
+    )
 
 
 async def create_model(api: "Api", request: Request) -> Response:
@@ -67,7 +83,8 @@ async def create_model(api: "Api", request: Request) -> Response:
     model = await api.catalogue.add_model(key, **body.model_dump(exclude={"owner", "name"}))
     if not model:
         raise Problem(409, f"There is a model {key} already.")
-    return JSONResponse(await document(api, model), 201)
+    headers = {"Location": f"{api.settings.public_url}/v1/models/{key}"}
+    return JSONResponse(await document(api, model), 201, headers)
 
 
 async def show_model(api: "Api", request: Request) -> Response:
@@ -91,30 +108,11 @@ async def delete_model(api: "Api", request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def search_models(api: "Api", request: Request) -> Response:
-    """The method QUERY with the words as text, or GET /v1/search?query=words: all must occur in name or text."""
-    text = request.query_params.get("query") or (await request.body()).decode(errors="replace")
-    if text.startswith('"') and text.endswith('"'):  # one client writes its text as JSON
-        text = text.strip('"')
-    if len(text) > 1000:
-        raise Problem(400, "A search has at most 1000 characters.")
-    words = text.lower().split()
-    found = []
-    for model in await api.store.find(Model, order=Model.key):
-        described = f"{model.key} {model.description or ''}".lower()
-        if api.sees(model, request.state.account) and all(word in described for word in words):
-            found.append(await document(api, model))
-    if request.method == "QUERY":
-        return JSONResponse({"next": None, "previous": None, "results": found})
-    results = [{"model": one, "metadata": {}} for one in found]
-    return JSONResponse({"query": text, "models": results, "collections": [], "pages": []})
-
-
 async def show_readme(api: "Api", request: Request) -> Response:
     model = await find_model(api, request)
     if not model.readme:
         raise Problem(404, f"{model.key} has no README.")
-    return PlainTextResponse(model.readme, media_type="text/markdown")
+    return PlainTextResponse(model.readme, media_type="text/plain")
 
 
 async def list_examples(api: "Api", request: Request) -> Response:
@@ -146,7 +144,8 @@ async def create_version(api: "Api", request: Request) -> Response:
     version = await api.catalogue.add_version(model.key, body.openapi_schema, body.cog_version, salt=str(now()))
     for url in dict.fromkeys(one.rstrip("/") for one in body.servers):
         await api.servers.push(url, version)
-    return JSONResponse(version_document(version), 201)
+    headers = {"Location": f"{api.settings.public_url}/v1/models/{model.key}/versions/{version.id}"}
+    return JSONResponse(version_document(version), 201, headers)
 
 
 async def find_version(api: "Api", request: Request) -> Version:
@@ -197,7 +196,8 @@ async def create_deployment(api: "Api", request: Request) -> Response:
     )
     if not await api.store.insert(deployment):
         raise Problem(409, f"There is a deployment {deployment.key} already.")
-    return JSONResponse(deployment_document(deployment), 201)
+    headers = {"Location": f"{api.settings.public_url}/v1/deployments/{deployment.key}"}
+    return JSONResponse(deployment_document(deployment), 200, headers)  # not 201: as Replicate documents it
 
 
 async def check_release(api: "Api", model: str, version: str) -> None:

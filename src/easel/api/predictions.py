@@ -16,7 +16,7 @@ from easel.api.bodies import NewPrediction, read_body
 from easel.api.deliveries import check_webhook
 from easel.api.headers import parse_cancel_after, parse_prefer
 from easel.api.input_files import Size, as_text, keep_files
-from easel.api.inputs import check_input, invalid, redacted
+from easel.api.inputs import check_input, invalid, redacted, use_integers
 from easel.api.pages import page
 from easel.api.problems import Problem
 from easel.api.run import WARNING, ends_within
@@ -95,9 +95,10 @@ async def accept(api: "Api", request: Request, new: New, version: Version, deplo
     wait = parse_prefer(request.headers.get("prefer"))
     lifetime = parse_cancel_after(request.headers.get("cancel-after"))
     body, schema = new.body, version.openapi_schema
-    given = as_text(body.input)
 
     def check() -> list[str]:
+        use_integers(body.input, schema)
+        given = as_text(body.input)
         unknown = check_input(given, schema)
         check_uris(given, schema, api.own_files.is_own)
         return unknown
@@ -134,7 +135,7 @@ async def accept(api: "Api", request: Request, new: New, version: Version, deplo
     )
     run = await api.runs.submit(prediction, new.size)
     new.accepted = True
-    headers, status, changes = {}, 201, {}
+    headers, status, changes = {"Location": f"{api.documents.base}/v1/predictions/{prediction.id}"}, 201, {}
     if wait is not None:
         headers["Preference-Applied"] = request.headers["prefer"]
         await ends_within(run, wait)

@@ -31,6 +31,8 @@ class Run:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
     started: float | None = None  # by the monotonic clock
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)  # one output at a time goes into its folder
+    changed: asyncio.Event = field(default_factory=asyncio.Event)  # set once, and replaced, at each change
 
     def __post_init__(self) -> None:
         self.id, self.account = self.prediction.id, self.prediction.account
@@ -46,6 +48,11 @@ class Run:
     @property
     def version(self) -> str:
         return self.prediction.version
+
+    def tell(self) -> None:
+        """Wake who waits for more logs, more output or the end."""
+        self.changed.set()
+        self.changed = asyncio.Event()
 
     def set_timer(self, name: str, seconds: float, act: Callable[["Run"], None]) -> None:
         """Call `act` in so many seconds, unless it ends before; of one name there is one."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from easel.api.cogs import CogServer
 from easel.api.deliveries import Deliveries
+from easel.api.endings import save_end
+from easel.api.growth import grow
 from easel.api.input_files import Size, as_text, size_of
 from easel.api.inputs import check_input
 from easel.api.news import MOST_ERROR, News, read_text
@@ -16,13 +18,14 @@ from easel.api.problems import Problem
 from easel.api.queue import FairQueue
 from easel.api.room import Room
 from easel.api.run import Run, ends_within
-from easel.api.store import RowRefusedError, Store
+from easel.api.store import Store
 from easel.api.tables import FINAL, Prediction, Version
 from easel.api.watch import Metrics, now, without_values
 from easel.client import plain_error
 from easel.errors import EaselError
 
 CANCEL_S = 0.3  # how long the answer to a cancel waits for the end
+UNKEPT = "The output could not be kept here: is the disk full? The API's log says more."
 OVERTIME = "It took longer than {:g} s, this API's limit (--max-seconds), and was canceled. Ask for less."
 
 
@@ -43,7 +46,7 @@ class Runs:
         max_seconds: float,
         grace_s: float,
     ) -> None:
-        """`grace_s`: how long a server may take for a cancel until the prediction ends without its word."""
+        """`grace_s`: how long a server may take for a cancel, until it ends without its word."""
         self.queue = FairQueue()
         self.active: dict[str, Run] = {}
         self._store, self._outputs, self._deliveries = store, outputs, deliveries
@@ -59,7 +62,7 @@ class Runs:
         self._room.check(run.account, size, [*self.queue.all(), *self._arriving])
         self._arriving.add(run)
         try:
-            await self._store.save(prediction)
+            await self._store.accept(prediction)
         finally:
             self._arriving.discard(run)
         self._log.info("accepted", id=prediction.id, account=prediction.account, model=prediction.model)
@@ -135,8 +138,8 @@ class Runs:
         self._metrics.queue_s.labels(prediction.model).observe(prediction.started_at - prediction.created_at)
         self._log.info("started", id=run.id, server=server.url)
         self._deliveries.notify(prediction, "start")
-        unended = Prediction.status.not_in(FINAL)
-        await self._store.set_surely(Prediction, run.id, unended, status="processing", started_at=prediction.started_at)
+        values = {"status": "processing", "started_at": prediction.started_at}
+        await self._store.set_surely(Prediction, run.id, Prediction.status.not_in(FINAL), **values)
 
     def expects(self, prediction_id: str, proof: str) -> bool:
         """Whether there may be news of it. Raises Problem (404) unless they come from a server that was given it."""
@@ -156,8 +159,11 @@ class Runs:
         if len(logs) > len(prediction.logs):
             prediction.logs = logs
             self._deliveries.notify(prediction, "logs")
+            run.tell()
         if news.status:
             await self.end(run, news.status, news.output, news.error, news.metrics)
+        elif isinstance(news.output, list):
+            await grow(run, news.output, self._outputs, self._deliveries)
 
     async def unreadable(self, prediction_id: str, why: str) -> None:
         """A Cog server said something of it that cannot be kept: it ends, in words."""
@@ -178,39 +184,28 @@ class Runs:
         run.stop_timers()
         if run.overtime and status == "canceled":
             status, error = "failed", run.overtime
-        kept = None
+        kept = run.prediction.output  # of a model that yields, where its server does not say it again
         try:
-            kept = await asyncio.to_thread(self._outputs.save, run.id, output)
+            async with run.saving:
+                if output is not None:
+                    kept = await asyncio.to_thread(self._outputs.save, run.id, output)
         except Exception as problem:
             self._log.error("output", id=run.id, **without_values(problem))
-            status, error = "failed", "The output could not be kept here: is the disk full? The API's log says more."
-            if isinstance(problem, EaselError):
-                error = str(problem)
+            kept, status, error = None, "failed", str(problem) if isinstance(problem, EaselError) else UNKEPT
         done = run.final(status, kept, plain_error(read_text(error, MOST_ERROR)) if error else None, metrics)
-        await self._save_end(done)  # before anybody is told: what was told stays true, also after a kill
+        await save_end(self._store, self._log, done)  # before anybody is told: what was told stays true
         run.publish(done)
-        prediction, status = run.prediction, done.status
+        prediction = run.prediction
         del self.active[run.id]
-        self._metrics.ended.labels(prediction.model, status).inc()
+        self._metrics.ended.labels(prediction.model, done.status).inc()
         if run.started is not None:
             self._metrics.predict_s.labels(prediction.model).observe(time.monotonic() - run.started)
-        self._log.info("ended", id=run.id, status=status, error=prediction.error)
+        self._log.info("ended", id=run.id, status=done.status, error=prediction.error)
         run.ended.set()
+        run.tell()
         if prediction.output is not None:
             self._deliveries.notify(prediction, "output")
         self._deliveries.notify(prediction, "completed")
-
-    async def _save_end(self, prediction: Prediction) -> None:
-        """However odd what the model gave is, that it ended is kept."""
-        try:
-            await self._store.save_surely(prediction)
-        except RowRefusedError as problem:
-            self._log.error("refused", id=prediction.id, problem=str(problem))
-            prediction.status, prediction.output, prediction.logs, prediction.metrics = "failed", None, "", {}
-            prediction.error = "The database of this API cannot hold what the model's server told of it."
-            names = ("status", "output", "logs", "metrics", "error", "given", "completed_at", "webhook_pending")
-            values = {name: getattr(prediction, name) for name in names}  # and nothing else of the row
-            await self._store.set_surely(Prediction, prediction.id, **values)
 
     async def cancel(self, run: Run, status: str = "canceled") -> None:
         """End it with `status` unless it runs; a running one is canceled, when this returns or soon after."""

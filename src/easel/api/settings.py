@@ -26,6 +26,7 @@ class Settings:
     database_url: str
     tokens: dict[str, str]
     servers: tuple[tuple[str, str], ...] = ()
+    page_url: str | None = None  # of the page that shows models and predictions to people
     root: Path | None = None  # whose README and samples the first model shows
     retention_s: float = 3600.0  # Replicate's: outputs and inputs of API predictions go after an hour
     max_queue: int = 1000

@@ -7,23 +7,15 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, delete, event, func, select, tuple_, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    IntegrityError,
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    SQLAlchemyError,
-    StatementError,
-)
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import InstrumentedAttribute
 
 from easel.api.cursors import read_cursor, write_cursor
 from easel.api.database_lock import DatabaseLock
+from easel.api.store_errors import RowRefusedError, StoreError, kind_of, reason
 from easel.api.strict import read_json
-from easel.api.tables import Base
+from easel.api.tables import Base, Model, Prediction
 from easel.errors import InputError
 
 PAGE = 100  # Replicate's
@@ -32,22 +24,9 @@ RETRY_S = (0.1, 0.3, 1.0, 3.0)  # the last one again and again
 
 MOST_KEPT_VALUES = 1_000_000  # of a column: only its depth and its numbers matter here
 UNREADABLE = "easel:unreadable"  # the only member of what stands for a column that cannot be shown
-PASSING = (OperationalError, InterfaceError, InternalError)  # locked, gone, out of memory; a row is not to blame
 
 
 Row = TypeVar("Row", bound=Base)
-
-
-class StoreError(Exception):
-    """The database could not do it now: locked by another program, disk full, connection gone."""
-
-
-class DiskFullError(StoreError):
-    """There is no room for it on the database's disk."""
-
-
-class RowRefusedError(StoreError):
-    """The database will never take this row: there is something in it that it cannot hold."""
 
 
 class Store:
@@ -97,6 +76,16 @@ class Store:
         async def write(session: AsyncSession) -> None:
             for row in rows:
                 await session.merge(row)
+
+        await self._write(write)
+
+    async def accept(self, prediction: Prediction) -> None:
+        """Insert a prediction and count it as a run of its model. Raises StoreError."""
+
+        async def write(session: AsyncSession) -> None:
+            await session.merge(prediction)
+            counted = update(Model).where(Model.key == prediction.model).values(run_count=Model.run_count + 1)
+            await session.execute(counted)
 
         await self._write(write)
 
@@ -178,24 +167,37 @@ class Store:
             raise StoreError(reason(error)) from error
 
     async def page(
-        self, table: type[Row], key: InstrumentedAttribute, *conditions: ColumnElement[bool], cursor: str | None
+        self,
+        table: type[Row],
+        key: InstrumentedAttribute,
+        *conditions: ColumnElement[bool],
+        cursor: str | None,
+        at: ColumnElement[float] | None = None,
+        ascending: bool = False,
     ) -> tuple[list[Row], str | None, str | None]:
-        """At most 100 rows, newest first, and the cursors of the next (older) and the previous (newer) page."""
-        newer, place = read_cursor(cursor)
-        columns = tuple_(table.created_at, key)
+        """At most 100 rows by the time `at` (of their creation), newest first, and the cursors of the next and the
+        previous page.
+        """
+        back, place = read_cursor(cursor)
+        at = table.created_at if at is None else at
+        columns, rising = tuple_(at, key), back != ascending
         if place:
-            conditions = (*conditions, columns > place if newer else columns < place)
-        order = (table.created_at.asc(), key.asc()) if newer else (table.created_at.desc(), key.desc())
-        rows = list(await self.find(table, *conditions, order=order, limit=PAGE + 1))
-        more = len(rows) > PAGE
-        rows = rows[:PAGE]
-        if newer:
-            rows.reverse()
-        has_next, has_previous = (bool(place), more) if newer else (more, bool(place))
+            conditions = (*conditions, columns > place if rising else columns < place)
+        order = (at.asc(), key.asc()) if rising else (at.desc(), key.desc())
+        statement = select(table, at).where(*conditions).order_by(*order).limit(PAGE + 1)
+        try:
+            async with self._session() as session:
+                found = list((await session.execute(statement)).all())
+        except SQLAlchemyError as error:
+            raise StoreError(reason(error)) from error
+        more, found = len(found) > PAGE, found[:PAGE]
+        if back:
+            found.reverse()
+        has_next, has_previous = (bool(place), more) if back else (more, bool(place))
         return (
-            rows,
-            write_cursor(False, rows[-1], key.key) if rows and has_next else None,
-            write_cursor(True, rows[0], key.key) if rows and has_previous else None,
+            [row for row, _ in found],
+            write_cursor(False, found[-1][1], getattr(found[-1][0], key.key)) if found and has_next else None,
+            write_cursor(True, found[0][1], getattr(found[0][0], key.key)) if found and has_previous else None,
         )
 
 
@@ -217,23 +219,9 @@ def configure_sqlite(connection: Any, _: object) -> None:
     cursor.close()
 
 
-def kind_of(error: SQLAlchemyError) -> type[StoreError]:
-    """Return what to raise: whether the same may succeed at another time."""
-    text = str(getattr(error, "orig", error)).lower()
-    if "disk is full" in text or "no space left" in text:
-        return DiskFullError
-    if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, PASSING)):
-        return StoreError
-    return RowRefusedError if isinstance(error, StatementError) else StoreError
-
-
 def read_column(text: str | bytes) -> Any:
     """Return what a JSON column holds, {UNREADABLE: why} for what an earlier version kept and nobody can show."""
     try:
         return read_json(text.encode() if isinstance(text, str) else text, MOST_KEPT_VALUES)
     except ValueError as error:
         return {UNREADABLE: str(error)}
-
-
-def reason(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]

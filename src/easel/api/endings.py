@@ -1,0 +1,20 @@
+"""The end of a prediction on disk."""
+
+from typing import Any
+
+from easel.api.store import Store
+from easel.api.store_errors import RowRefusedError
+from easel.api.tables import Prediction
+
+
+async def save_end(store: Store, log: Any, prediction: Prediction) -> None:
+    """However odd what the model gave is, that it ended is kept."""
+    try:
+        await store.save_surely(prediction)
+    except RowRefusedError as problem:
+        log.error("refused", id=prediction.id, problem=str(problem))
+        prediction.status, prediction.output, prediction.logs, prediction.metrics = "failed", None, "", {}
+        prediction.error = "The database of this API cannot hold what the model's server told of it."
+        names = ("status", "output", "logs", "metrics", "error", "given", "completed_at", "webhook_pending")
+        values = {name: getattr(prediction, name) for name in names}  # and nothing else of the row
+        await store.set_surely(Prediction, prediction.id, **values)

@@ -1,0 +1,81 @@
+"""`urls.stream`: what a model that yields gives, as server-sent events, as Replicate sends them."""
+
+import asyncio
+import hmac
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from easel.api.problems import Problem
+from easel.api.settings import derive
+from easel.api.tables import FINAL, Prediction
+
+if TYPE_CHECKING:
+    from easel.api.app import Api
+    from easel.api.run import Run
+
+STILL_HERE_S = 15.0  # between two comments, so that nothing on the way takes the connection for dead
+LAST_EVENT_ID = re.compile(r"[0-9]{1,15}:([0-9]{1,9})")
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Access-Control-Allow-Origin": "*"}
+
+
+def stream_key(secret: str, prediction_id: str) -> str:
+    """What makes the address of a stream unguessable: it is asked for without a token."""
+    return derive(secret, f"stream {prediction_id}").hex()[:40]
+
+
+async def stream(api: "Api", request: Request) -> Response:
+    identity = request.path_params["id"]
+    wanted = stream_key(api.secret, identity)
+    run = api.runs.active.get(identity)
+    prediction = run.prediction if run else await api.store.get(Prediction, identity)
+    if not hmac.compare_digest(request.path_params["key"].encode(), wanted.encode()) or not prediction:
+        raise Problem(404, "There is no such stream.")
+    found = LAST_EVENT_ID.fullmatch(request.headers.get("last-event-id", ""))
+    sent = int(found[1]) if found else 0
+    return StreamingResponse(events(api, prediction, run, sent), media_type="text/event-stream", headers=HEADERS)
+
+
+async def events(api: "Api", prediction: Prediction, run: "Run | None", sent: int) -> AsyncIterator[str]:
+    """The output from the part number `sent` on, and new lines of the log, to the end. Nothing is kept for the reader:
+    one who reads slowly gets what is there by then.
+    """
+    logged = len(prediction.logs) if sent else 0
+    while True:
+        changed = run.changed if run else None
+        is_over = prediction.status in FINAL
+        logs, output = prediction.logs[logged:], (api.documents.prediction(prediction)["output"] or [])
+        parts = output if isinstance(output, list) else [output]
+        if logs:
+            logged += len(logs)
+            yield event("logs", logs, sent)
+        for part in parts[sent:]:
+            sent += 1
+            yield event("output", part if isinstance(part, str) else json.dumps(part), sent)
+        if is_over or changed is None:
+            break
+        try:
+            await asyncio.wait_for(changed.wait(), STILL_HERE_S)
+        except TimeoutError:
+            yield ": still here\n\n"
+    if prediction.status == "failed":
+        yield event("error", json.dumps({"detail": prediction.error}), sent)
+    yield event("done", json.dumps(REASONS.get(prediction.status, {})), sent)
+
+
+REASONS: dict[str, dict[str, Any]] = {
+    "failed": {"reason": "error"},
+    "canceled": {"reason": "canceled"},
+    "aborted": {"reason": "canceled"},
+}
+
+
+def event(kind: str, data: str, number: int) -> str:
+    """One event (HTML, 9.2.6); its id says when it was and how many parts of the output there were by then."""
+    lines = "".join(f"data: {line}\n" for line in re.split("\r\n|\r|\n", data))
+    return f"event: {kind}\nid: {int(time.time() * 1000)}:{number}\n{lines}\n"
