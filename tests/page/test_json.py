@@ -94,6 +94,9 @@ def test_wrong_json_says_where_and_is_not_run(page: Any, fake: FakeApi, text: st
     page.click("#run")
     expect(page.locator("#json")).to_be_focused()
     assert len(fake.created) == before
+    page.click("#tab-form")
+    page.click("#tab-json")
+    expect(page.locator("#json")).to_have_value(text)  # which is not lost by a look at the form
     page.fill("#json", '{"prompt": "a"}')
     expect(page.locator("#json-error")).to_be_hidden()
 

@@ -11,7 +11,7 @@ import { History } from "./history.js";
 import { fetchFile, fetchInput } from "./inputs.js";
 import { JsonTab } from "./jsontab.js";
 import { arrange, isNarrow } from "./layout.js";
-import { Output, summary } from "./output.js";
+import { Output } from "./output.js";
 import { isOver, Run } from "./run.js";
 import { readInputs, readOutput } from "./schema.js";
 import { makeTabs } from "./tabs.js";
@@ -206,7 +206,7 @@ export class ModelPage {
     // What was sent, not what came back: files keep their names, and secrets are left out.
     const shown = Object.fromEntries(Object.entries(given).filter(([name]) => !this.form.secrets.has(name)));
     const values = this.output.reveal({ ...prediction, input: shown });
-    if (prediction.status === "succeeded" && !prediction.data_removed) this.output.say("succeeded", summary(values, prediction));
+    if (prediction.status === "succeeded" && !prediction.data_removed) this.output.summarize(values, prediction);
     if (prediction.status === "failed") this.report(plainError(prediction.error), [], focus);
   }
 
