@@ -34,6 +34,7 @@ def site(fake: FakeApi) -> Iterator[str]:
 
 def begin(visit: Callable[..., Any], site: str, model: str, **inputs: str) -> Any:
     page = visit(f"{site}/{model}")
+    expect(page.locator(".nothing")).to_be_visible()
     fill(page, **inputs)
     page.click("#run")
     return page
@@ -66,6 +67,7 @@ def test_each_kind_of_output_is_shown_as_what_it_is(
     fake.states[model] = [{"status": "succeeded", "output": output}]
     page = begin(visit, site, model, question="?")
     expect(page.locator("#state")).to_contain_text("Done")
+    expect(page.locator(".nothing")).to_be_hidden()
     assert page.locator("#pictures .text").all_text_contents() == shown
 
 

@@ -45,7 +45,7 @@ export class ModelPage {
     });
     arrange();
     this.listen();
-    this.listExamples(output);
+    this.examples = this.listExamples(output);
   }
 
   async listExamples(output) {
@@ -80,6 +80,7 @@ export class ModelPage {
   /** What the address names at first. */
   async begin(prediction) {
     if (prediction) await this.open(prediction);
+    await this.examples;
   }
 
   go(path) {

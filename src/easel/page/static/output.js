@@ -1,7 +1,7 @@
 /** What a run brings: its state, progress and logs while it lasts, then its pictures and what they were made of. */
 
 import { runPath } from "./address.js";
-import { button, byId, make, plural } from "./dom.js";
+import { button, byId, formatSeconds, make, plural } from "./dom.js";
 import { readLogs } from "./logs.js";
 import { isFile, listValues, shorten, valueElement } from "./values.js";
 
@@ -48,7 +48,7 @@ export class Output {
   }
 
   tick() {
-    byId("time").textContent = `${((performance.now() - this.began) / 1000).toFixed(1)} s`;
+    byId("time").textContent = formatSeconds((performance.now() - this.began) / 1000);
   }
 
   show(prediction) {
@@ -90,7 +90,7 @@ export class Output {
     if (byId("run-state").hidden) {
       const { total_time: all, predict_time: model } = prediction?.metrics ?? {};
       const time = all ?? model;
-      byId("time").textContent = time === undefined ? "" : `${time.toFixed(1)} s`;
+      byId("time").textContent = time === undefined ? "" : formatSeconds(time);
       byId("run-state").hidden = false;
     } else if (this.clock) this.tick();
     this.stop();
@@ -167,6 +167,6 @@ export class Output {
     const time = prediction.metrics?.predict_time;
     const files = this.words ? 0 : values.filter(isFile).length;
     const done = files ? `Done: ${plural(files, "file")}` : values.length ? "Done" : "Done, without an output";
-    this.say("succeeded", `${done}${time ? ` in ${time.toFixed(1)} s` : ""}`);
+    this.say("succeeded", `${done}${time ? ` in ${formatSeconds(time)}` : ""}`);
   }
 }
