@@ -222,7 +222,8 @@ export class ModelPage {
       shown.push(name);
     }
     if (!problems.length) {
-      const name = address ? [...form.fields.keys()].find((one) => JSON.stringify(form.value(one) ?? "").includes(address)) : form.namedIn(text);
+      const named = address && [...form.fields.keys()].find((one) => JSON.stringify(form.value(one) ?? "").includes(address));
+      const name = named ?? form.namedIn(text);
       if (name) {
         form.showError(name, text);
         shown.push(name);
