@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,7 +95,7 @@ class FakeApi:
 
 
 @contextmanager
-def run_fake_api() -> Iterator[FakeApi]:
+def run_fake_api(tls: ssl.SSLContext | None = None) -> Iterator[FakeApi]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self, status: int, content: bytes, kind: str = "application/json") -> None:
             self.send_response(status)
@@ -128,7 +129,9 @@ def run_fake_api() -> Iterator[FakeApi]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    api = FakeApi(f"http://127.0.0.1:{server.server_port}")
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    api = FakeApi(f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

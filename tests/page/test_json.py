@@ -20,6 +20,9 @@ INPUTS = {
     "format": {"enum": ["png", "jpg"], "type": "string", "default": "png"},
     "image": {"type": "string", "format": "uri"},
     "loras": {"type": "array", "items": {"type": "string"}},
+    "count": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]},
+    "style": {"anyOf": [{"$ref": "#/components/schemas/Style"}, {"type": "null"}]},
+    "size": {"type": ["number", "null"]},
     "token": {"type": "string", "format": "password"},
 }
 
@@ -27,7 +30,9 @@ INPUTS = {
 @pytest.fixture(scope="module")
 def fake(browser: Any) -> Iterator[FakeApi]:
     with run_fake_api() as api:
-        api.add_model("a/model", schema(FILES_OUTPUT, ("prompt",), **INPUTS))
+        document = schema(FILES_OUTPUT, ("prompt",), **INPUTS)
+        document["components"]["schemas"]["Style"] = {"type": "string", "enum": ["flat", "deep"]}
+        api.add_model("a/model", document)
         api.states["a/model"] = [{"status": "succeeded", "output": []}]
         yield api
 
@@ -79,6 +84,9 @@ def test_what_is_written_as_json_is_in_the_form_and_in_the_run(page: Any, fake: 
         ('{"promt": "a"}', 'There is no input "promt". There are prompt, steps,'),
         ('{"prompt": 3}', "prompt must be text in quotes, not 3."),
         ('{"steps": "3"}', 'steps must be a number, not "3".'),
+        ('{"count": "3"}', 'count must be a number, not "3".'),
+        ('{"size": true}', "size must be a number, not true."),
+        ('{"style": "round"}', 'style must be one of "flat", "deep", not "round".'),
         ('{"fast": "yes"}', 'fast must be true or false, not "yes".'),
         ('{"format": "gif"}', 'format must be one of "png", "jpg", not "gif".'),
         ('{"image": "@missing.png"}', "image: the form has no file missing.png."),
@@ -94,6 +102,9 @@ def test_wrong_json_says_where_and_is_not_run(page: Any, fake: FakeApi, text: st
     page.click("#run")
     expect(page.locator("#json")).to_be_focused()
     assert len(fake.created) == before
+    page.click("#tab-form")
+    page.click("#tab-json")
+    expect(page.locator("#json")).to_have_value(text)  # which is not lost by a look at the form
     page.fill("#json", '{"prompt": "a"}')
     expect(page.locator("#json-error")).to_be_hidden()
 

@@ -2,10 +2,13 @@
 
 import io
 import re
+import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page was not tried in a browser")
 from PIL import Image
@@ -150,9 +153,41 @@ def test_an_older_version_can_be_run(visit: Callable[..., Any], address: str, mo
     assert models.created[-1] == {"version": old, "input": {"prompt": "a hill", "old_name": "x"}}
 
 
+def test_where_the_first_model_is_not_there_all_are_listed(visit: Callable[..., Any], models: FakeApi) -> None:
+    with run_page(models.url, "token") as url:
+        page = visit(url)
+        expect(page.locator(".model-list .title")).to_have_text(["art/drawer", "words/writer"])
+
+
+def test_an_api_with_a_certificate_of_its_own_is_known_by_the_variable_of_all_clients(
+    visit: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    with run_fake_api(context) as api:
+        api.add_model("words/writer", schema(TEXT_OUTPUT, question=WORDS))
+        for trusted, words in ((False, "does not answer"), (True, "")):
+            if trusted:
+                monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+            with run_page(api.url, "token", "--model", "words/writer") as url:
+                page = visit(url)
+                expect(page.locator("#notice")).to_contain_text(words)
+                expect(page.locator("#input-question")).to_have_count(int(trusted))
+
+
 def test_the_schema_is_in_the_api_tab(visit: Callable[..., Any], address: str) -> None:
     page = visit(address)
     page.click("#tab-api")
     page.click("#tab-schema")
     expect(page.locator("#panel-schema")).to_contain_text('"description": "What to write."')
     expect(page.locator("#panel-schema")).to_contain_text('"format": "uri"')
+
+
+def test_without_the_api_the_page_says_so(visit, browser):
+    with run_page("http://127.0.0.1:9", "token") as url:
+        page = visit(url)
+        expect(page.locator("#notice")).to_contain_text("http://127.0.0.1:9 does not answer")
+        expect(page.locator("#form")).to_be_hidden()
+        page.click("text=Try again")
+        expect(page.locator("#notice")).to_contain_text("http://127.0.0.1:9 does not answer")

@@ -34,6 +34,7 @@ def site(fake: FakeApi) -> Iterator[str]:
 
 def begin(visit: Callable[..., Any], site: str, model: str, **inputs: str) -> Any:
     page = visit(f"{site}/{model}")
+    expect(page.locator(".nothing")).to_be_visible()
     fill(page, **inputs)
     page.click("#run")
     return page
@@ -66,6 +67,7 @@ def test_each_kind_of_output_is_shown_as_what_it_is(
     fake.states[model] = [{"status": "succeeded", "output": output}]
     page = begin(visit, site, model, question="?")
     expect(page.locator("#state")).to_contain_text("Done")
+    expect(page.locator(".nothing")).to_be_hidden()
     assert page.locator("#pictures .text").all_text_contents() == shown
 
 
@@ -151,3 +153,18 @@ def test_errors_are_in_words(
     expect(page.locator("#alert")).to_have_text(words)
     if HOST in words and "ftp" not in words:
         assert error_at(page, "image") == words
+
+
+def test_of_image_and_mask_the_one_whose_address_failed_has_the_error(
+    visit: Callable[..., Any], site: str, fake: FakeApi
+) -> None:
+    words = f"image or mask: https://{HOST}/mask.png: The server answered 404."
+    fake.states["any/files"] = [{"status": "failed", "error": f"Input validation error: {words}"}]
+    page = visit(f"{site}/any/files")
+    page.route(f"https://{HOST}/**", lambda route: route.fulfill(content_type="image/svg+xml", body=SQUARE))
+    page.fill("[data-name=image] input[type=text]", f"https://{HOST}/a.png")
+    page.fill("[data-name=mask] input[type=text]", f"https://{HOST}/mask.png?signature=x")
+    page.click("#run")
+    assert error_at(page, "mask") == words
+    expect(page.locator("#input-image[aria-invalid]")).to_have_count(0)
+    expect(page.locator("#input-mask")).to_be_focused()

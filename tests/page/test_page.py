@@ -13,7 +13,6 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed: 
 from playwright.sync_api import expect
 
 from tests.api_process import ask
-from tests.page.conftest import run_page
 from tests.page.steps import download, error_at, fill, focused, picture, program, run, shown_width, tab_to
 
 NODE_MODULES = Path(__file__).resolve().parents[1] / "clients" / "node_modules"
@@ -219,26 +218,6 @@ def test_by_keyboard_alone(page, samples):
     assert focused(page) == "tab-readme"
 
 
-def test_in_a_narrow_window(visit, address):
-    width = 320
-    page = visit(address, width, 740, color_scheme="dark")
-    form, actions, result = (page.locator(f"#{name}").bounding_box() for name in ("form", "actions", "result"))
-    assert result["y"] + result["height"] <= actions["y"] < form["y"]
-    expect(page.locator("#run")).to_be_in_viewport()
-    expect(page.locator("#input-prompt")).to_be_in_viewport()
-    fill(page, prompt="a cat", num_outputs=2)
-    expect(page.locator("#input-num_inference_steps")).to_be_hidden()
-    page.get_by_text("Sampling").click()
-    fill(page, num_inference_steps=2)
-    run(page)
-    expect(page.locator("#state")).to_be_in_viewport()
-    expect(page.locator("#pictures img").first).to_be_in_viewport()
-    expect(page.locator("#run")).to_be_in_viewport()
-    for tab in ("output", "history", "api", "versions", "readme", "json"):
-        page.click(f"#tab-{tab}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
-
-
 def test_an_example_fills_the_form(page):
     page.locator(".card", has_text="lora_weights").click()
     expect(page.locator("#input-prompt")).to_have_value("rocket")
@@ -249,12 +228,3 @@ def test_an_example_fills_the_form(page):
     expect(page.locator("#input-prompt")).to_have_value("")
     expect(page.locator("[data-name=lora_weights] .rows > *")).to_have_count(0)
     expect(page.locator("#pictures figure")).to_have_count(0)
-
-
-def test_without_the_api_the_page_says_so(visit, browser):
-    with run_page("http://127.0.0.1:9", "token") as url:
-        page = visit(url)
-        expect(page.locator("#notice")).to_contain_text("http://127.0.0.1:9 does not answer")
-        expect(page.locator("#form")).to_be_hidden()
-        page.click("text=Try again")
-        expect(page.locator("#notice")).to_contain_text("http://127.0.0.1:9 does not answer")

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.page.conftest import run_page
 from tests.page.fake_api import FILES_OUTPUT, TEXT_OUTPUT, FakeApi, run_fake_api, schema
-from tests.page.steps import fill, focused, tab_to
+from tests.page.steps import fill, focused, run, tab_to
 
 PHONE = (390, 844)
 TEXT = {"type": "string"}
@@ -124,3 +124,23 @@ def test_a_folded_group_says_what_is_set_and_opens_for_an_error(
     page.click("#reset")
     assert page.url == f"{site}/"
     expect(page.locator("#alert")).to_have_text("")
+
+
+def test_in_a_narrow_window(visit, address):
+    width = 320
+    page = visit(address, width, 740, color_scheme="dark")
+    form, actions, result = (page.locator(f"#{name}").bounding_box() for name in ("form", "actions", "result"))
+    assert result["y"] + result["height"] <= actions["y"] < form["y"]
+    expect(page.locator("#run")).to_be_in_viewport()
+    expect(page.locator("#input-prompt")).to_be_in_viewport()
+    fill(page, prompt="a cat", num_outputs=2)
+    expect(page.locator("#input-num_inference_steps")).to_be_hidden()
+    page.get_by_text("Sampling").click()
+    fill(page, num_inference_steps=2)
+    run(page)
+    expect(page.locator("#state")).to_be_in_viewport()
+    expect(page.locator("#pictures img").first).to_be_in_viewport()
+    expect(page.locator("#run")).to_be_in_viewport()
+    for tab in ("output", "history", "api", "versions", "readme", "json"):
+        page.click(f"#tab-{tab}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, tab

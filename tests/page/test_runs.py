@@ -75,6 +75,7 @@ def test_the_history_has_thumbnails_and_opens_runs(page: Any, address: str) -> N
     made = page.url
     page.click("#title")
     page.wait_for_url(f"{address}/easel/emoji")
+    page.wait_for_selector("body[data-ready]")
     page.click("#tab-history")
     row = page.locator(".runs li").first
     expect(row).to_contain_text("a violet star")
@@ -145,6 +146,17 @@ def test_a_run_that_is_unknown_or_removed_is_said_in_words(visit: Callable[..., 
         expect(page.locator(".runs .thumbnail").first).to_have_text("removed")
     finally:
         del made.predictions["gone"]
+
+
+def test_a_run_outlives_its_model(visit: Callable[..., Any], site: str, made: FakeApi) -> None:
+    made.predictions["orphan"] = [{"id": "orphan", "model": "no/more", "status": "succeeded", "output": ["one", "two"]}]
+    try:
+        page = visit(f"{site}/p/orphan")
+        expect(page.locator("#notice")).to_contain_text("There is no such thing")
+        expect(page.locator("#pictures .text")).to_have_text(["one", "two"])
+        expect(page.locator("#form")).to_be_hidden()
+    finally:
+        del made.predictions["orphan"]
 
 
 def test_what_a_run_lacks_is_no_error(visit: Callable[..., Any], site: str, made: FakeApi) -> None:

@@ -36,29 +36,33 @@ async function open(address) {
   try {
     const about = await fetchModel(model);
     showAbout(about);
-    const version = address.version ? await fetchVersion(model, address.version) : about.latest_version;
+    const latest = about.latest_version;
+    const version = address.version ? await fetchVersion(model, address.version) : latest;
     if (!version) {
       notice(`${model} has no version yet. Push one, or wait until its server is ready.`);
-      return hideForm();
+      return showRun(prediction);
     }
-    const page = new ModelPage({ ...settings, model, latest: about.latest_version?.id, version: version.id, schema: version.openapi_schema });
-    if (address.version && version.id !== about.latest_version?.id) notice(`The form is that of version ${version.id.slice(0, 12)}, which is not the newest.`);
+    const page = new ModelPage({ ...settings, model, latest: latest?.id, version: version.id, schema: version.openapi_schema });
+    if (address.version && version.id !== latest?.id) notice(`The form is that of version ${version.id.slice(0, 12)}, which is not the newest.`);
     await page.begin(prediction);
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     if (problem.status === 404 && location.pathname === "/") return showModels(settings.api); // there is another API than it was started for
     notice(problem.status === 404 ? `${problem.message} See the list of all models.` : problem.message, problem.status !== 404);
-    hideForm();
+    await showRun(prediction);
+  }
+
+  /** The run alone, of a model that has no form any more. */
+  async function showRun(prediction) {
+    byId("form").hidden = byId("actions").hidden = true;
+    byId("result").hidden = !prediction;
+    if (prediction) await new ModelPage({ ...settings, model, version: prediction.version, schema: {} }).begin(prediction);
   }
 }
 
 /** OWNER/NAME, with which a version may stand. */
 function modelOf(prediction) {
   return /^[^/:]+\/[^/:]+/.exec(prediction?.model ?? "")?.[0];
-}
-
-function hideForm() {
-  byId("form").hidden = byId("actions").hidden = byId("result").hidden = true;
 }
 
 async function showReadme(model) {

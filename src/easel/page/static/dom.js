@@ -24,6 +24,11 @@ export function formatBytes(count) {
   return count < 1000 ? `${count} B` : count < 1e6 ? `${Math.round(count / 1e3)} kB` : `${(count / 1e6).toFixed(1)} MB`;
 }
 
+export function formatSeconds(seconds) {
+  if (seconds < 120) return `${seconds.toFixed(1)} s`;
+  return seconds < 7200 ? `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
 /** Where this page can show the picture at `url` from: null where it cannot. */
 export function shownAddress(url, api) {
   if (/^(data:image\/|blob:|\/)/.test(url)) return url;

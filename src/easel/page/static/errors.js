@@ -10,6 +10,8 @@ export function plainError(error) {
     const found = pattern.exec(text);
     if (found) return write(...found.slice(1));
   }
+  const [, address] = /^image or mask: (https?:\/\/\S+): /.exec(text) ?? []; // Easel's own, which cannot know which of the two
+  if (address) return { text, address };
   return { text: text || "The prediction failed without a reason. The logs may have one." };
 }
 

@@ -57,6 +57,7 @@ export class Form {
       }
       return group;
     });
+    this.fields = new Map(inputs.map(({ name }) => [name, this.fields.get(name)])); // in their author's order again
     byId("fields").replaceChildren(...this.groups.map((group) => group.element));
     if (!inputs.length) byId("fields").append(make("p", { className: "hint", textContent: "This model has no inputs." }));
     this.fill({});

@@ -10,7 +10,7 @@ export class JsonTab {
     this.files = new Map();
     this.area = byId("json");
     this.writing = false;
-    this.tabs = makeTabs(byId("form-tabs"), () => this.follow());
+    this.tabs = makeTabs(byId("form-tabs"), () => this.area.hasAttribute("aria-invalid") || this.follow());
     this.area.oninput = () => this.take();
     byId("json-copy").onclick = async () => {
       await navigator.clipboard.writeText(this.area.value).catch(() => this.area.select());

@@ -11,7 +11,7 @@ import { History } from "./history.js";
 import { fetchFile, fetchInput } from "./inputs.js";
 import { JsonTab } from "./jsontab.js";
 import { arrange, isNarrow } from "./layout.js";
-import { Output, summary } from "./output.js";
+import { Output } from "./output.js";
 import { isOver, Run } from "./run.js";
 import { readInputs, readOutput } from "./schema.js";
 import { makeTabs } from "./tabs.js";
@@ -45,7 +45,7 @@ export class ModelPage {
     });
     arrange();
     this.listen();
-    this.listExamples(output);
+    this.examples = this.listExamples(output);
   }
 
   async listExamples(output) {
@@ -80,6 +80,7 @@ export class ModelPage {
   /** What the address names at first. */
   async begin(prediction) {
     if (prediction) await this.open(prediction);
+    await this.examples;
   }
 
   go(path) {
@@ -206,7 +207,7 @@ export class ModelPage {
     // What was sent, not what came back: files keep their names, and secrets are left out.
     const shown = Object.fromEntries(Object.entries(given).filter(([name]) => !this.form.secrets.has(name)));
     const values = this.output.reveal({ ...prediction, input: shown });
-    if (prediction.status === "succeeded" && !prediction.data_removed) this.output.say("succeeded", summary(values, prediction));
+    if (prediction.status === "succeeded" && !prediction.data_removed) this.output.summarize(values, prediction);
     if (prediction.status === "failed") this.report(plainError(prediction.error), [], focus);
   }
 
@@ -221,7 +222,8 @@ export class ModelPage {
       shown.push(name);
     }
     if (!problems.length) {
-      const name = address ? [...form.fields.keys()].find((one) => JSON.stringify(form.value(one) ?? "").includes(address)) : form.namedIn(text);
+      const named = address && [...form.fields.keys()].find((one) => JSON.stringify(form.value(one) ?? "").includes(address));
+      const name = named ?? form.namedIn(text);
       if (name) {
         form.showError(name, text);
         shown.push(name);

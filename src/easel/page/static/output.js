@@ -1,7 +1,7 @@
 /** What a run brings: its state, progress and logs while it lasts, then its pictures and what they were made of. */
 
 import { runPath } from "./address.js";
-import { button, byId, make, plural } from "./dom.js";
+import { button, byId, formatSeconds, make, plural } from "./dom.js";
 import { readLogs } from "./logs.js";
 import { isFile, listValues, shorten, valueElement } from "./values.js";
 
@@ -21,6 +21,7 @@ export class Output {
   constructor(api, kind, useAsInput, restore) {
     this.api = api;
     this.kind = kind;
+    this.words = kind.text || kind.kind === "texts"; // where an address is a text like any other
     this.useAsInput = useAsInput;
     this.shown = []; // the values whose elements are there
     byId("again").onclick = () => restore(this.input);
@@ -47,7 +48,7 @@ export class Output {
   }
 
   tick() {
-    byId("time").textContent = `${((performance.now() - this.began) / 1000).toFixed(1)} s`;
+    byId("time").textContent = formatSeconds((performance.now() - this.began) / 1000);
   }
 
   show(prediction) {
@@ -89,7 +90,7 @@ export class Output {
     if (byId("run-state").hidden) {
       const { total_time: all, predict_time: model } = prediction?.metrics ?? {};
       const time = all ?? model;
-      byId("time").textContent = time === undefined ? "" : `${time.toFixed(1)} s`;
+      byId("time").textContent = time === undefined ? "" : formatSeconds(time);
       byId("run-state").hidden = false;
     } else if (this.clock) this.tick();
     this.stop();
@@ -114,15 +115,14 @@ export class Output {
         continue;
       }
       const alt = String(input?.prompt ?? `Output ${k + 1}`);
-      const words = this.kind.text || this.kind.kind === "texts";
-      const element = valueElement(value, { k, alt, seed: seeds[k], api: this.api, use: this.useAsInput, words });
+      const element = valueElement(value, { k, alt, seed: seeds[k], api: this.api, use: this.useAsInput, words: this.words });
       if (shown) shown.replaceWith(element);
       else container.append(element);
     }
     while (container.childElementCount > values.length) container.lastChild.remove();
     this.shown.length = values.length;
-    container.classList.toggle("many", values.length > 1 && values.every(isFile));
-    container.classList.toggle("texts", values.length > 1 && !values.some(isFile));
+    container.classList.toggle("many", values.length > 1 && !this.words && values.every(isFile));
+    container.classList.toggle("texts", values.length > 1 && (this.words || !values.some(isFile)));
     return values;
   }
 
@@ -161,11 +161,12 @@ export class Output {
     byId("run-link").hidden = !id;
     if (id) byId("run-link").href = runPath(id);
   }
-}
 
-export function summary(values, prediction) {
-  const time = prediction.metrics?.predict_time;
-  const files = values.filter(isFile).length;
-  const done = files ? `Done: ${plural(files, "file")}` : values.length ? "Done" : "Done, without an output";
-  return `${done}${time ? ` in ${time.toFixed(1)} s` : ""}`;
+  /** A success in a few words. */
+  summarize(values, prediction) {
+    const time = prediction.metrics?.predict_time;
+    const files = this.words ? 0 : values.filter(isFile).length;
+    const done = files ? `Done: ${plural(files, "file")}` : values.length ? "Done" : "Done, without an output";
+    this.say("succeeded", `${done}${time ? ` in ${formatSeconds(time)}` : ""}`);
+  }
 }

@@ -27,10 +27,14 @@ export function readOutput(document) {
   return { list, text, kind, yields: whole["x-cog-array-type"] === "iterator" };
 }
 
+/** With what it names put in its place; what may be null as well counts as what it is otherwise. */
 function resolve(property, schemas) {
-  const parts = [...(property.allOf ?? []), ...(property.$ref ? [property] : [])];
-  const found = parts.map((part) => (part.$ref ? schemas[part.$ref.split("/").pop()] : part) ?? {});
-  return Object.assign({}, ...found, property);
+  const one = (part) => (part.$ref ? schemas[part.$ref.split("/").pop()] : part) ?? {};
+  const others = (property.anyOf ?? []).filter((part) => part.type !== "null");
+  const parts = [...(property.allOf ?? []), ...(property.$ref ? [property] : []), ...(others.length === 1 ? others : [])];
+  const whole = Object.assign({}, ...parts.map(one), property);
+  if (Array.isArray(whole.type)) whole.type = whole.type.find((type) => type !== "null");
+  return whole;
 }
 
 function describe(name, property, schemas, required) {
