@@ -33,6 +33,21 @@ def api(cog: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield api
 
 
+@pytest.fixture(scope="session")
+def introduced(cog: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """An API in front of the model of the repository that it shows, with a README and samples."""
+    folder = tmp_path_factory.mktemp("introduced")
+    root = folder / "repository"
+    root.mkdir()
+    shutil.copy(RUNNER / ".cog/openapi_schema.json", root / "openapi.json")
+    (root / "README.md").write_text("# Easel\n")
+    (root / "samples").symlink_to(Path(__file__).resolve().parents[2] / "samples")
+    servers = [f"test/model={cog.url}", f"another/name={cog.url}"]
+    with run_api(folder / "data", servers, rate_limit=0, root=root) as api:
+        wait_for_version(api, "another/name")
+        yield api
+
+
 @pytest.fixture
 def new_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
     """An API of the test's own."""

@@ -181,7 +181,8 @@ def test_search_wants_words_and_takes_a_limit(api):
     assert (status, len(found["models"])) == (200, 1)
 
 
-def test_readme_is_plain_text_and_the_cover_is_an_example(api):
+def test_readme_is_plain_text_and_the_cover_is_an_example(introduced):
+    api = introduced
     _, headers, _ = raw(api, "GET", "/v1/models/test/model/readme")
     assert headers["Content-Type"].startswith("text/plain")
     cover = ask(api, "GET", "/v1/models/test/model")[1]["cover_image_url"]

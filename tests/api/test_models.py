@@ -7,7 +7,8 @@ from tests.api.calls import create, wait_for
 from tests.api_process import ask, wait_for_version
 
 
-def test_the_declared_model_shows_its_schema_readme_and_examples(api):
+def test_the_declared_model_shows_its_schema_readme_and_examples(introduced):
+    api = introduced
     status, model = ask(api, "GET", "/v1/models/test/model")
     assert status == 200
     inputs = model["latest_version"]["openapi_schema"]["components"]["schemas"]["Input"]["properties"]
@@ -29,6 +30,14 @@ def test_the_declared_model_shows_its_schema_readme_and_examples(api):
     assert newest["status"] == "succeeded"
     assert urllib.request.urlopen(newest["output"][0]).headers["Content-Type"].startswith("image/")
     assert model["default_example"]["id"] == newest["id"]
+
+
+def test_a_model_that_is_not_the_repositorys_shows_nothing_of_it(api):
+    """Another model had Easel's README, and emoji's examples with inputs that it has not."""
+    model = ask(api, "GET", "/v1/models/test/model")[1]
+    assert not {"default_example", "cover_image_url"} & model.keys()
+    assert ask(api, "GET", "/v1/models/test/model/readme")[0] == 404
+    assert ask(api, "GET", "/v1/models/test/model/examples")[1]["results"] == []
 
 
 def test_a_model_is_made_changed_and_deleted(api):

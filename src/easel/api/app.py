@@ -21,7 +21,7 @@ from easel.api.data_lock import alone
 from easel.api.deliveries import Deliveries
 from easel.api.documents import Documents
 from easel.api.endpoint import DISK_FULL, Endpoint, Handler, find_account
-from easel.api.examples import read_examples, read_readme
+from easel.api.examples import is_of_repository, read_examples, read_readme
 from easel.api.limits import Limiter
 from easel.api.outputs import Outputs
 from easel.api.own_files import OwnFiles
@@ -112,10 +112,10 @@ class Api:
             await self.client.aclose()
             await self.store.close()
 
-    async def _introduce(self, model: str, version: str) -> None:
-        """README and examples of the first model that the command line names: those of the repository."""
+    async def _introduce(self, model: str, version: str, schema: dict[str, Any]) -> None:
+        """README and examples of a model that is the repository's own, by its inputs."""
         root = self.settings.root
-        if root and model == self.settings.servers[0][0]:
+        if root and await asyncio.to_thread(is_of_repository, root, schema):
             examples = await asyncio.to_thread(
                 read_examples, root, model, version, self.outputs, self.settings.public_url, now()
             )

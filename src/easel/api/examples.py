@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from easel.api.outputs import FILE, Outputs
+from easel.api.schemas import properties
 from easel.api.tables import Prediction
+from easel.models import DEFAULT_MODEL
+
+
+def is_of_repository(root: Path, schema: dict[str, Any]) -> bool:
+    """Whether a model has the inputs of the one in this repository, by its `openapi.json`; blocking."""
+    try:
+        own = json.loads((root / "openapi.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return properties(schema).keys() == properties(own).keys()
 
 
 def read_readme(root: Path, name: str) -> str | None:
@@ -19,8 +30,14 @@ def read_readme(root: Path, name: str) -> str | None:
 
 
 def read_examples(root: Path, model: str, version: str, outputs: Outputs, base: str, at: float) -> list[Prediction]:
-    """Predictions with the files of the samples, each with the same id in every start; blocking."""
-    found = []
+    """Predictions with the files of the samples, each with the same id in every start; blocking.
+
+    The samples are images of the default model: another one of the repository's has none.
+    """
+    found: list[Prediction] = []
+    name = model.partition("/")[2]
+    if name != DEFAULT_MODEL and (root / "weights" / name).is_dir():
+        return found
     for k, path in enumerate(sorted((root / "samples" / "requests").glob("*.json"))):
         pictures = sorted((root / "samples" / "outputs").glob(f"{path.stem}.*"))
         if not pictures:

@@ -26,10 +26,10 @@ class Servers:
         metrics: Metrics,
         log: Any,
         client: httpx2.AsyncClient,
-        introduce: Callable[[str, str], Awaitable[None]],
+        introduce: Callable[[str, str, dict[str, Any]], Awaitable[None]],
         own: OwnServer | None,
     ) -> None:
-        """`introduce` is called with a model and the id of the version that its declared server turned out to run."""
+        """`introduce` is called with a model, and the id and schema of the version that its server runs."""
         self._own = own
         self._store, self._catalogue, self._introduce = store, catalogue, introduce
         self._runs, self._work = runs, work
@@ -142,7 +142,9 @@ class Servers:
             if schema is None:
                 return
             for model in sorted(server.models):
-                await self._introduce(model, version_id(model, schema))  # first: who sees the version sees all of it
+                await self._introduce(
+                    model, version_id(model, schema), schema
+                )  # first: who sees the version sees all of it
                 version = await self._catalogue.add_version(model, schema, EASEL_COG_VERSION)
                 await self._catalogue.connect(server.url, version, pushed=False)
                 await self._refresh(server)
