@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from easel.client import is_loopback
-from easel.console import print_result, say
+from easel.console import say
 from easel.errors import InputError
 from easel.models import DEFAULT_MODEL
 
@@ -48,6 +49,12 @@ def add_api_command(commands: Any, common: argparse.ArgumentParser, setup: argpa
     api.add_argument("--tokens", type=Path, metavar="FILE", help="a line each: TOKEN or TOKEN ACCOUNT")
     api.add_argument("--public-url", metavar="URL", help="as clients reach it, if not http://HOST:PORT")
     api.add_argument("--callback-url", metavar="URL", help="as the Cog servers reach it, if not http://HOST:PORT")
+    api.add_argument(
+        "--tls",
+        action="store_true",
+        help="https with a certificate of its own, so that outputs are https addresses; what to export is printed. "
+        "Cog servers call back without it, at the next port",
+    )
     api.add_argument("--page-url", metavar="URL", help="of `easel page`, for links to models and predictions")
     api.add_argument(
         "--retention", type=float, default=3600, metavar="S", help="inputs and outputs are kept so long (%(default)s)"
@@ -72,12 +79,11 @@ def add_api_command(commands: Any, common: argparse.ArgumentParser, setup: argpa
 
 def run_api(args: argparse.Namespace) -> int:
     try:
-        import uvicorn
-
-        from easel.api.app import Api, create_app
-        from easel.api.connections import BACKLOG, Connections, quiet_logs, raise_file_limit
+        from easel.api.app import Api
         from easel.api.own_server import OwnServer
+        from easel.api.serving import serve
         from easel.api.settings import Settings, read_tokens
+        from easel.api.tls import host_names, own_certificate
     except ImportError as error:
         raise InputError(f"`easel api` needs {error.name}: install the extra, pip install 'easel[api]'.") from None
     tokens = read_tokens(args.tokens)
@@ -94,19 +100,27 @@ def run_api(args: argparse.Namespace) -> int:
             from easel.cli import start_server
 
             server = stack.enter_context(start_server(args))
-            port = int(server.url.rpartition(":")[2])
-            own = OwnServer(server, lambda: start_server(args, port))
+            own_port = int(server.url.rpartition(":")[2])
+            own = OwnServer(server, lambda: start_server(args, own_port))
             stack.callback(own.close)
             servers = [parse_server(server.url)]
         host = args.host if args.host not in ("0.0.0.0", "::") else "127.0.0.1"
-        url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        port = listener.getsockname()[1]
+        url = f"{'https' if args.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+        certificate, callbacks, callback_url = None, None, args.callback_url or url
+        if args.tls:
+            certificate = own_certificate(data / "tls", host_names(host, urlsplit(args.public_url or "").hostname))
+            say(certificate.exports())
+            if not args.callback_url:  # Cog's webhooks trust no certificate of ours
+                callbacks = stack.enter_context(listen("127.0.0.1", port + 1 if args.port else 0))
+                callback_url = f"http://127.0.0.1:{callbacks.getsockname()[1]}"
         if not tokens:
             token = f"r8_{secrets.token_urlsafe(24)}"
             tokens = {token: "easel"}
             say(f"export REPLICATE_BASE_URL={args.public_url or url} REPLICATE_API_TOKEN={token}")
         settings = Settings(
             public_url=(args.public_url or url).rstrip("/"),
-            callback_url=(args.callback_url or url).rstrip("/"),
+            callback_url=callback_url.rstrip("/"),
             data=data,
             database_url=os.environ.get("DATABASE_URL") or f"sqlite:///{data / 'easel.db'}",
             tokens=tokens,
@@ -121,40 +135,12 @@ def run_api(args: argparse.Namespace) -> int:
             allow_push=args.allow_push,
             public=not is_loopback(url) or not is_loopback(args.public_url or url) or args.host != host,
         )
-        connections = Connections(raise_file_limit())
-        quiet_logs()
         api = Api(settings, own)
-        config = uvicorn.Config(
-            create_app(api),
-            http=connections.protocol,
-            backlog=BACKLOG,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=5,
-        )
         try:
-            asyncio.run(serve(api, uvicorn.Server(config), listener))
+            asyncio.run(serve(api, listener, certificate, callbacks))
         except KeyboardInterrupt:
             say("\nStopping.")
     return 0
-
-
-async def serve(api: Any, server: Any, listener: socket.socket) -> None:
-    """Print the address as soon as it answers there. Raises InputError when another `easel api` takes the database."""
-    async with api.running():
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not task.done():
-            await asyncio.sleep(0.01)
-        print_result(api.settings.public_url)
-        alone = asyncio.create_task(api.store.stay_alone())
-        await asyncio.wait({task, alone}, return_when=asyncio.FIRST_COMPLETED)
-        server.should_exit = True
-        await task
-        if alone.done():
-            alone.result()
-        alone.cancel()
 
 
 @contextmanager
