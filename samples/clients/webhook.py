@@ -46,8 +46,8 @@ class Receiver(BaseHTTPRequestHandler):
 for signum in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C and `kill`; a shell ignores the first in background jobs
     signal.signal(signum, signal.default_int_handler)
 with ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 8000), Receiver) as server:
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)
     try:
+        print(f"http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()
     except KeyboardInterrupt:
         print("Stopped.")

@@ -70,7 +70,7 @@ export async function what_waits_in_the_queue_is_cancelled_at_once() {
   const running = await replicate.predictions.create({ version: VERSION, input: LONG });
   const waiting = await replicate.predictions.create({ version: VERSION, input: LONG });
   const { status, started_at } = await replicate.predictions.cancel(waiting.id);
-  assert.deepEqual([status, started_at], ["canceled", null]);
+  assert.deepEqual([status, started_at], ["canceled", undefined]);
   await replicate.predictions.cancel(running.id);
   await replicate.wait(running, { interval });
 }
