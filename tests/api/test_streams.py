@@ -145,6 +145,23 @@ def test_readers_who_go_or_do_not_read_harm_nobody(api):
         assert b"event: done" in one.read()
 
 
+def test_one_account_cannot_take_all_connections(api):
+    prediction = start(api, seconds=1.5)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opened, refused = [], []
+    for _ in range(130):
+        try:
+            opened.append(opener.open(prediction["urls"]["stream"], timeout=20))
+        except urllib.error.HTTPError as error:
+            error.close()
+            refused.append(error.code)
+    assert (len(opened), refused) == (100, [429] * 30)
+    ask(api, "POST", f"/v1/predictions/{prediction['id']}/cancel")
+    for one in opened:
+        assert b"event: done" in one.read()
+    assert parts(events(start(api)["urls"]["stream"])) == PARTS
+
+
 def test_models_that_do_not_yield_have_no_stream(cog, new_api):
     prediction = create(new_api(cog.url), text="a")
     assert "stream" not in prediction["urls"]

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -70,6 +71,7 @@ class Api:
         self.own_files = OwnFiles(settings.public_url, self.outputs)
         self.large_bodies = Turns()
         self.quotas: dict[str, asyncio.Lock] = {}
+        self.readers: Counter[str] = Counter()  # of streams, by account
         work = Work(self.runs, self.store, self.metrics, self.log, self.own_files.resolve)
         self.servers = Servers(
             self.store,

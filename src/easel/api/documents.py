@@ -37,19 +37,12 @@ class Documents:
     def prediction(self, one: Prediction, inline: bool = False) -> dict[str, Any]:
         """`inline`: output files as data URLs, up to 32 MB of them. Blocking then, by the size of the files."""
         inline = inline and self._outputs.size(one.id, "out-") <= MOST_INLINE
-
-        def address(name: str) -> str:
-            path = self._outputs.path(one.id, name)
-            if inline and path:
-                return data_url(path, media_type(name))
-            return f"{self.base}/delivery/{one.id}/{name}"
-
         document = {
             "id": one.id,
             "model": one.model,
             "version": one.version,
-            "input": map_output(one.input, lambda name: f"{self.base}/delivery/{one.id}/{name}"),
-            "output": map_output(one.output, address),
+            "input": self.with_addresses(one, one.input),
+            "output": self.with_addresses(one, one.output, inline),
             "logs": one.logs,
             "error": one.error,
             "status": one.status,
@@ -71,6 +64,15 @@ class Documents:
             deployment=one.deployment,
             deadline=iso(one.deadline),
         )
+
+    def with_addresses(self, one: Prediction, value: Any, inline: bool = False) -> Any:
+        """A part of what is kept of a prediction, with the address (`inline`: the content) of each of its files."""
+
+        def address(name: str) -> str:
+            path = self._outputs.path(one.id, name) if inline else None
+            return data_url(path, media_type(name)) if path else f"{self.base}/delivery/{one.id}/{name}"
+
+        return map_output(value, address)
 
     def file(self, one: File) -> dict[str, Any]:
         return {

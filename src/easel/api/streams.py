@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from easel.api.app import Api
     from easel.api.run import Run
 
+MOST_READERS = 100  # of one account: a stream keeps its connection
 STILL_HERE_S = 15.0  # between two comments, so that nothing on the way takes the connection for dead
 LAST_EVENT_ID = re.compile(r"[0-9]{1,15}:([0-9]{1,9})")
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Access-Control-Allow-Origin": "*"}
@@ -36,6 +37,8 @@ async def stream(api: "Api", request: Request) -> Response:
     prediction = run.prediction if run else await api.store.get(Prediction, identity)
     if not hmac.compare_digest(request.path_params["key"].encode(), wanted.encode()) or not prediction:
         raise Problem(404, "There is no such stream.")
+    if api.readers[prediction.account] >= MOST_READERS:
+        raise Problem(429, f"{MOST_READERS} streams of one account may be read at once.", retry_after=5)
     found = LAST_EVENT_ID.fullmatch(request.headers.get("last-event-id", ""))
     sent = int(found[1]) if found else 0
     return StreamingResponse(events(api, prediction, run, sent), media_type="text/event-stream", headers=HEADERS)
@@ -46,15 +49,23 @@ async def events(api: "Api", prediction: Prediction, run: "Run | None", sent: in
     one who reads slowly gets what is there by then.
     """
     logged = len(prediction.logs) if sent else 0
+    api.readers[prediction.account] += 1
+    try:
+        async for text in parts_of(api, prediction, run, sent, logged):
+            yield text
+    finally:
+        api.readers[prediction.account] -= 1
+
+
+async def parts_of(api: "Api", prediction: Prediction, run: "Run | None", sent: int, logged: int) -> AsyncIterator[str]:
     while True:
         changed = run.changed if run else None
         is_over = prediction.status in FINAL
-        logs, output = prediction.logs[logged:], (api.documents.prediction(prediction)["output"] or [])
-        parts = output if isinstance(output, list) else [output]
-        if logs:
+        output = prediction.output if isinstance(prediction.output, list) else []
+        if logs := prediction.logs[logged:]:
             logged += len(logs)
             yield event("logs", logs, sent)
-        for part in parts[sent:]:
+        for part in api.documents.with_addresses(prediction, output[sent:]):
             sent += 1
             yield event("output", part if isinstance(part, str) else json.dumps(part), sent)
         if is_over or changed is None:
