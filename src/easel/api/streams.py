@@ -58,7 +58,7 @@ async def events(api: "Api", prediction: Prediction, run: "Run | None", sent: in
 
 
 async def parts_of(api: "Api", prediction: Prediction, run: "Run | None", sent: int, logged: int) -> AsyncIterator[str]:
-    """The events of `events`, from the log\'s character number `logged` on."""
+    """The events of `events`, from the log's character number `logged` on."""
     while True:
         changed = run.changed if run else None
         is_over = prediction.status in FINAL
