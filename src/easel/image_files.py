@@ -99,9 +99,8 @@ def refusal(kind: str, error: Exception) -> str:
         return f"the {kind} file has more than {MAX_PIXELS // 10**6} megapixels: make it smaller."
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     if kind in ("AVIF", "HEIC"):  # of which each decoder reads only a part of what there is
-        return (
-            f"the {kind} file is truncated, damaged or of a kind that is not read here ({reason}): convert it to PNG."
-        )
+        state = "truncated or damaged, or of a kind that is not read here"
+        return f"the {kind} file is {state} ({reason}): convert it to PNG."
     return f"the {kind} file is truncated or damaged ({reason}): send it again."
 
 

@@ -135,7 +135,7 @@ def test_a_push_that_was_broken_off_goes_on_to_the_release_and_does_nothing_twic
         **{"name": "icons", "model": "acme/emoji", "version": live, "hardware": "cpu"},
         **{"min_instances": 0, "max_instances": 1},
     }
-    assert ask(shop.api, "POST", "/v1/deployments", deployment)[0] == 201
+    assert ask(shop.api, "POST", "/v1/deployments", deployment)[0] == 200
 
     def ended(count):
         """Whether so many predictions are in the state with their outcome."""

@@ -313,7 +313,7 @@ def test_file_that_is_cut_off_is_refused(write, format):
     name = {"WEBP": "WebP"}.get(format, format)
     what = r"truncated or damaged \(.+\): send it again"
     if format in ("AVIF", "HEIC"):
-        what = r"truncated, damaged or of a kind that is not read here \(.+\): convert it to PNG"
+        what = r"truncated or damaged, or of a kind that is not read here \(.+\): convert it to PNG"
     assert re.fullmatch(rf"image: the {name} file is {what}\.", message)
 
 
