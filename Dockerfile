@@ -27,7 +27,7 @@ COPY src src
 # Files come with the modes that they have outside: whatever the umask there, others read and do not write.
 RUN find . \( -perm /022 -o ! -perm -044 -o -type d ! -perm -011 \) -exec chmod go=rX {} +
 RUN python -m compileall -q src predict.py \
-    && python -c 'from pathlib import Path; from easel.schema import install_schema; install_schema(Path.cwd())'
+    && python -c 'from pathlib import Path; from easel.schema.openapi import install_schema; install_schema(Path.cwd())'
 
 ARG EASEL_MODEL=emoji
 ENV EASEL_MODEL=${EASEL_MODEL} \
@@ -41,5 +41,5 @@ USER easel
 EXPOSE 5000
 # A first start may fetch for an hour. The server itself says no when a cancelled prediction does not end.
 HEALTHCHECK --interval=30s --timeout=15s --start-period=1h --retries=3 \
-    CMD ["python", "-c", "import os, sys; from easel.client import read_state; sys.exit(read_state('http://127.0.0.1:' + os.environ.get('PORT', '5000')) not in ('READY', 'BUSY'))"]
+    CMD ["python", "-c", "import os, sys; from easel.local.client import read_state; sys.exit(read_state('http://127.0.0.1:' + os.environ.get('PORT', '5000')) not in ('READY', 'BUSY'))"]
 CMD ["python", "-m", "cog.server.http"]

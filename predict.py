@@ -11,14 +11,14 @@ from pathlib import Path as LocalPath
 
 from cog import BaseRunner, CancelationException, Input, Path, Secret, types
 
-from easel.downloads import guard_downloads, limits
 from easel.errors import EaselError
-from easel.health import Health
+from easel.inference.health import Health
+from easel.inference.uploads import Uploads
 from easel.logs import log
+from easel.lora.files import AdapterFiles, Endpoints
 from easel.models import DEFAULT_MODEL, load_model
+from easel.net.cog_downloads import guard_downloads, limits
 from easel.request import Request
-from easel.uploads import Uploads
-from easel.weights.adapter_files import AdapterFiles, Endpoints
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import obtain
 from easel.weights.store import places_from
@@ -32,8 +32,8 @@ class Runner(BaseRunner):
         model = load_model(LocalPath(__file__).parent / "weights" / (os.environ.get("EASEL_MODEL") or DEFAULT_MODEL))
         reading = start_reading(obtain(model, places, log=log))
         # Only now, since importing torch takes as long as reading gigabytes: both go on side by side.
-        from easel.engine import Engine
-        from easel.loader import default_device, load_components
+        from easel.inference.engine import Engine
+        from easel.inference.loader import default_device, load_components
 
         self.uploads = Uploads()
         guard_downloads(types, limits(allow_loopback()), self.uploads, self.health.prediction)

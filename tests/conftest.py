@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from easel.server import Server
-from tests.serving import serving
+from easel.local.server import Server
+from tests.support.serving import serving
 
 
 def pytest_configure() -> None:

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from easel.loader import Components, default_device, load_components
+from easel.inference.loader import Components, default_device, load_components
+from easel.inference.pipeline import Timings, run_plan
 from easel.models import load_model
-from easel.pipeline import Timings, run_plan
 from easel.plan import plan_request
 from easel.request import Request
 from easel.weights.reading import start_reading

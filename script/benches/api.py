@@ -18,11 +18,11 @@ import psutil
 from benches.emoji import REPOSITORY, seconds
 from tqdm import tqdm
 
-from easel.client import call
-from easel.server import Server, run_server
+from easel.local.client import call
+from easel.local.server import Server, run_server
 
 sys.path.insert(0, str(REPOSITORY))
-from tests.api_process import Api, ask, run_api, wait_for_version
+from tests.support.api_process import Api, ask, run_api, wait_for_version
 
 PREDICTIONS, CLIENTS, TURNS = 1000, 32, 100
 PATH = "/v1/models/easel/emoji/predictions"

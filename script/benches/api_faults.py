@@ -29,7 +29,7 @@ from benches.faults.clients import HOSTILE, Client, leave, send_hostile, sit_idl
 from benches.faults.observers import ENDS, Memory, Reader, Watch, list_page, runs_of, stalls_of
 from benches.faults.servers import POSTGRES, Cog, Postgres, fill_disk, small_disk
 
-from tests.api_process import Api, ask, run_api, wait_for_version
+from tests.support.api_process import Api, ask, run_api, wait_for_version
 
 TOKENS = {"token-of-anna": "anna", "token-of-ben": "ben", "token-of-cleo": "cleo"}
 COGS, CLIENTS = 4, 6

@@ -30,8 +30,8 @@ def imports(folder: Path) -> tuple[float, list]:
     from diffusers import ZImageImg2ImgPipeline, ZImageInpaintPipeline, ZImagePipeline  # noqa: F401
     from transformers import Qwen2Tokenizer, Qwen3Model  # noqa: F401
 
-    import easel.engine
-    import easel.loader  # noqa: F401
+    import easel.inference.engine
+    import easel.inference.loader  # noqa: F401
     import predict  # noqa: F401
 
     return time.time(), []

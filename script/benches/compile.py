@@ -43,10 +43,10 @@ def main() -> None:
     import numpy as np
     import torch
 
-    from easel.compiled import compile_blocks, compile_key
-    from easel.loader import load_components
+    from easel.inference.compile import compile_blocks, compile_key
+    from easel.inference.loader import load_components
+    from easel.inference.pipeline import Timings, run_plan
     from easel.models import load_model
-    from easel.pipeline import Timings, run_plan
     from easel.plan import plan_request
     from easel.request import Request
     from easel.weights.reading import start_reading

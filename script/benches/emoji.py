@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from easel.client import call
+from easel.local.client import call
+from easel.local.server import run_server
 from easel.models import load_model
-from easel.server import run_server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROMPT = "a red apple"

@@ -22,7 +22,7 @@ CONNECTION_RATE = 25_000_000
 EASEL = """
 import json, os, resource, sys, time
 from pathlib import Path
-from easel.weights.ranges import Address, fetch_file
+from easel.weights.download.ranges import Address, fetch_file
 
 at_sync, sync = [], os.fsync
 os.fsync = lambda file: (at_sync.append(time.perf_counter()), sync(file))
@@ -51,7 +51,7 @@ print(json.dumps([time.perf_counter() - began]))
 def bench_fetch(rounds: int) -> dict[str, float]:
     """Median seconds of each tool; `synced`: until the bytes are on the disk, which of these only Easel waits for."""
     sys.path.insert(0, str(REPOSITORY))
-    from tests.nginx import NGINX, STREAM_MODULE, run_nginx
+    from tests.support.nginx import NGINX, STREAM_MODULE, run_nginx
 
     programs = {"nginx": NGINX, "curl": shutil.which("curl"), "aria2": shutil.which("aria2c")}
     missing = [name for name, path in programs.items() if path is None]

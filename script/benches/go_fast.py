@@ -14,7 +14,7 @@ def bench_go_fast(_rounds: int) -> dict[str, float]:
     """Each prompt is one round: the exact picture and the fast one of the same seed, by turns."""
     from tqdm import tqdm
 
-    from easel.loader import load_components
+    from easel.inference.loader import load_components
     from easel.models import load_model
     from easel.weights.reading import start_reading
     from easel.weights.snapshots import obtain
@@ -54,7 +54,7 @@ def draw(components, prompt: str, seed: int, go_fast: bool):
     """The picture as an array (height, width, 3), and the seconds of its denoising."""
     import numpy as np
 
-    from easel.pipeline import Timings, run_plan
+    from easel.inference.pipeline import Timings, run_plan
     from easel.plan import plan_request
     from easel.request import Request
 

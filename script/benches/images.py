@@ -11,8 +11,8 @@ from benches.emoji import REPOSITORY
 from PIL import Image
 from pillow_heif import HeifImageFile, from_pillow
 
-from easel.image_files import DECODERS, MAX_BYTES
-from easel.input_images import read_image
+from easel.images.decode import DECODERS, MAX_BYTES
+from easel.images.input import read_image
 
 SIZE = (8160, 6120)  # 49.9 megapixels, what the largest cameras in phones make
 NOISE = 4.0  # of 255, standard deviation: about that of a phone in daylight
@@ -31,7 +31,7 @@ OPTIONS = {
 def bench_images(rounds: int) -> dict[str, float]:
     """Median seconds of each format, with a Display P3 profile where the format has any; Pillow by turns with it."""
     sys.path.insert(0, str(REPOSITORY))
-    from tests.picture_files import P3
+    from tests.support.picture_files import P3
 
     photo = make_photo(*SIZE)
     figures: dict[str, float] = {}

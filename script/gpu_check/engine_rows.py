@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from easel.images import image_metadata, save_image
-from easel.pipeline import decode
+from easel.images.encode import image_metadata, save_image
+from easel.inference.pipeline import decode
 from easel.plan import plan_request
 from gpu_check.context import Context, judge, judge_time, median_of, seconds_of
 from gpu_check.loaded import (

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from easel.engine import Engine
-from easel.loader import load_components
+from easel.inference.engine import Engine
+from easel.inference.loader import load_components
+from easel.lora.files import AdapterFiles
 from easel.models import load_model
 from easel.request import Request
-from easel.weights.adapter_files import AdapterFiles
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import obtain
 from easel.weights.store import Places

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 
-from easel.client import call, read_state, send
+from easel.local.client import call, read_state, send
 from gpu_check.context import Context
 
 Pixels = np.ndarray  # (height, width, 3), uint8

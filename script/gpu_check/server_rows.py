@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from easel.client import call
-from easel.server import Server, run_server
+from easel.local.client import call
+from easel.local.server import Server, run_server
 from gpu_check.context import REPOSITORY, Context, drop_from_page_cache, gigabytes, judge, judge_time, weight_files
 from gpu_check.requests import (
     answer,

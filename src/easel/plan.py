@@ -5,7 +5,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from easel.input_images import image_size
+from easel.images.input import image_size
 from easel.models import Model
 from easel.request import MAX_SEED, Request, check_request
 from easel.sizes import MATCH_INPUT_IMAGE, ratio_of, size_for, snap

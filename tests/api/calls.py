@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from tests.api_process import Api, ask
+from tests.support.api_process import Api, ask
 
 END = ("succeeded", "failed", "canceled", "aborted")
 MODEL = "/v1/models/test/model/predictions"

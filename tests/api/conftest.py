@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from easel.server import Server, run_server
-from tests.api_process import Api, run_api, wait_for_version
+from easel.local.server import Server, run_server
+from tests.support.api_process import Api, run_api, wait_for_version
 
 RUNNER = Path(__file__).parent / "runner"
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))

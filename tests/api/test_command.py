@@ -76,7 +76,8 @@ def test_a_port_that_is_taken_is_named(tmp_path):
 
 
 def test_without_the_extra_all_other_commands_work_and_this_one_says_what_is_missing():
-    program = f"import sys; sys.modules.update(dict.fromkeys({EXTRA})); from easel.cli import main; sys.exit(main())"
+    missing = f"import sys; sys.modules.update(dict.fromkeys({EXTRA}))"
+    program = f"{missing}; from easel.cli import main; sys.exit(main.main())"
     for arguments, code, words in (
         (["--help"], 0, "predict"),
         (["schema", "--check"], 0, ""),

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api.calls import MODEL, create, wait_for
-from tests.api_process import TOKEN, ask
+from tests.support.api_process import TOKEN, ask
 
 
 def raw(api, method, path, body=None, **headers):

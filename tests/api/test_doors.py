@@ -15,8 +15,8 @@ from easel.api.tables import Model, Prediction
 from tests.api.calls import MODEL, create, wait_for
 from tests.api.inside import TOKENS, open_api
 from tests.api.odd_cog import SCHEMA, run_odd_cog
-from tests.api_process import ask, wait_for_version
-from tests.fault_server import wait_until
+from tests.support.api_process import ask, wait_for_version
+from tests.support.fault_server import wait_until
 
 VERSIONS = "/v1/models/test/model/versions"
 FIELDS = {"account": "a", "model": "a/m", "version": "v"}

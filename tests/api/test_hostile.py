@@ -10,11 +10,11 @@ import urllib.request
 
 import pytest
 
-from easel.server import run_server
+from easel.local.server import run_server
 from tests.api.calls import MODEL, create, show, wait_for
 from tests.api.conftest import RUNNER, second_cog
 from tests.api.test_command import run
-from tests.api_process import ask, wait_for_version
+from tests.support.api_process import ask, wait_for_version
 
 TWO = {"token-one": "one", "token-two": "two"}
 

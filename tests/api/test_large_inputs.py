@@ -8,8 +8,8 @@ import urllib.request
 import pytest
 
 from tests.api.calls import MODEL, create, show, wait_for
-from tests.api_process import ask, wait_for_version
-from tests.fault_server import wait_until
+from tests.support.api_process import ask, wait_for_version
+from tests.support.fault_server import wait_until
 
 CONTENT = b"large " * 50_000
 URL = f"data:text/plain;base64,{base64.b64encode(CONTENT).decode()}"

@@ -4,7 +4,7 @@ import json
 import urllib.request
 
 from tests.api.calls import create, wait_for
-from tests.api_process import ask, wait_for_version
+from tests.support.api_process import ask, wait_for_version
 
 
 def test_the_declared_model_shows_its_schema_readme_and_examples(introduced):

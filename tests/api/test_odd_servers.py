@@ -11,8 +11,8 @@ from easel.api.tables import Prediction
 from tests.api.calls import create, show, wait_for
 from tests.api.inside import open_api
 from tests.api.odd_cog import HEALTH, OddCog, run_odd_cog
-from tests.api_process import ask
-from tests.fault_server import wait_until
+from tests.support.api_process import ask
+from tests.support.fault_server import wait_until
 
 
 @pytest.fixture

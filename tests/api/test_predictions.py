@@ -10,7 +10,7 @@ import pytest
 
 from tests.api.calls import MODEL, create, show, wait_for
 from tests.api.conftest import second_cog
-from tests.api_process import ask, wait_for_version
+from tests.support.api_process import ask, wait_for_version
 
 OFFICIAL = {"User_Agent": "replicate-python/1.0.7"}
 

@@ -11,8 +11,8 @@ import uvicorn
 
 from easel.api import connections
 from easel.api.connections import Connections, OnceAMinute
-from tests.api_process import ask, run_api
-from tests.fault_server import wait_until
+from tests.support.api_process import ask, run_api
+from tests.support.fault_server import wait_until
 
 FEW_FILES = ("sh", "-c", 'ulimit -S -n 64; ulimit -H -n 700; exec "$@"', "sh")
 

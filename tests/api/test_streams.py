@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.api.calls import create, wait_for
-from tests.api_process import Api, ask, run_api, wait_for_version
 from tests.clients.receiver import receiving
-from tests.yielding import run_yielder
+from tests.support.api_process import Api, ask, run_api, wait_for_version
+from tests.support.yielding import run_yielder
 
 WORDS = "one two three four five"
 PARTS = ["one ", "two ", "three ", "four ", "five "]

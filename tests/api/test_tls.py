@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from easel.api.serving import callbacks_alone
 from easel.api.tls import host_names, others, own_certificate
 from tests.api.calls import create, wait_for
-from tests.api_process import Api, ask, run_api, wait_for_version
+from tests.support.api_process import Api, ask, run_api, wait_for_version
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from easel.api.run import Run
 from easel.api.settings import secret_of
 from easel.api.store import Store
 from easel.api.tables import Prediction
-from easel.client import ServerError
 from easel.errors import InputError
-from easel.server import Server, run_server
+from easel.local.client import ServerError
+from easel.local.server import Server, run_server
 from tests.api.conftest import RUNNER
 from tests.api.inside import open_api
 from tests.api.odd_cog import run_odd_cog

@@ -12,7 +12,7 @@ import pytest
 from replicate.webhook import InvalidSignatureError, Webhooks, WebhookSigningSecret
 
 from tests.api.calls import END, MODEL, create, wait_for
-from tests.api_process import ask
+from tests.support.api_process import ask
 
 
 class Receiver:

@@ -4,9 +4,9 @@ import os
 import re
 from pathlib import Path
 
-from tests.api_process import Api
 from tests.clients.inputs import ARCHIVE_TOKEN, POLL_S
 from tests.server.calls import REPOSITORY
+from tests.support.api_process import Api
 
 HERE = Path(__file__).parent
 REPLICATE_2 = REPOSITORY / ".venv/replicate-2"

@@ -13,10 +13,10 @@ from easel.api.predictions import new_id
 from easel.api.store import Store
 from easel.api.tables import Prediction
 from easel.api.watch import now
-from easel.server import Server
-from tests.api_process import TOKEN, Api, run_api, wait_for_version
+from easel.local.server import Server
 from tests.clients.inputs import APPLE, ARCHIVE_TOKEN, ARCHIVED
 from tests.server.calls import answer_to
+from tests.support.api_process import TOKEN, Api, run_api, wait_for_version
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from replicate.helpers import FileOutput
 from replicate.pagination import async_paginate, paginate
 from replicate.webhook import InvalidSignatureError, Webhooks
 
-from tests.api_process import Api
 from tests.clients.inputs import (
     APPLE,
     ARCHIVE_TOKEN,
@@ -29,6 +28,7 @@ from tests.clients.inputs import (
     WHY,
 )
 from tests.clients.receiver import receiving
+from tests.support.api_process import Api
 
 
 def connect(api: Api, token: str = "") -> replicate.Client:

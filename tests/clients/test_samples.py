@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.api_process import ask
 from tests.clients.cases import NODE_MODULES, REPLICATE_2, TIMEOUT_S, environment
 from tests.clients.inputs import APPLE, MODEL
 from tests.server.calls import REPOSITORY, answer_to, images
+from tests.support.api_process import ask
 
 SAMPLES = REPOSITORY / "samples/clients"
 APPLES = ["apple.0.webp", "apple.1.webp"]

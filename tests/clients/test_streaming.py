@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 import replicate
 
-from tests.api_process import Api, run_api, wait_for_version
 from tests.clients.cases import HERE, NODE_MODULES, TIMEOUT_S, environment
 from tests.clients.inputs import POLL_S
-from tests.yielding import run_yielder
+from tests.support.api_process import Api, run_api, wait_for_version
+from tests.support.yielding import run_yielder
 
 MODEL, GIVEN = "test/talker", {"words": "one two three", "seconds": 0.1}
 PARTS = ["one ", "two ", "three "]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.api_process import Api, run_api, wait_for_version
 from tests.clients.installed import run
 from tests.server.calls import answer_to
-from tests.yielding import run_yielder
+from tests.support.api_process import Api, run_api, wait_for_version
+from tests.support.yielding import run_yielder
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from easel.server import Server, run_server
+from easel.local.server import Server, run_server
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from cog import types
 
-from easel.downloads import guard_downloads, limits
 from easel.errors import FetchError
-from easel.image_files import MAX_BYTES
-from easel.uploads import Uploads
-from tests.fast_clock import FastClock
-from tests.fault_server import Answer, FaultServer, redirect
+from easel.images.decode import MAX_BYTES
+from easel.inference.uploads import Uploads
+from easel.net.cog_downloads import guard_downloads, limits
+from tests.support.fast_clock import FastClock
+from tests.support.fault_server import Answer, FaultServer, redirect
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100_000)
 INSIDE = (

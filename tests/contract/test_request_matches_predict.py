@@ -11,11 +11,11 @@ from typing import get_args, get_type_hints
 import pytest
 
 from easel.errors import InputError
-from easel.image_kinds import BRANDS, SIGNATURES
+from easel.images.formats import BRANDS, SIGNATURES
 from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, SWITCHES, Request, check_request
-from easel.schema import read_runner
-from easel.schema_inputs import NO_DEFAULT
-from tests.tiny import MODEL
+from easel.schema.inputs import NO_DEFAULT
+from easel.schema.openapi import read_runner
+from tests.support.tiny import MODEL
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = {item.name: item for item in read_runner(ROOT / "predict.py").inputs}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from easel.schema import COG_VERSION, check_schema, install_schema, openapi, read_runner, to_json, write_schema
+from easel.schema.openapi import COG_VERSION, check_schema, install_schema, openapi, read_runner, to_json, write_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 

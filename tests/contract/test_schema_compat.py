@@ -2,7 +2,7 @@
 
 import pytest
 
-from easel.schema import breaking_changes, openapi
+from easel.schema.openapi import breaking_changes, openapi
 
 RUNNER = """from cog import BaseRunner, Input, Path
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from easel.schema import SchemaError, read_runner
+from easel.schema.openapi import SchemaError, read_runner
 
 HEAD = """from cog import BaseRunner, Input, Path, Secret
 from elsewhere import CHOICES, HIGH, default_of

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from easel.devices import BUFFER_BYTES, StagedCopy
-from easel.pipeline import Timings, run_plan
+from easel.inference.pipeline import Timings, run_plan
+from easel.inference.staging import BUFFER_BYTES, StagedCopy
 from easel.plan import plan_request
 from easel.request import Request
-from tests.loading import load_folder
+from tests.support.loading import load_folder
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: not run on a GPU")
 

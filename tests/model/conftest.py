@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from easel.loader import Components
-from easel.pipeline import Timings, run_plan
+from easel.inference.loader import Components
+from easel.inference.pipeline import Timings, run_plan
 from easel.plan import plan_request
 from easel.request import Request
-from tests.loading import load_folder
+from tests.support.loading import load_folder
 
 EMOJI = Path(__file__).resolve().parents[2] / "weights" / "emoji"
 

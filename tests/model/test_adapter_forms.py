@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from easel.adapter_keys import fold, sort_keys
-from easel.adapters import Adapter, load_adapter
 from easel.errors import AdapterError
-from tests.lora_files import RANK, peft_tensors, renamed
+from easel.lora.adapter import Adapter, load_adapter
+from easel.lora.keys import fold, sort_keys
 from tests.model.test_adapters import adapter_file
+from tests.support.lora_files import RANK, peft_tensors, renamed
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,15 @@ import torch
 from peft.utils.other import get_pattern_key
 from safetensors.torch import save_file
 
-from easel import adapters
-from easel.adapter_settings import Settings
-from easel.adapters import Adapter, AdapterMemory, Pair, load_adapter
 from easel.errors import AdapterError
-from easel.pipeline import Timings, run_plan
+from easel.inference.pipeline import Timings, run_plan
+from easel.lora import adapter as adapters
+from easel.lora.adapter import Adapter, AdapterMemory, Pair, load_adapter
+from easel.lora.files import AdapterFile
+from easel.lora.settings import Settings
 from easel.plan import plan_request
 from easel.request import Request
-from easel.weights.adapter_files import AdapterFile
-from tests.lora_files import ALPHA, FORMATS, METADATA, RANK, peft_original, peft_tensors, renamed, write_lora
+from tests.support.lora_files import ALPHA, FORMATS, METADATA, RANK, peft_original, peft_tensors, renamed, write_lora
 
 SMALL = {"seed": 3, "width": 64, "height": 64, "num_inference_steps": 2}
 

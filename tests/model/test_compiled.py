@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from easel.compiled import load_kept
+from easel.inference.compile import load_kept
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -18,8 +18,8 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch._dynamo.utils import counters
-from easel.adapters import Adapter, Pair, Transformer
-from easel.compiled import compile_blocks
+from easel.lora.adapter import Adapter, Pair, Transformer
+from easel.inference.compile import compile_blocks
 
 class Block(torch.nn.Module):
     def __init__(self):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from easel.devices import StagedCopy, placing
+from easel.inference.staging import StagedCopy, placing
 
 CPU = torch.device("cpu")
 

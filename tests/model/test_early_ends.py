@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from easel import engine as engine_module
-from easel import pipeline
-from easel.engine import Engine
+from easel.inference import engine as engine_module
+from easel.inference import pipeline
+from easel.inference.engine import Engine
+from easel.lora.files import AdapterFiles
 from easel.request import Request
-from easel.weights.adapter_files import AdapterFiles
-from tests.lora_files import peft_tensors, write_lora
+from tests.support.lora_files import peft_tensors, write_lora
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REFERENCE = {"prompt": "red apple", "seed": 3, "width": 64, "height": 64, "num_inference_steps": 2}
@@ -108,11 +108,11 @@ OUT_OF_MEMORY = """
 import resource, sys
 from dataclasses import replace
 from pathlib import Path
-from easel.engine import Engine
+from easel.inference.engine import Engine
 from easel.errors import ResourceError
 from easel.request import Request
-from easel.weights.adapter_files import AdapterFiles
-from tests.loading import load_folder
+from easel.lora.files import AdapterFiles
+from tests.support.loading import load_folder
 
 components = load_folder(Path("weights/emoji"))
 large = replace(components, model=replace(components.model, max_area=1024**2))  # or nothing would be too large

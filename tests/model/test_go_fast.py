@@ -8,9 +8,9 @@ import torch
 from coglet import CancelationException
 from PIL import Image, ImageDraw
 
-from easel.adapters import Adapter, Pair
-from easel.go_fast import FastTransformer
-from easel.pipeline import Timings, read_source, run_plan
+from easel.inference.go_fast import FastTransformer
+from easel.inference.pipeline import Timings, read_source, run_plan
+from easel.lora.adapter import Adapter, Pair
 from easel.plan import plan_request
 from easel.request import Request
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from easel.errors import InputError
-from easel.masks import FEATHER, keep_outside
-from easel.pipeline import Timings, read_source, run_plan
+from easel.images.mask import FEATHER, keep_outside
+from easel.inference.pipeline import Timings, read_source, run_plan
 from easel.plan import plan_request
 from easel.request import Request
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from easel.errors import WeightsError
-from tests.loading import load_folder
+from tests.support.loading import load_folder
 
 EMOJI = Path(__file__).resolve().parents[2] / "weights" / "emoji"
 

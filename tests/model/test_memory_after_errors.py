@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from easel.engine import Engine
 from easel.errors import InputError, ResourceError
-from easel.image_files import refusals
+from easel.images.decode import refusals
+from easel.inference.engine import Engine
 from easel.models import load_model
 from easel.plan import plan_request
 from easel.request import Request

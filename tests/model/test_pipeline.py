@@ -9,8 +9,8 @@ import pytest
 from coglet import CancelationException
 from PIL import Image
 
-from easel.loader import Components
-from easel.pipeline import Timings, run_plan
+from easel.inference.loader import Components
+from easel.inference.pipeline import Timings, run_plan
 from easel.plan import plan_request
 from easel.request import Request
 from easel.sizes import ASPECT_RATIOS

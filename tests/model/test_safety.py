@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from easel.engine import Engine
 from easel.errors import SafetyError, WeightsError
+from easel.inference.engine import Engine
+from easel.lora.files import AdapterFiles
 from easel.request import Request
-from easel.weights.adapter_files import AdapterFiles
-from tests.loading import load_folder
-from tests.safety_checker import checked_model
+from tests.support.loading import load_folder
+from tests.support.safety_checker import checked_model
 
 EMOJI = Path(__file__).resolve().parents[2] / "weights" / "emoji"
 # Without guidance, each seed gives pictures of nothing in particular another colour.

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from transformers import Qwen3Config, Qwen3Model
 
 from easel.errors import WeightsError
-from easel.tensors import fill_module, fit_names, read_tensors, skip_modules
+from easel.inference.tensors import fill_module, fit_names, read_tensors, skip_modules
 
 LAYERS = 4
 CONFIG = Qwen3Config(

@@ -11,12 +11,12 @@ import torch
 from gpu_check.layout import REAL, WEIGHTS, original_text_encoder, original_transformer
 from safetensors import safe_open
 
-from easel.pipeline import Timings, run_plan
+from easel.inference.pipeline import Timings, run_plan
 from easel.plan import plan_request
 from easel.request import Request
 from easel.weights.manifest import read_manifest, relative_paths
-from tests.loading import load_folder
-from tests.tiny_z_image import (
+from tests.support.loading import load_folder
+from tests.support.tiny_z_image import (
     MODEL,
     REPOSITORY,
     plain_pipeline,
@@ -24,7 +24,7 @@ from tests.tiny_z_image import (
     tiny_z_image_model,
     write_tiny_z_image,
 )
-from tests.verify import verify_files
+from tests.support.verify import verify_files
 
 
 @pytest.fixture(scope="module")

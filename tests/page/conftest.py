@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from easel.server import Server
-from tests.api_process import Api, run_api, wait_for_version
+from easel.local.server import Server
+from tests.support.api_process import Api, run_api, wait_for_version
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

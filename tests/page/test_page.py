@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page was not tried in a browser")
 from playwright.sync_api import expect
 
-from tests.api_process import ask
 from tests.page.steps import download, error_at, fill, focused, picture, program, run, shown_width, tab_to
+from tests.support.api_process import ask
 
 NODE_MODULES = Path(__file__).resolve().parents[1] / "clients" / "node_modules"
 # All that has a meaning in a string of one of the three languages, or in a shell.

@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page was not tried in a browser")
 from playwright.sync_api import expect
 
-from tests.api_process import Api, ask
 from tests.page.conftest import run_page
 from tests.page.fake_api import FILES_OUTPUT, TEXT_OUTPUT, TEXTS_OUTPUT, FakeApi, run_fake_api, schema
 from tests.page.steps import fill, run, shown_width
+from tests.support.api_process import Api, ask
 
 TEXT = {"type": "string"}
 

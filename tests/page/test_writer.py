@@ -14,12 +14,12 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page was not tried in a browser")
 from playwright.sync_api import expect
 
-from easel.server import Server
+from easel.local.server import Server
 from tests.api.odd_cog import run_odd_cog
-from tests.api_process import Api, run_api, wait_for_version
 from tests.page.conftest import run_page
 from tests.page.fake_api import TEXT_OUTPUT, schema
 from tests.page.steps import fill, program
+from tests.support.api_process import Api, run_api, wait_for_version
 
 NODE_MODULES = Path(__file__).resolve().parents[1] / "clients" / "node_modules"
 TEXT = 'it\'s one "text" in $parts'

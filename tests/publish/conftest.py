@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from easel.server import Server
-from tests.api_process import Api, ask, run_api, wait_for_version
+from easel.local.server import Server
 from tests.publish import standin_cog
 from tests.publish.trees import make_tree
+from tests.support.api_process import Api, ask, run_api, wait_for_version
 
 HOST = "registry.test"
 PATIENCE_S = 60

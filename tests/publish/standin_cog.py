@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from easel.schema import COG_VERSION, openapi
+from easel.schema.openapi import COG_VERSION, openapi
 
 
 def main() -> int:

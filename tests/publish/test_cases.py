@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from easel.client import ServerError
 from easel.errors import InputError
+from easel.local.client import ServerError
 from easel.models import load_model
 from easel.publish.cases import read_case, read_cases
 from easel.publish.replicate_api import RefusedError, UnreadableError

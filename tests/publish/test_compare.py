@@ -5,7 +5,7 @@ import pytest
 from easel.errors import InputError
 from easel.publish.callers import find_lines, read_callers
 from easel.publish.compare import compare, describe_breaks, same_contract
-from easel.schema_compat import Break
+from easel.schema.compat import Break
 from tests.publish.trees import document, make_tree
 
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from tests.api_process import ask
 from tests.publish.conftest import HOST, Shop
 from tests.publish.trees import CASES, commit, git, keep_one_case, steps_run, take_away_16_9
+from tests.support.api_process import ask
 
 IMAGE = f"{HOST}/acme/emoji"
 ALL_CHECKS = ["lint", "test", "schema"]

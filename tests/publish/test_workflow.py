@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-from easel.schema import COG_VERSION
+from easel.schema.openapi import COG_VERSION
 from tests.publish.trees import REPOSITORY
 
 GITHUB = REPOSITORY / ".github"

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 from PIL import Image, ImageDraw
 
-from easel.client import call, read_state, send
-from easel.server import Server
+from easel.local.client import call, read_state, send
+from easel.local.server import Server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

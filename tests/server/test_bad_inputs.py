@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from easel.client import send
-from easel.server import Server
+from easel.local.client import send
+from easel.local.server import Server
 from tests.server.bad_inputs.cases import GOOD, MODEL, SCHEMA, SECRET
 from tests.server.calls import files_in, wait_for, worker_of
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from easel.client import call, read_state, send
-from easel.health import STUCK_S
-from easel.server import Server, run_server
-from tests.rounds import rounds
+from easel.inference.health import STUCK_S
+from easel.local.client import call, read_state, send
+from easel.local.server import Server, run_server
 from tests.server.calls import Caller, answer_to, mask, picture, wait_for, wait_until_busy
+from tests.support.rounds import rounds
 
 CANCELS = rounds(usual=40, full=400)
 LATEST_S = 0.02  # after the request is in work: it then still prepares its files
@@ -26,9 +26,9 @@ from pathlib import Path as File
 
 from cog import BaseRunner, CancelationException, Input, Path, types
 
-from easel.downloads import guard_downloads, limits
-from easel.health import Health
-from easel.uploads import Uploads
+from easel.net.cog_downloads import guard_downloads, limits
+from easel.inference.health import Health
+from easel.inference.uploads import Uploads
 
 converted = []
 
@@ -129,7 +129,7 @@ def busy_processes(count: int) -> Iterator[None]:
 
 
 def test_cancels_while_files_are_prepared_never_hang_the_server(server):
-    """CPython 3.11 lost one in some fifty of them, and served nobody any more; see easel/downloads.py."""
+    """CPython 3.11 lost one in some fifty of them, and served nobody any more; see easel/net/cog_downloads.py."""
     inputs = {"prompt": "dog", "width": 64, "height": 64, "num_inference_steps": 2, "image": picture(), "mask": mask()}
     moments = random.Random(3)
     with busy_processes(3):

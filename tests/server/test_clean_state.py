@@ -9,12 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from easel.client import call
+from easel.local.client import call
+from easel.local.server import Server, run_server
 from easel.models import load_model
-from easel.server import Server, run_server
-from tests.fault_server import Answer, FaultServer
-from tests.lora_files import peft_tensors, write_lora
-from tests.rounds import rounds
 from tests.server.calls import (
     REPOSITORY,
     Caller,
@@ -27,6 +24,9 @@ from tests.server.calls import (
     wait_until_busy,
     worker_of,
 )
+from tests.support.fault_server import Answer, FaultServer
+from tests.support.lora_files import peft_tensors, write_lora
+from tests.support.rounds import rounds
 
 MOMENTS = rounds(usual=50, full=200)  # at which a request is cancelled
 SMALL = {"width": 64, "height": 64, "num_inference_steps": 2, "guidance_scale": 0, "seed": 3, "output_format": "png"}

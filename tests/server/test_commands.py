@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from easel import client
+from easel.local import client
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 30  # Far above what any command here needs; a hang must end.

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from easel.client import call
-from tests.docker_engine import docker, needs_image
+from easel.local.client import call
+from tests.support.docker_engine import docker, needs_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "script/container"

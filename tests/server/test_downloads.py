@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fault_server import Answer, FaultServer, redirect
 from tests.server.calls import Caller, answer_to, decoded, mask, picture, wait_for, worker_of
+from tests.support.fault_server import Answer, FaultServer, redirect
 
 SMALL = {"prompt": "dog", "width": 64, "height": 64, "num_inference_steps": 2, "seed": 3, "output_format": "png"}
 

@@ -9,11 +9,11 @@ import pytest
 from PIL import ExifTags, Image
 
 import easel
-from easel import client
-from easel.client import call, predict, read_state, send
-from easel.inputs import encode_files
+from easel.local import client
+from easel.local.client import call, predict, read_state, send
+from easel.local.inputs import encode_files
+from easel.local.server import Server, run_server
 from easel.models import load_model
-from easel.server import Server, run_server
 from easel.weights.manifest import read_manifest
 from tests.server.calls import REPOSITORY, files_in, images, pixels, wait_for, wait_until_busy, worker_of
 
@@ -23,7 +23,7 @@ SAMPLES = sorted((REPOSITORY / "samples" / "requests").glob("*.json"))
 
 
 def ask(server: Server, **inputs: object) -> dict:
-    """One prediction by `easel.client`, as script/predict makes it."""
+    """One prediction by `easel.local.client`, as script/predict makes it."""
     return predict(server.url, inputs, lambda text: None)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from easel.server import run_server
+from easel.local.server import run_server
 from tests.server.calls import answer_to
 
 SECRETS = {

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from easel.client import call, predict, read_state
-from easel.server import Server, run_server
+from easel.local.client import call, predict, read_state
+from easel.local.server import Server, run_server
 from tests.api.conftest import RUNNER
-from tests.api_process import ask, run_api, wait_for_version
 from tests.server.calls import REPOSITORY, wait_for
+from tests.support.api_process import ask, run_api, wait_for_version
 
 README = (REPOSITORY / "README.md").read_text()
 

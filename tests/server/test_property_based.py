@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from easel.client import send
-from easel.server import Server
-from tests.rounds import rounds
+from easel.local.client import send
+from easel.local.server import Server
 from tests.server.bad_inputs.cases import IMAGES, LORA, LORAS, PNG, TEXTS
 from tests.server.bad_inputs.files import mask
 from tests.server.calls import REPOSITORY, files_in, wait_for, worker_of
+from tests.support.rounds import rounds
 
 COUNT = rounds(usual=160, full=1000)  # for each of the two sources
 REFERENCE = {"prompt": "red apple", "width": 64, "height": 64, "num_inference_steps": 1, "seed": 3}

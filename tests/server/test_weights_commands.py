@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from easel import cli
+from easel.cli import main as cli
 from easel.progress import ByteBar
 from easel.weights.manifest import read_manifest
-from tests.hub_server import HubServer, Repo
-from tests.model_folders import WEIGHTS, digest, entry, local_model, write_lock, write_model
-from tests.tiny_z_image import hub_repos, real_sources, tiny_z_image_model
-from tests.tiny_z_image import write_lock as write_z_image_lock
-from tests.verify import verify_files
+from tests.support.hub_server import HubServer, Repo
+from tests.support.model_folders import WEIGHTS, digest, entry, local_model, write_lock, write_model
+from tests.support.tiny_z_image import hub_repos, real_sources, tiny_z_image_model
+from tests.support.tiny_z_image import write_lock as write_z_image_lock
+from tests.support.verify import verify_files
 
 LARGE, SMALL = os.urandom(400_000), b'{"width": 8}'
 FILES = {"transformer/model.safetensors": LARGE, "vae/config.json": SMALL}

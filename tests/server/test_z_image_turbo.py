@@ -9,15 +9,15 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
+from easel.local.server import Server, read_tail, run_server
 from easel.models import load_model
-from easel.server import Server, read_tail, run_server
 from easel.weights.manifest import read_manifest
 from easel.weights.snapshots import obtain
 from easel.weights.store import Places
-from tests.hub_server import HubServer
-from tests.lora_files import peft_tensors, write_lora
 from tests.server.calls import Caller, answer_to, data_url, files_in, images, mask, picture, pixels, wait_until_busy
-from tests.tiny_z_image import (
+from tests.support.hub_server import HubServer
+from tests.support.lora_files import peft_tensors, write_lora
+from tests.support.tiny_z_image import (
     hub_repos,
     paths_with_a_source,
     plain_pipeline,

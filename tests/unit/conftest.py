@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.fault_server import FaultServer
-from tests.range_download import Download
+from tests.support.fault_server import FaultServer
+from tests.support.range_download import Download
 
 
 @pytest.fixture

@@ -18,13 +18,14 @@ from dataclasses import replace
 
 import pytest
 
+from easel import files as disk
 from easel.errors import AdapterError, EaselError, FetchError, InputError, ResourceError
-from easel.weights import adapter_cache, disk
-from easel.weights.adapter_files import AdapterFiles
-from easel.weights.adapter_remotes import Endpoints, Tokens
-from easel.weights.network import Network
-from tests.fast_clock import FastClock
-from tests.fault_server import Answer, FaultServer, redirect
+from easel.lora import cache as adapter_cache
+from easel.lora.files import AdapterFiles
+from easel.lora.sites import Endpoints, Tokens
+from easel.net.guard import Network
+from tests.support.fast_clock import FastClock
+from tests.support.fault_server import Answer, FaultServer, redirect
 
 NETWORK = Network(backoff_s=0.01, max_backoff_s=0.02, retries=1)
 TOKEN, SECOND = "hf_hunter2hunter2", "hf_hunter3hunter3"
@@ -962,8 +963,8 @@ def test_several_processes_may_share_a_folder_that_is_too_small_for_them(server,
         server.routes[f"/{k}.safetensors"] = Answer(body=weights(str(k), 200_000), etag=True)
     program = f"""
 import pathlib, sys
-from easel.weights.adapter_files import AdapterFiles
-from easel.weights.adapter_remotes import Tokens
+from easel.lora.files import AdapterFiles
+from easel.lora.sites import Tokens
 files = AdapterFiles(pathlib.Path({str(folder)!r}), 450_000, allow_loopback=True)
 for k in range(20):
     file = files.get(f"{server.url}/{{(k + int(sys.argv[1])) % 4}}.safetensors", Tokens(), lambda line: None)

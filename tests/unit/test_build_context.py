@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from easel.schema import openapi, to_json
-from tests.build_context import build_context, is_ignored, parse_rules
-from tests.docker_engine import build_scratch, needs_engine
+from easel.schema.openapi import openapi, to_json
+from tests.support.build_context import build_context, is_ignored, parse_rules
+from tests.support.docker_engine import build_scratch, needs_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = parse_rules((ROOT / ".dockerignore").read_text())
@@ -19,8 +19,10 @@ MODELS = sorted(path.parent.name for path in ROOT.glob("weights/*/model.yaml"))
 TOP = {".cog", "LICENSE", "NOTICE", "cog.emoji.yaml", "cog.yaml", "predict.py", "requirements.txt", "src", "weights"}
 
 KEPT_OUT = """
-.git/config .venv/bin/python .env .cache/x tests/tiny.py docs/deploy.md samples/grid.png script/container .dockerignore
-recipes/emoji/vae.py Dockerfile .ci/run README.md output.0.webp outputs/a.png src/a/__pycache__/b.pyc id_rsa weights.tar
+.git/config .venv/bin/python .env .cache/x tests/support/tiny.py docs/deploy.md samples/grid.png script/container
+.dockerignore
+recipes/emoji/vae.py Dockerfile .ci/run README.md output.0.webp outputs/a.png
+src/a/__pycache__/b.pyc id_rsa weights.tar
 """
 
 TRICKY = """

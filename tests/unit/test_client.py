@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from easel import cli, client
+from easel.cli import main as cli
 from easel.errors import InputError
-from easel.inputs import cast_inputs, encode_files, parse_inputs, read_json_inputs
+from easel.local import client
+from easel.local.inputs import cast_inputs, encode_files, parse_inputs, read_json_inputs
 
 SCHEMA = {
     "components": {

@@ -14,14 +14,14 @@ import pytest
 import trustme
 
 from easel.errors import FetchError, InputError, ResourceError
-from easel.weights import network as network_module
-from easel.weights.addresses import address_problem
-from easel.weights.fetch import fetch, fetch_bytes, fetch_json
-from easel.weights.look_ups import look_ups
-from easel.weights.network import Network, TransferError
-from easel.weights.redirects import Credential
-from tests.fast_clock import FastClock
-from tests.fault_server import Answer, FaultServer, redirect, wait_until
+from easel.net import guard as network_module
+from easel.net.addresses import address_problem
+from easel.net.fetch import fetch, fetch_bytes, fetch_json
+from easel.net.guard import Network, TransferError
+from easel.net.look_ups import look_ups
+from easel.net.redirects import Credential
+from tests.support.fast_clock import FastClock
+from tests.support.fault_server import Answer, FaultServer, redirect, wait_until
 
 BODY = b"tensors " * 50_000
 TOKEN = "hf_hunter2hunter2"

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from easel.health import STUCK_S, Health
+from easel.inference.health import STUCK_S, Health
 from tests.server.calls import wait_for
 
 

@@ -19,8 +19,8 @@ from PIL import Image
 from pillow_heif import from_pillow
 
 from easel.errors import InputError
-from easel.input_images import image_size, read_image
-from tests.hostile_images import COUNT, FORMATS
+from easel.images.input import image_size, read_image
+from tests.support.hostile_images import COUNT, FORMATS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HANG = 60  # seconds by the clock; a busy machine must not look like a hang
@@ -30,7 +30,7 @@ ISOBMFF = ("AVIF", "HEIC")  # files made of boxes
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory) -> list[dict]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.hostile_images", tmp_path_factory.mktemp("hostile")],
+        [sys.executable, "-m", "tests.support.hostile_images", tmp_path_factory.mktemp("hostile")],
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": "src"},
         capture_output=True,

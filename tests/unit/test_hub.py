@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from easel.weights.manifest import read_manifest
-from tests.hub_server import COMMIT, HubServer, Repo
-from tests.model_folders import digest, entry, write_model
-from tests.verify import verify_files
+from tests.support.hub_server import COMMIT, HubServer, Repo
+from tests.support.model_folders import digest, entry, write_model
+from tests.support.verify import verify_files
 
 REPO = "owner/name"
 SMALL, LARGE = b'{"width": 8}', os.urandom(200_000)
@@ -170,7 +170,7 @@ def test_what_the_hub_refuses_is_a_sentence(hub, run, token, words):
     hub.repos["empty/model"] = Repo()
     program = (
         "import sys; from easel.errors import FetchError\n"
-        "from easel.weights.hub import ask_hub; from easel.weights.weight_sources import HubFile\n"
+        "from easel.weights.hub import ask_hub; from easel.weights.sources import HubFile\n"
         "for repo in sys.argv[1:]:\n"
         f"    try: ask_hub(HubFile(repo, {COMMIT!r}, 'a.json'))\n"
         "    except FetchError as error: print(error)"

@@ -6,8 +6,8 @@ import zlib
 import numpy as np
 import pytest
 
-from easel.input_images import read_image
-from tests.picture_files import (
+from easel.images.input import read_image
+from tests.support.picture_files import (
     P3,
     encoded,
     four_corners,

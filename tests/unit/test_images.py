@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import get_sampling
 
 from easel import __version__
-from easel.images import image_metadata, save_image
+from easel.images.encode import image_metadata, save_image
 from easel.plan import Plan
 from easel.request import MAX_PROMPT_CHARACTERS, OUTPUT_FORMATS, Request
 

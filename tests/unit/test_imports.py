@@ -13,8 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src"
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "cog", "coglet"}
 WITH_TORCH = {  # the others start at once
-    f"easel.{name}"
-    for name in ("adapters", "compiled", "devices", "engine", "go_fast", "loader", "pipeline", "safety", "tensors")
+    "easel.lora.adapter",
+    *(
+        f"easel.inference.{name}"
+        for name in ("compile", "engine", "go_fast", "loader", "pipeline", "safety", "staging", "tensors")
+    ),
 }
 RUNNERS = {"predict.py", "train.py"}
 CALLS_THAT_ONLY_MAKE_A_VALUE = {
@@ -105,12 +108,12 @@ def test_module_reaches_no_torch_and_no_cog(module):
 
 
 def test_what_the_design_calls_light_is_among_the_modules_read():
-    light = "errors sizes request plan models weights.manifest schema inputs client console server cli images"
+    light = "errors sizes request plan models weights.manifest schema.openapi local.client cli.main images.encode"
     assert {f"easel.{name}" for name in light.split()} <= set(LIGHT)
 
 
 def test_imports_are_followed_through_easels_own_modules():
-    assert {"torch", "diffusers"} <= packages(reached_from("easel.pipeline"))
+    assert {"torch", "diffusers"} <= packages(reached_from("easel.inference.pipeline"))
     assert "easel.errors" in reached_from("easel.plan")
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from easel.errors import InputError
-from easel.input_images import (
+from easel.images.input import (
     ACCEPTED,
     MAX_BYTES,
     MAX_PIXELS,
@@ -21,7 +21,7 @@ from easel.input_images import (
     read_image,
     read_mask,
 )
-from tests.picture_files import (
+from tests.support.picture_files import (
     ADOBE_COLUMNS,
     BLUE,
     CORNERS,

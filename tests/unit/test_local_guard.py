@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from easel.local_guard import guarded
-from easel.server import bind
+from easel.local.guard import guarded
+from easel.local.server import bind
 
 BODY_S = 10  # before a test gives up
 

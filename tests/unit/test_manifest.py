@@ -14,8 +14,8 @@ from easel.weights.manifest import (
     parse_manifest,
     read_manifest,
 )
-from tests.model_folders import WEIGHTS
-from tests.verify import verify_files
+from tests.support.model_folders import WEIGHTS
+from tests.support.verify import verify_files
 
 TENSORS = b"tensors " * 1000
 EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # of no bytes at all

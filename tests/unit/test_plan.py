@@ -12,7 +12,7 @@ from PIL import Image
 from easel.errors import InputError
 from easel.plan import Plan, plan_request
 from easel.request import Request
-from tests.tiny import MODEL
+from tests.support.tiny import MODEL
 
 
 @pytest.fixture

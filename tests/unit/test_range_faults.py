@@ -7,9 +7,9 @@ import time
 import pytest
 
 from easel.errors import InputError
-from easel.weights.ranges import Address, Limits
-from tests.fault_server import Answer, part_of
-from tests.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, chunks_asked, ranged
+from easel.weights.download.ranges import Address, Limits
+from tests.support.fault_server import Answer, part_of
+from tests.support.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, chunks_asked, ranged
 
 OTHER = os.urandom(SIZE)
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from easel.errors import FetchError, ResourceError
-from easel.weights.range_crew import Crew
-from easel.weights.range_journal import Journal, make_head, read_journal
-from easel.weights.range_window import BUFFERS, HELD_UP_S, Window
-from tests.fault_server import Answer
-from tests.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, Download, chunks_asked, ranged
+from easel.weights.download.crew import Crew
+from easel.weights.download.journal import Journal, make_head, read_journal
+from easel.weights.download.window import BUFFERS, HELD_UP_S, Window
+from tests.support.fault_server import Answer
+from tests.support.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, Download, chunks_asked, ranged
 
 
 @pytest.fixture

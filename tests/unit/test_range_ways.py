@@ -10,10 +10,10 @@ from contextlib import suppress
 import pytest
 import trustme
 
-from easel.weights import range_http
-from easel.weights.ranges import Address, Limits
-from tests.fault_server import Answer, FaultServer, redirect
-from tests.range_download import BODY, CHUNK, own_threads, ranged
+from easel.weights.download import http as range_http
+from easel.weights.download.ranges import Address, Limits
+from tests.support.fault_server import Answer, FaultServer, redirect
+from tests.support.range_download import BODY, CHUNK, own_threads, ranged
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from easel.weights.download.journal import read_journal
+from easel.weights.download.ranges import Address, Limits, Received, fetch_file
 from easel.weights.manifest import digest_of
-from easel.weights.range_journal import read_journal
-from easel.weights.ranges import Address, Limits, Received, fetch_file
-from tests.fault_server import wait_until
-from tests.nginx import NGINX, run_nginx
-from tests.range_download import own_threads
+from tests.support.fault_server import wait_until
+from tests.support.nginx import NGINX, run_nginx
+from tests.support.range_download import own_threads
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not here: apt-get install nginx")
 CHUNK = 65536
@@ -207,7 +207,7 @@ def memory_folder(tmp_path):
 MEASURED = """
 import json, re, sys
 from pathlib import Path
-from easel.weights.ranges import Address, fetch_file
+from easel.weights.download.ranges import Address, fetch_file
 
 def bytes_read():  # by read() and the like; what comes from a socket does not count
     return int(Path("/proc/self/io").read_text().split()[1])

@@ -11,7 +11,7 @@ import pytest
 from easel.errors import InputError
 from easel.models import Model
 from easel.request import CHOICES, FRACTIONAL, LIMITS, MAX_PROMPT_CHARACTERS, Request, check_request
-from tests.tiny import MODEL
+from tests.support.tiny import MODEL
 
 WHOLE = sorted(LIMITS.keys() - set(FRACTIONAL))
 NULLABLE = sorted(name for name, kind in get_type_hints(Request).items() if NoneType in get_args(kind))

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from easel.input_images import read_image, read_mask
-from tests.picture_files import (
+from easel.images.input import read_image, read_mask
+from tests.support.picture_files import (
     FORMATS,
     P3,
     encoded,

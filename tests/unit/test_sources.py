@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from easel.errors import InputError
-from easel.weights.sources import (
+from easel.lora.references import (
     CivitaiSource,
     DataSource,
     FileSource,

@@ -20,10 +20,10 @@ from easel.progress import ByteBar
 from easel.weights.manifest import read_manifest
 from easel.weights.snapshots import move_into_place, obtain
 from easel.weights.store import Places, places_from
-from tests.fault_server import wait_until
-from tests.hub_server import HubServer, Repo
-from tests.model_folders import WEIGHTS, digest, entry, local_model, write_lock, write_model
-from tests.verify import verify_files
+from tests.support.fault_server import wait_until
+from tests.support.hub_server import HubServer, Repo
+from tests.support.model_folders import WEIGHTS, digest, entry, local_model, write_lock, write_model
+from tests.support.verify import verify_files
 
 FILES = {"transformer/model.safetensors": os.urandom(300_000), "vae/config.json": b'{"width": 8}', "vae/empty": b""}
 

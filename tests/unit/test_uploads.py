@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from easel.uploads import Uploads
+from easel.inference.uploads import Uploads
 
 
 @pytest.fixture

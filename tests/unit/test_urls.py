@@ -6,13 +6,13 @@ import pytest
 import requests
 import urllib3
 
-from easel.client import ServerError, call
 from easel.errors import WeightsError
+from easel.local.client import ServerError, call
+from easel.net.urls import shown_error, shown_url
 from easel.publish.replicate_api import Replicate
-from easel.urls import shown_error, shown_url
 from easel.weights.manifest import parse_manifest
-from easel.weights.weight_sources import parse_weight_source
-from tests.fault_server import FaultServer
+from easel.weights.sources import parse_weight_source
+from tests.support.fault_server import FaultServer
 
 SECRET = "hunter2"
 

@@ -7,7 +7,7 @@ import pytest
 from easel.errors import WeightsError
 from easel.models import load_model
 from easel.weights.manifest import parse_manifest, read_manifest
-from easel.weights.weight_sources import HubFile, LocalFile, WebFile, parse_weight_source
+from easel.weights.sources import HubFile, LocalFile, WebFile, parse_weight_source
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"

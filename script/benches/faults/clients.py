@@ -17,7 +17,7 @@ from typing import Any
 from benches.api import Receiver
 from benches.faults.observers import Reader
 
-from tests.api_process import Api, ask
+from tests.support.api_process import Api, ask
 
 PATH = "/v1/models/easel/emoji/predictions"
 # Most end well and soon; the rest is what Cog servers do to one.

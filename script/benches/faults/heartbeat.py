@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from easel import cli
+from easel.cli import main as cli
 
 LIMIT_S = 0.25
 BEAT_S = 0.02
@@ -46,4 +46,4 @@ def run_with_beat(main: Any, **options: Any) -> Any:
 run, asyncio.run = asyncio.run, run_with_beat
 
 if __name__ == "__main__":
-    sys.exit(cli.main(sys.argv[sys.argv.index("easel.cli") + 1 :]))
+    sys.exit(cli.main(sys.argv[sys.argv.index("easel.cli.main") + 1 :]))

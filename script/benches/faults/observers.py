@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tests.api_process import Api
+from tests.support.api_process import Api
 
 ENDS = frozenset({"succeeded", "failed", "canceled", "aborted"})
 MB = 1e6

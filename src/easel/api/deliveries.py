@@ -21,7 +21,7 @@ from easel.api.signed import without_queries
 from easel.api.store import Store
 from easel.api.tables import Prediction
 from easel.api.watch import Metrics, now
-from easel.weights.addresses import address_problem
+from easel.net.addresses import address_problem
 
 EVENTS = ("start", "output", "logs", "completed")
 THROTTLE_S = 0.5  # Replicate's, for output and logs

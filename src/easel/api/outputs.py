@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from easel.client import EXTENSIONS
 from easel.errors import EaselError
+from easel.local.client import EXTENSIONS
 
 PIECE = 2**20  # characters of base64
 MOST_TEXT = 4_000_000  # of an output, as JSON: it stands in a row, and in lists

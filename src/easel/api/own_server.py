@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from easel.client import ServerError
-from easel.console import say
-from easel.server import Server, stop
+from easel.local.client import ServerError
+from easel.local.console import say
+from easel.local.server import Server, stop
 
 
 class OwnServer:

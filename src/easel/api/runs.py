@@ -21,8 +21,8 @@ from easel.api.run import Run, ends_within
 from easel.api.store import Store
 from easel.api.tables import FINAL, Prediction, Version
 from easel.api.watch import Metrics, now, without_values
-from easel.client import plain_error
 from easel.errors import EaselError
+from easel.local.client import plain_error
 
 CANCEL_S = 0.3  # how long the answer to a cancel waits for the end
 UNKEPT = "The output could not be kept here: is the disk full? The API's log says more."

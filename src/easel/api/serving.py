@@ -12,7 +12,7 @@ from easel.api.app import Api, create_app
 from easel.api.connections import BACKLOG, Connections, quiet_logs, raise_file_limit
 from easel.api.problems import Problem
 from easel.api.tls import Certificate
-from easel.console import print_result
+from easel.local.console import print_result
 
 
 class Callbacks(uvicorn.Server):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from easel.errors import InputError
-from easel.weights.disk import rename_file, sync_file
+from easel.files import rename_file, sync_file
 
 MB = 1_000_000
 

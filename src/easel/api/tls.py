@@ -13,7 +13,7 @@ from pathlib import Path
 import trustme
 
 from easel.errors import InputError
-from easel.weights.disk import rename_file, sync_file
+from easel.files import rename_file, sync_file
 
 FURTHER = "/etc/ssl/certs/ca-certificates.crt"  # Debian's, where Python's own place is empty
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from easel.api.inputs import invalid, shorten
 from easel.api.schemas import input_rules
-from easel.weights.addresses import address_problem
+from easel.net.addresses import address_problem
 
 PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "lan", "intranet")
 

@@ -14,8 +14,8 @@ import httpx2
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from easel.net.urls import shown_error, shown_url
 from easel.page.guard import NAME
-from easel.urls import shown_error, shown_url
 
 NAMES = re.compile(NAME)
 CURSOR = re.compile(r"[\w+/=.-]{1,500}")

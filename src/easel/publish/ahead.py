@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from easel.console import print_result, say
 from easel.errors import InputError
+from easel.local.console import print_result, say
 from easel.publish import changelog
 from easel.publish.cases import Case
 from easel.publish.push import Push

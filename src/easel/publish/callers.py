@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from easel.errors import InputError
-from easel.schema_compat import Break
+from easel.schema.compat import Break
 
 KNOWN = ("samples/requests", "samples/clients", "README.md")
 SKIPPED = {"node_modules", "__pycache__"}

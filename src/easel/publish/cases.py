@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from easel.client import ServerError, plain_error
-from easel.console import say
 from easel.errors import EaselError, InputError
-from easel.inputs import encode_files, read_json_inputs
+from easel.local.client import ServerError, plain_error
+from easel.local.console import say
+from easel.local.inputs import encode_files, read_json_inputs
 from easel.models import Model
 from easel.plan import Plan, plan_request
 from easel.publish.replicate_api import FINAL, Replicate, UnreadableError

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from easel.publish.callers import KNOWN, Line, find_lines
-from easel.schema_compat import Break, breaking_changes, find_breaks, inputs_of
+from easel.schema.compat import Break, breaking_changes, find_breaks, inputs_of
 
 SHOWN = ("default", "description", "minimum", "maximum", "minLength", "maxLength", "deprecated")
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from easel.schema_compat import inputs_of
+from easel.schema.compat import inputs_of
 
 PICTURE = re.compile(r"""!\[[^\]]*\]\(([^)\s]+)|<img\b[^>]*\bsrc=["']([^"']+)""")
 FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from easel.client import ServerError
 from easel.errors import InputError
-from easel.urls import shown_error
+from easel.local.client import ServerError
+from easel.net.urls import shown_error
 
 if TYPE_CHECKING:
     from replicate.deployment import Deployment

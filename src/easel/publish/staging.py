@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from easel.console import say
+from easel.local.console import say
 from easel.publish.cases import Case, Run, check_runs, given_as_text, pixels, run_once, summary
 from easel.publish.contact_sheet import Row, write_sheet
 from easel.publish.replicate_api import RefusedError, Replicate

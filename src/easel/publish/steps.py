@@ -6,9 +6,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from easel.client import ServerError
-from easel.console import print_result, say
 from easel.errors import EaselError, InputError
+from easel.local.client import ServerError
+from easel.local.console import print_result, say
 from easel.publish import changelog
 from easel.publish.callers import read_callers
 from easel.publish.cases import Case

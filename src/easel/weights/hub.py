@@ -9,11 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from easel.errors import FetchError
-from easel.urls import shown_error
-from easel.weights.fetch import TRANSIENT
-from easel.weights.ranges import Address
-from easel.weights.redirects import origin, split_address
-from easel.weights.weight_sources import HubFile
+from easel.net.fetch import TRANSIENT
+from easel.net.redirects import origin, split_address
+from easel.net.urls import shown_error
+from easel.weights.download.ranges import Address
+from easel.weights.sources import HubFile
 
 SHA256 = r"[0-9a-f]{64}"
 

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from types import NoneType
 
 from easel.errors import WeightsError
-from easel.weights.disk import rename_file, sync_file
-from easel.weights.weight_sources import parse_weight_source
+from easel.files import rename_file, sync_file
+from easel.weights.sources import parse_weight_source
 
 LOCK_NAME = "weights.lock"
 DIGEST = r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}"

@@ -19,8 +19,8 @@ from easel.weights.manifest import (
     write_manifest,
 )
 from easel.weights.pull import algorithms, find_missing, mismatch, pull_file, readable
+from easel.weights.sources import HubFile, parse_weight_source
 from easel.weights.store import Log, check_room, hash_file
-from easel.weights.weight_sources import HubFile, parse_weight_source
 
 
 def lock_model(folder: Path, cache: Path, log: Log, stream: TextIO) -> list[str]:

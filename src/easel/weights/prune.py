@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from easel.weights.disk import disk_errors
+from easel.files import disk_errors
 from easel.weights.manifest import Manifest
 from easel.weights.snapshots import snapshot_path
 from easel.weights.store import blob_path, bytes_on_disk, is_busy

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TextIO
 
 from easel.errors import FetchError, WeightsError
+from easel.files import disk_errors
 from easel.progress import ByteBar
-from easel.weights.disk import disk_errors
+from easel.weights.download.ranges import Address, fetch_file
 from easel.weights.hub import ask_hub, find_in_hub_cache
 from easel.weights.manifest import LockedFile
-from easel.weights.ranges import Address, fetch_file
+from easel.weights.sources import HubFile, LocalFile, WebFile, WeightSource, parse_weight_source
 from easel.weights.store import (
     Log,
     Progress,
@@ -29,7 +30,6 @@ from easel.weights.store import (
     make_link,
     unfinished_parts,
 )
-from easel.weights.weight_sources import HubFile, LocalFile, WebFile, WeightSource, parse_weight_source
 
 
 @dataclass(frozen=True)

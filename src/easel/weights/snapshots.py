@@ -12,12 +12,12 @@ from typing import TextIO
 from uuid import uuid4
 
 from easel.errors import ResourceError, WeightsError
+from easel.files import disk_errors
 from easel.models import Model
-from easel.weights.disk import disk_errors
 from easel.weights.manifest import LOCK_NAME, LockedFile, Manifest, digest_problem, file_problem, read_manifest
 from easel.weights.pull import pull_files
+from easel.weights.sources import HubFile, parse_weight_source
 from easel.weights.store import READ_ONLY, Log, Places, blob_path, find_blob, has_size
-from easel.weights.weight_sources import HubFile, parse_weight_source
 
 
 @dataclass(frozen=True)

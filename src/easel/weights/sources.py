@@ -1,240 +1,108 @@
-"""Parse what a caller typed as `lora_weights` into a typed value. Nothing here reads a file or the network."""
+"""Parse a lock's `source`: where the bytes of a model's file are. Nothing here reads a file or the network."""
 
-import ipaddress
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from easel.errors import InputError
-from easel.weights import civitai_names
-from easel.weights.civitai_names import CivitaiSource
+from easel.errors import WeightsError
+from easel.lora.references import is_loopback_name
+from easel.net.urls import shown_url
 
-MAX_TEXT = 2000  # characters; about what browsers and servers take as a URL. A data: URL may be longer
-MAX_SHOWN = 100  # characters of a refused text that its error repeats
-ARCHIVE_SUFFIXES = (".tar", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-FILE_SUFFIXES = (".safetensors", *ARCHIVE_SUFFIXES)
-PICKLE_SUFFIXES = (".bin", ".pt", ".ckpt", ".pth", ".pkl", ".pickle")
-HUB_HOSTS = ("huggingface.co", "hf.co")
 ACCEPTED = (
-    "Accepted: owner/name or owner/name/version (a model on Replicate), huggingface.co/owner/name, "
-    "huggingface.co/owner/name/file.safetensors, hf://owner/name@revision/file.safetensors, civitai.com/models/ID, "
-    "civitai:MODEL@VERSION, an https:// URL that ends in .safetensors, .tar or .zip, or a data: URL in base64"
+    "Accepted: hf://owner/name@REVISION/filename with the 40 hex digits of a commit, https://..., "
+    "http:// on this machine, file:/path, or file:path from the model's folder"
 )
-HOST = r"[A-Za-z0-9._:-]+"  # a name in ASCII or an address, without brackets and zone
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
-# Also what ends a line or turns its direction, since labels are logged, and halves of a character (from JSON).
-CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+HUB = rf"hf://({NAME}/{NAME})@([0-9a-f]{{40}})/([^?#%]+)"
+UNSEEN = r"[\s\\\x00-\x1f\x7f]"
 
 
 @dataclass(frozen=True)
-class ReplicateSource:
-    """The weights of a model on Replicate: a tar with one safetensors file."""
-
-    owner: str
-    name: str
-    version: str | None = None
-
-    @property
-    def label(self) -> str:
-        return "/".join(filter(None, ("replicate.com", self.owner, self.name, self.version)))
-
-
-@dataclass(frozen=True)
-class HubSource:
-    """A file in a model repository on the Hugging Face Hub; filename None: its only safetensors file."""
+class HubFile:
+    """A file of a model repository on the Hugging Face Hub, at one commit of 40 hex digits."""
 
     repo_id: str
-    revision: str = "main"
-    filename: str | None = None
+    revision: str
+    filename: str
 
     @property
     def label(self) -> str:
-        revision = "" if self.revision == "main" else f"@{self.revision}"
-        return f"huggingface.co/{self.repo_id}{revision}" + (f"/{self.filename}" if self.filename else "")
+        return f"hf://{self.repo_id}@{self.revision[:8]}/{self.filename}"
 
 
 @dataclass(frozen=True)
-class UrlSource:
-    """A file at an https URL (or http on loopback). The query may hold a signature: nothing shows it."""
+class WebFile:
+    """A file at an https URL, or http on this machine. The query may hold a signature: nothing shows it."""
 
     url: str = field(repr=False)
 
     @property
     def label(self) -> str:
-        return self.url.partition("?")[0]
+        return shown_url(self.url)
 
 
 @dataclass(frozen=True)
-class DataSource:
-    """A file in the request itself, in base64."""
+class LocalFile:
+    """A file on this machine; a relative path is one from the model's folder."""
 
-    payload: str = field(repr=False)
-
-    @property
-    def label(self) -> str:
-        return f"data: URL ({max(1, round(len(self.payload) * 3 / 4 / 1000))} kB)"
-
-
-@dataclass(frozen=True)
-class FileSource:
-    path: str
+    path: Path
 
     @property
     def label(self) -> str:
-        return self.path
+        return f"file:{self.path}"
 
 
-Source = ReplicateSource | HubSource | CivitaiSource | UrlSource | DataSource | FileSource
+WeightSource = HubFile | WebFile | LocalFile
 
 
-def parse_source(text: str, *, allow_files: bool = False, allow_loopback: bool = False) -> Source:
-    """What `text` refers to; every kind has a `.label` without query, fragment or payload, fit for logs and errors.
-
-    Raises InputError that says what is wrong and lists what is accepted.
-    """
-    text = text.strip()
-    if text[:5].lower() == "data:":
-        return parse_data(text)
-    if len(text) > MAX_TEXT:
-        raise refusal(text, f"is {len(text)} characters long, and at most {MAX_TEXT} are read")
-    if not text or re.search(CONTROL, text):
-        raise refusal(text, "contains control characters" if text else "is empty")
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
-    if scheme is None:
-        return parse_bare(text, allow_files)
-    match scheme[1].lower():
-        case "hf":
-            return parse_hub_uri(text)
-        case "https" | "http":
-            return parse_url(text, allow_loopback)
-        case other:
-            raise refusal(text, f"has the scheme {other}://, which is not one of those accepted")
+def parse_weight_source(text: str) -> WeightSource:
+    """What a source names; every kind has a `label` fit for logs. Raises WeightsError that lists what is accepted."""
+    scheme = text.partition(":")[0]
+    if scheme == "hf":
+        return parse_hub_file(text)
+    if scheme in ("https", "http"):
+        return parse_web_file(text)
+    if scheme == "file":
+        return parse_local_file(text)
+    raise refusal(text, "is of no known kind")
 
 
-def refusal(text: str, why: str) -> InputError:
-    shown = re.split(r"[?#]", re.sub(r"//[^/]*@", "//", text))[0]
-    shown = shown if len(shown) <= MAX_SHOWN else shown[:MAX_SHOWN] + "..."
-    return InputError(f"lora_weights: {shown!r} {why}. {ACCEPTED}.")
+def parse_hub_file(text: str) -> HubFile:
+    found = re.fullmatch(HUB, text)
+    if not found:
+        raise refusal(text, "does not name a file at one commit")
+    filename = found[3]
+    if re.search(UNSEEN, filename) or any(part in ("", ".", "..") for part in filename.split("/")):
+        raise refusal(text, "has a filename that cannot be one")
+    return HubFile(found[1], found[2], filename)
 
 
-def parse_bare(text: str, allow_files: bool) -> Source:
-    """A text without a scheme: a site's address, a path, or a model on Replicate."""
-    if civitai_names.is_air(text):
-        return parse_civitai(text, lambda: civitai_names.parse_air(text))
-    first = re.split(r"[/?#]", text)[0].lower().removeprefix("www.")
-    if first in (*HUB_HOSTS, *civitai_names.HOSTS, "replicate.com"):
-        return parse_url("https://" + text, allow_loopback=False)
-    is_path = text[0] in "/\\~." or re.match(r"[A-Za-z]:[\\/]", text) or text.lower().endswith(FILE_SUFFIXES)
-    if is_path or text.lower().endswith(PICKLE_SUFFIXES):
-        check_no_pickle(text, text)
-        if allow_files:
-            return FileSource(text)
-        why = "is the path of a file, and this server reads none of its own files for a request"
-        raise refusal(text, f"{why} unless whoever runs it sets EASEL_ALLOW_FILES=1")
-    return parse_replicate(text, text)
-
-
-def parse_replicate(text: str, path: str) -> ReplicateSource:
-    path = path.removesuffix("/").removesuffix("/_weights").replace("/versions/", "/")
-    found = re.fullmatch(rf"({NAME})/({NAME})(?:[/:]([0-9a-f]{{5,64}}))?", path)
-    if found is None:
-        raise refusal(text, "is neither owner/name nor owner/name/version, with a version of 5 to 64 hex digits")
-    return ReplicateSource(*found.groups())
-
-
-def parse_hub_uri(text: str) -> HubSource:
-    found = re.fullmatch(rf"hf://({NAME}/{NAME})(?:@(refs/(?:pr|convert)/[^/]+|[^/]+))?/?(.*)", text, re.IGNORECASE)
-    if found is None:
-        raise refusal(text, "is not hf://owner/name[@revision][/file.safetensors]")
-    return hub_source(text, found[1], found[2] or "main", found[3])
-
-
-def parse_hub_page(text: str, url: SplitResult) -> HubSource:
-    repo = re.fullmatch(rf"/({NAME}/{NAME})/?(.*)", url.path)
-    if repo is None:
-        raise refusal(text, "names no model: huggingface.co/owner/name does")
-    page = re.fullmatch(r"(?:resolve|blob|raw|tree)/(refs/(?:pr|convert)/[^/]+|[^/]+)/?(.*)", repo[2])
-    if page is None:
-        return hub_source(text, repo[1], "main", unquote(repo[2]))
-    return hub_source(text, repo[1], unquote(page[1]), unquote(page[2]))
-
-
-def hub_source(text: str, repo_id: str, revision: str, filename: str) -> HubSource:
-    if repo_id.partition("/")[0].lower() in ("datasets", "spaces"):
-        raise refusal(text, "is a data set or a space, not a model")
-    # A dot segment would reach another address of the Hub than the one that was checked.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", revision) or ".." in revision:
-        raise refusal(text, "has a revision that is no branch, tag or commit")
-    parts = filename.split("/")
-    if re.search(CONTROL, filename):  # which %0A has become only now
-        raise refusal(text, "contains control characters")
-    if filename and ("\\" in filename or {"", ".", ".."} & set(parts)):
-        raise refusal(text, "has a file name that leaves the repository")
-    check_no_pickle(text, filename)
-    if filename and not filename.lower().endswith(FILE_SUFFIXES):
-        raise refusal(text, "names a file that ends in none of .safetensors, .tar and .zip")
-    return HubSource(repo_id, revision, filename or None)
-
-
-def parse_civitai(text: str, parse: Callable[[], CivitaiSource]) -> CivitaiSource:
-    try:
-        return parse()
-    except ValueError as error:
-        raise refusal(text, str(error)) from None
-
-
-def parse_url(text: str, allow_loopback: bool) -> Source:
-    url = split_url(text)
-    host = (url.hostname or "").lower()
-    if url.scheme == "http" and not (allow_loopback and is_loopback_name(host)):
-        raise refusal(text, "is not encrypted: use https://")
-    site = host.removeprefix("www.") if url.scheme == "https" and url.port in (None, 443) else ""
-    if site in HUB_HOSTS and not url.path.startswith(("/datasets/", "/spaces/", "/buckets/")):
-        return parse_hub_page(text, url)
-    if site in civitai_names.HOSTS:
-        return parse_civitai(text, lambda: civitai_names.parse_page(url))
-    if site == "replicate.com":
-        return parse_replicate(text, url.path.removeprefix("/"))
-    check_no_pickle(text, unquote(url.path))
-    if not url.path.lower().endswith(FILE_SUFFIXES):
-        raise refusal(text, "is a URL that ends in none of .safetensors, .tar and .zip")
-    return UrlSource(url._replace(fragment="", path=quote(url.path, safe="/%:@!$&'()*+,;=~")).geturl())
-
-
-def split_url(text: str) -> SplitResult:
-    """The parts of an http(s) URL. Raises InputError for one that two programs could read in two ways."""
+def parse_web_file(text: str) -> WebFile:
     try:
         url = urlsplit(text)
         host, _ = url.hostname, url.port  # both read on access, and raise ValueError
     except ValueError:
-        raise refusal(text, "is not a URL") from None
+        host = None
+    if not host or re.search(UNSEEN, text):
+        raise refusal(text, "is not a URL")
     if "@" in url.netloc:
-        raise refusal(text, "has a user name or password in it, which logs would show: leave it out")
-    if not re.fullmatch(HOST, host or "") or re.search(r"[\\\s]", text):
-        raise refusal(text, "is not a URL with a host name in ASCII and without spaces or backslashes")
-    return url
+        raise refusal(url._replace(netloc=host).geturl(), "has a user name or password in it, which logs would show")
+    if url.scheme == "http" and not is_loopback_name(host):
+        raise refusal(text, "is not encrypted: use https://")
+    return WebFile(text)
 
 
-def is_loopback_name(host: str) -> bool:
-    """Whether a URL's host is this machine by its very text; other spellings of 127.0.0.1 are not."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def parse_local_file(text: str) -> LocalFile:
+    path = text.removeprefix("file:")
+    if path.startswith("//"):  # file:///path, as browsers write it
+        path = path.removeprefix("//")
+        if not path.startswith("/"):
+            raise refusal(text, "names another machine")
+    if not path or "\x00" in path:
+        raise refusal(text, "names no file")
+    return LocalFile(Path(path))
 
 
-def check_no_pickle(text: str, path: str) -> None:
-    if path.lower().endswith(PICKLE_SUFFIXES):
-        raise refusal(text, "is a pickle, which can run any program when it is read: convert it to .safetensors")
-
-
-def parse_data(text: str) -> DataSource:
-    header, comma, payload = text.partition(",")
-    if not comma or len(header) > 200 or not re.fullmatch(r"data:[\w.+/=;\"-]*;base64", header, re.IGNORECASE):
-        raise InputError(
-            f"lora_weights: a data: URL starts with data:[type];base64, and this one does not. {ACCEPTED}."
-        )
-    if not payload:
-        raise InputError(f"lora_weights: the data: URL is empty. {ACCEPTED}.")
-    return DataSource(payload)
+def refusal(text: str, problem: str) -> WeightsError:
+    return WeightsError(f"source {shown_url(text)!r} {problem}. {ACCEPTED}.")

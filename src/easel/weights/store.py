@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from easel.errors import ResourceError
-from easel.weights.disk import disk_errors, rename_file, sync_file
+from easel.files import disk_errors, rename_file, sync_file
+from easel.weights.download.journal import read_journal
 from easel.weights.manifest import LockedFile, pieces
-from easel.weights.range_journal import read_journal
 
 READ_ONLY = 0o444
 Progress = Callable[[int], None]  # is told how many further bytes are done

@@ -1,0 +1,1 @@
+"""A plan to images: components in memory, the denoising, what one request leaves behind."""

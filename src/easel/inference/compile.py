@@ -1,0 +1,129 @@
+"""EASEL_COMPILE=1: the transformer's blocks by torch.compile, with what was compiled kept for the next start."""
+
+import hashlib
+import os
+import time
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+import torch
+from torch._dynamo.utils import counters
+from torch._inductor.async_compile import shutdown_compile_workers
+from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+from easel.files import disk_errors, rename_file, sync_file
+
+ARTIFACTS = "artifacts"  # in the kept file; the other members are libraries, by their paths in inductor's folder
+
+
+def compile_blocks(
+    transformer: torch.nn.Module, warm_up: Callable[[], None], cache_folder: Path, key: str, log: Callable[[str], None]
+) -> None:
+    """Compile the transformer's repeated blocks in place for what `warm_up` calls them with, at any size.
+
+    What was compiled is kept in `cache_folder`/compile under `key`, which must name all that it depends on. Whatever
+    goes wrong is logged, and the blocks run uncompiled then.
+
+    Afterwards nothing is compiled any more: a call that the compiled blocks do not fit (a LoRA, another batch size)
+    runs uncompiled. A request never waits for a compiler, nor starts threads, in which a cancel could hang it.
+    """
+    kept = cache_folder / "compile" / f"{hashlib.sha256(key.encode()).hexdigest()}.bin"
+    began = time.perf_counter()
+    try:
+        loaded = load_kept(kept, key, log)
+        transformer.compile_repeated_blocks(dynamic=True)
+        misses = counters["inductor"]["fxgraph_cache_miss"]
+        with warnings.catch_warnings():
+            # Z-Image's rotary embedding is complex; that part alone runs as it does uncompiled.
+            warnings.filterwarnings("ignore", "Torchinductor does not support code generation for complex operators")
+            warnings.filterwarnings("ignore", "Guards may run slower on Python 3.13.0")  # only there
+            warm_up()
+        fresh = counters["inductor"]["fxgraph_cache_miss"] > misses
+    except Exception as error:  # a compiler that is missing or fails shows itself in many kinds
+        run_uncompiled(transformer)
+        log(f"compile: the transformer stays uncompiled: {first_line(error)}")
+        return
+    finally:
+        shutdown_compile_workers()
+    torch.compiler.set_stance("eager_on_recompile")
+    log(f"compile: {time.perf_counter() - began:.1f} s{'' if fresh else ', with what an earlier start has kept'}")
+    if fresh or not loaded:
+        save_kept(kept, key, log)
+
+
+def run_uncompiled(transformer: torch.nn.Module) -> None:
+    for module in transformer.modules():
+        module._compiled_call_impl = None
+
+
+def first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0]}"
+
+
+def load_kept(path: Path, key: str, log: Callable[[str], None]) -> bool:
+    """Hand inductor what an earlier start has compiled. A file that is damaged or of another key is left alone."""
+    if not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as kept:
+            if kept.comment != key.encode():
+                raise ValueError("it was made for something else")
+            artifacts = kept.read(ARTIFACTS)
+            unpack_libraries(kept, Path(cache_dir()))
+        if torch.compiler.load_cache_artifacts(artifacts) is None:
+            raise ValueError("torch cannot read it")
+    except (OSError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        log(f"compile: {path} is ignored ({error}); it will be made anew")
+        return False
+    return True
+
+
+def unpack_libraries(kept: zipfile.ZipFile, folder: Path) -> None:
+    """Each appears whole, since another process may load it at this moment."""
+    with TemporaryDirectory(dir=folder) as temporary:
+        for name in kept.namelist():
+            target = folder / name
+            if name != ARTIFACTS and not target.exists():
+                source = Path(kept.extract(name, temporary))
+                source.chmod(0o755)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.replace(target)
+
+
+def save_kept(path: Path, key: str, log: Callable[[str], None]) -> None:
+    """torch's own artifacts hold a GPU's kernels, but only the source of those for a CPU: libraries go along."""
+    saved = torch.compiler.save_cache_artifacts()
+    if saved is None:
+        log("compile: nothing can be kept for the next start: torch gives no artifacts")
+        return
+    unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
+    folder = Path(cache_dir())
+    try:
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("wb") as stream:
+                with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as kept:
+                    kept.comment = key.encode()
+                    kept.writestr(ARTIFACTS, saved[0])
+                    for library in sorted(folder.rglob("*.so*")):  # and inductor's marks that one can be loaded
+                        kept.write(library, library.relative_to(folder).as_posix())
+                sync_file(stream)
+            rename_file(unfinished, path)
+    except Exception as error:
+        log(f"compile: nothing is kept for the next start: {first_line(error)}")
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def compile_key(digest: str, device: torch.device) -> str:
+    """What a compiled block depends on: torch, the device, the processor's vector instructions, the weights' shapes."""
+    if device.type == "cuda":
+        chip = torch.cuda.get_device_name(device)
+    else:
+        chip = f"{torch.backends.cpu.get_cpu_capability()}, {os.uname().machine}"
+    return f"torch {torch.__version__}, {device.type}, {chip}, {digest}, dynamic"

@@ -1,0 +1,152 @@
+"""One request after another on a loaded model: what `predict.py` does, without Cog.
+
+All that lives longer than a request is here: the components, LoRAs used lately, files fetched before.
+"""
+
+import gc
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from easel.errors import ResourceError, SafetyError
+from easel.images.encode import image_metadata, save_image
+from easel.inference.loader import Components
+from easel.inference.pipeline import Source, Timings, read_source, run_plan
+from easel.inference.temp_files import Outputs
+from easel.logs import log
+from easel.lora.adapter import Adapter, AdapterMemory
+from easel.lora.files import AdapterFiles, Tokens
+from easel.plan import Plan, plan_request
+from easel.request import Request, square
+
+# torch's allocator, then oneDNN, which names no reason. After the latter, oneDNN makes no new kernels in this process.
+CPU_TEXTS = ("can't allocate memory", "could not create a primitive", "could not execute a primitive")
+Record = Callable[[str, Any], None]
+
+
+class Engine:
+    """Answers requests with files. A failed or cancelled one leaves nothing behind for the next."""
+
+    def __init__(self, components: Components, adapter_files: AdapterFiles) -> None:
+        self.components = components
+        self.adapter_files = adapter_files
+        self.adapters = AdapterMemory()
+        self.outputs = Outputs()
+        self._made: set[tuple[int, int]] = set()  # sizes that have fitted into memory
+
+    def compile(self, cache: Path) -> None:
+        """torch.compile the transformer's blocks, with what an earlier start has kept in `cache`; see compiled.py."""
+        from easel.inference.compile import compile_blocks, compile_key  # Nobody else needs to import a compiler.
+
+        plan = plan_request(Request("warm-up", seed=0, num_inference_steps=1), self.components.model)
+        transformer = self.components.transformer.module
+
+        def warm_up() -> None:
+            for _ in run_plan(plan, self.components, Timings(), log=io.StringIO()):
+                pass
+
+        compile_blocks(transformer, warm_up, cache, compile_key(self.components.digest, transformer.device), log)
+
+    def answer(self, request: Request, record: Record) -> list[Path]:
+        """Plan, run, save, and say what was done: in lines on standard error, and as metrics through `record`.
+
+        The files stay until the next request. Raises EaselError with a sentence for the caller.
+        """
+        self.outputs.clear()
+        plan = plan_request(request, self.components.model)
+        log(f"seed: {', '.join(map(str, plan.seeds))}", *(f"warning: {text}" for text in plan.warnings))
+        timings = Timings()
+        with self.explain_lack_of_memory(plan):
+            source = read_source(plan)
+            log(*(f"warning: {text}" for text in (source.warnings if source else ())))
+            adapters = self.load_adapters(plan, Tokens(request.hf_token, request.civitai_token), timings)
+            files, blocked = self.make_files(plan, timings, source, adapters)
+        log(f"timings: {timings}")
+        record("seeds", list(plan.seeds))
+        record("image_count", len(files))
+        record("safety.blocked", blocked)
+        for phase, seconds in timings.seconds.items():
+            record(f"timings.{phase}", round(seconds, 4))
+        if not files:
+            raise SafetyError(
+                f"The safety checker blocks {'the picture' if len(blocked) == 1 else 'all pictures'} of this request. "
+                "Try another prompt or seed; disable_safety_checker turns the checker off."
+            )
+        return files
+
+    def load_adapters(self, plan: Plan, tokens: Tokens, timings: Timings) -> list[tuple[Adapter, float]]:
+        adapters = []
+        deadline = self.adapter_files.deadline()  # one for all: a request may name four
+        for lora in plan.loras:
+            with timings.measure("load_lora"):
+                file = self.adapter_files.get(lora.reference, tokens, log, deadline)
+                adapter, known = self.adapters.load(file, self.components.transformer)
+            adapters.append((adapter, lora.scale))
+            log(
+                f"lora: {adapter.label}, scale {lora.scale:g}, {len(adapter.pairs)} layers of rank {adapter.rank}, "
+                f"{adapter.size / 1e6:.1f} MB{', still in memory' if known else ''}"
+            )
+        return adapters
+
+    def make_files(
+        self, plan: Plan, timings: Timings, source: Source | None, adapters: Sequence[tuple[Adapter, float]]
+    ) -> tuple[list[Path], list[int]]:
+        """The plan's images as files, and the numbers of those that the safety checker holds back."""
+        checker = self.components.safety_checker if plan.check_safety else None
+        labels = [adapter.label for adapter, _ in adapters]
+        files, blocked = [], []
+        images = run_plan(plan, self.components, timings, source, adapters)
+        with self.outputs.new_folder() as folder, closing(images):
+            for k, image in enumerate(images):
+                if checker:
+                    with timings.measure("check_safety"):
+                        unsafe = checker.blocks(image)
+                    if unsafe:
+                        blocked.append(k)
+                        log(f"warning: picture {k} (seed {plan.seeds[k]}) is left out: the safety checker blocks it.")
+                        continue
+                path = folder / f"{plan.model}-{plan.seeds[k]}.{plan.output_format}"
+                with timings.measure("encode_file"):
+                    metadata = image_metadata(plan, k, self.components.digest, labels)
+                    save_image(image, path, plan.output_quality, metadata)
+                files.append(path)
+        return files, blocked
+
+    @contextmanager
+    def explain_lack_of_memory(self, plan: Plan) -> Iterator[None]:
+        """A sentence instead of the allocator's words, and what is only kept for speed is let go."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not is_lack_of_memory(error):
+                raise
+            size = plan.width, plan.height
+            error.__traceback__ = None  # see image_files.refusals
+        else:
+            self._made.add((plan.width, plan.height))
+            return
+        # Outside of `except`, where the traceback would keep the request's tensors alive.
+        self.adapters.clear()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise ResourceError(lack_of_memory(size, self._made, self.components.model.min_area))
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """torch raises OutOfMemoryError on a GPU; for a CPU a RuntimeError that only its text tells apart."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in CPU_TEXTS)
+
+
+def lack_of_memory(size: tuple[int, int], made: set[tuple[int, int]], min_area: int) -> str:
+    smaller = [(w, h) for w, h in made if w * h < size[0] * size[1]]
+    fits = max(smaller, key=lambda one: one[0] * one[1], default=None)
+    known = f"{fits[0]} x {fits[1]} has fitted before" if fits else f"the fewest are {square(min_area)}"
+    return (
+        f"Out of memory at {size[0]} x {size[1]} pixels. Ask for fewer: {known}. Fewer or smaller LoRAs help as well. "
+        "The model is still loaded and takes the next request."
+    )

@@ -1,0 +1,145 @@
+"""Verified files -> Components on a device. The only place that turns a model's folder into modules."""
+
+import json
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from accelerate import init_empty_weights
+
+from easel.errors import WeightsError
+from easel.inference.safety import SafetyChecker, load_safety_checker
+from easel.inference.staging import placing
+from easel.inference.tensors import fill_module, fit_names, read_tensors, skip_modules
+from easel.logs import log
+from easel.lora.adapter import Transformer
+from easel.models import Model
+from easel.weights.reading import Reading
+
+LIBRARIES = {"diffusers": diffusers, "transformers": transformers}  # that a model_index.json may name
+
+
+@dataclass(frozen=True)
+class Components:
+    """What every request shares and none may change: the modules by diffusers' names, without the scheduler.
+
+    A scheduler keeps state, so each request gets its own, made from `scheduler_class` and `scheduler_config`.
+    `digest` is the proof of the weights ("sha256:..."), `pipeline_classes` the diffusers class for each kind of request
+    (text, image, inpaint). `transformer` is the one in `modules` with the way back from any LoRA. `safety_checker` is
+    None for a model that needs none.
+    """
+
+    model: Model
+    digest: str
+    pipeline_classes: Mapping[str, type]
+    modules: Mapping[str, Any]
+    scheduler_class: type
+    scheduler_config: Mapping[str, Any]
+    transformer: Transformer
+    safety_checker: SafetyChecker | None
+
+    def new_pipeline(self, kind: str) -> Any:
+        """A pipeline for one request of this kind: shared modules, own scheduler."""
+        scheduler = self.scheduler_class.from_config(dict(self.scheduler_config))
+        return self.pipeline_classes[kind](**self.modules, scheduler=scheduler)
+
+
+def default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_components(model: Model, reading: Reading, device: str) -> Components:
+    """The model's modules with the tensors of the files that `reading` reads, which are proven when this returns.
+
+    What it took is logged. Raises WeightsError for files that are not those of the lock, or do not fit the model.
+    """
+    began = time.perf_counter()
+    try:
+        components = load_parts(model, reading.snapshot.folder, reading.snapshot.manifest.digest, torch.device(device))
+    except Exception:
+        reading.wait()  # A file that is not the right one is the reason, whatever it led to.
+        raise
+    reading.wait()
+    modules = [module for module in components.modules.values() if isinstance(module, torch.nn.Module)]
+    size = sum(parameter.nbytes for module in modules for parameter in module.parameters())
+    log(
+        f"setup: imports {began - reading.began:.1f} s while the files were read; "
+        f"{time.perf_counter() - began:.1f} s more until {size / 1e9:.2f} GB were on {device}"
+    )
+    return components
+
+
+def load_parts(model: Model, folder: Path, digest: str, device: torch.device) -> Components:
+    names = read_json(folder / "model_index.json")
+    classes = {
+        part: named(LIBRARIES.get(entry[0]), entry[1], folder / "model_index.json")
+        for part, entry in names.items()
+        if not part.startswith("_")
+    }
+    pipelines = {kind: named(diffusers, name, model.folder / "model.yaml") for kind, name in model.pipelines.items()}
+    modules = {
+        part: new_module(kind, folder / part, model.skip.get(part, ()))
+        for part, kind in classes.items()
+        if issubclass(kind, torch.nn.Module)
+    }
+    with ThreadPoolExecutor() as pool:  # side by side: each waits for the disk and the device, not for the others
+        filled = [pool.submit(load_module, modules[part], folder / part, model, part, device) for part in modules]
+        tokenizers = {
+            part: kind.from_pretrained(folder / part, local_files_only=True)
+            for part, kind in classes.items()
+            if part not in modules and part != "scheduler"
+        }
+        safety_checker = load_safety_checker(model, folder, device)
+        for each in filled:
+            each.result()
+    return Components(
+        model,
+        digest,
+        MappingProxyType(pipelines),
+        MappingProxyType(modules | tokenizers),
+        classes["scheduler"],
+        MappingProxyType(read_json(folder / "scheduler" / "scheduler_config.json")),
+        Transformer(modules["transformer"]),
+        safety_checker,
+    )
+
+
+def new_module(kind: type, folder: Path, skip: Any) -> torch.nn.Module:
+    """The module that `folder/config.json` describes, its parameters without memory (device meta), buffers real."""
+    if issubclass(kind, transformers.PreTrainedModel):
+        config = kind.config_class.from_pretrained(folder, local_files_only=True)
+    else:
+        config = kind.load_config(folder, local_files_only=True)
+    with init_empty_weights(include_buffers=False):
+        module = kind(config) if issubclass(kind, transformers.PreTrainedModel) else kind.from_config(config)
+    skip_modules(module, skip)
+    return module
+
+
+def load_module(module: torch.nn.Module, folder: Path, model: Model, part: str, device: torch.device) -> None:
+    path = model.folder / "model.yaml"
+    dtype = named(torch, model.dtype.get(part, model.dtype["default"]), path)
+    tensors = fit_names(read_tensors(sorted(folder.glob("*.safetensors"))), module)
+    with placing(device) as place:
+        fill_module(module, tensors, dtype, place, model.skip.get(part, ()))
+    module.to(device).eval().requires_grad_(False)  # .to(): the buffers
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}.") from error
+
+
+def named(library: Any, name: str, source: Path) -> Any:
+    if not hasattr(library, name):
+        raise WeightsError(f"{source}: {getattr(library, '__name__', 'no library that is known')} has no {name!r}.")
+    return getattr(library, name)

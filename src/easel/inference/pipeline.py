@@ -1,0 +1,171 @@
+"""Runs a Plan on Components: encode the prompt, denoise, decode. The two flows of the house meet here and only here."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import torch
+from PIL import Image
+
+from easel.errors import AdapterError
+from easel.images.input import fit_image, fit_mask, read_image, read_mask
+from easel.images.mask import keep_outside, widen
+from easel.inference.go_fast import FastTransformer
+from easel.inference.loader import Components
+from easel.lora.adapter import Adapter
+from easel.plan import Plan
+from easel.progress import Bar, LineWriter
+
+
+@dataclass
+class Timings:
+    """Seconds spent in each phase of one request, added up over its images."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, phase: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - began
+
+    def __str__(self) -> str:
+        return ", ".join(f"{phase} {seconds:.3f} s" for phase, seconds in self.seconds.items())
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an image or inpainting begins from: RGB at the plan's size, and the mask (L, 0 or 255) or None."""
+
+    image: Image.Image
+    mask: Image.Image | None
+    warnings: tuple[str, ...] = ()
+
+
+def read_source(plan: Plan) -> Source | None:
+    """The request's image and mask, cut to the plan's size. Raises InputError."""
+    if plan.image is None:
+        return None
+    warnings: list[str] = []
+    image = read_image("image", plan.image, warnings.append)
+    fitted = fit_image(image, plan.width, plan.height)
+    if not plan.mask:
+        return Source(fitted, None, tuple(warnings))
+    mask, cut = fit_mask(read_mask("mask", plan.mask, image.size), plan.width, plan.height)
+    if cut:
+        warnings.append(
+            "part of the mask's white is cut off with the image's edges: aspect_ratio match_input_image keeps all."
+        )
+    return Source(fitted, mask, tuple(warnings))
+
+
+@torch.inference_mode()
+def run_plan(
+    plan: Plan,
+    components: Components,
+    timings: Timings,
+    source: Source | None = None,
+    adapters: Sequence[tuple[Adapter, float]] = (),
+    log: TextIO | None = None,
+) -> Iterator[Image.Image]:
+    """Yield the plan's images in order, each (plan.width x plan.height) RGB.
+
+    Images run one after another, each with batch size 1 and a CPU generator of its own seed: image k is then, bit for
+    bit, the only image of a request for that seed. A batch would choose other kernels and round differently, and a
+    model that is bound by compute gains nothing from one. The bar on `log` (default: standard error) counts the
+    denoising steps of all images. The LoRAs in `adapters` hold at their scales until the iterator ends. Closing it, or
+    an exception anywhere, ends the work at once; of `components` nothing is changed then.
+    """
+    log = log or sys.stderr
+    if source and not plan.passes:
+        yield from (source.image for _ in plan.seeds)
+        return
+    pipeline = components.new_pipeline(plan.kind)
+    pipeline.set_progress_bar_config(disable=True)
+    with components.transformer.adapted(adapters):
+        with timings.measure("encode_prompt"):
+            embeds = encode_prompt(pipeline, plan, components.model.max_prompt_tokens, log)
+        bar = Bar(
+            total=plan.passes * len(plan.seeds),
+            file=LineWriter(log),
+            mininterval=0.2,  # seconds; a fast model would fill the logs otherwise
+            ncols=80,
+            ascii=False,
+        )
+        with bar:
+            for seed in plan.seeds:
+                if plan.go_fast:
+                    pipeline.transformer = FastTransformer(components.transformer.module, **components.model.go_fast)
+                with timings.measure("denoise"):
+                    latents = denoise(pipeline, plan, seed, embeds, source, bar)
+                if adapters and not latents.isfinite().all():
+                    raise AdapterError(
+                        "The LoRAs at these scales drive the picture out of all numbers: lower lora_scales."
+                    )
+                with timings.measure("decode"):
+                    image = decode(pipeline, latents)
+                    if source and source.mask:
+                        image = keep_outside(image, source.image, source.mask)
+                yield image
+
+
+def encode_prompt(pipeline: Any, plan: Plan, max_tokens: int, log: TextIO) -> dict[str, list[torch.Tensor]]:
+    """The pipeline's arguments `prompt_embeds` and `negative_prompt_embeds`: one tensor (tokens, width) each."""
+    guided = plan.guidance_scale > 0
+    warn_of_truncation(pipeline.tokenizer, "prompt", plan.prompt, max_tokens, log)
+    if guided:
+        warn_of_truncation(pipeline.tokenizer, "negative_prompt", plan.negative_prompt, max_tokens, log)
+    positive, negative = pipeline.encode_prompt(
+        plan.prompt,
+        do_classifier_free_guidance=guided,
+        negative_prompt=plan.negative_prompt,
+        max_sequence_length=max_tokens,
+    )
+    return {"prompt_embeds": positive, "negative_prompt_embeds": negative if guided else None}
+
+
+def warn_of_truncation(tokenizer: Any, name: str, text: str, max_tokens: int, log: TextIO) -> None:
+    """The tokens counted are those of the whole chat message, as the pipeline makes it of a prompt."""
+    message = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=True
+    )
+    count = len(tokenizer(message, truncation=False, verbose=False).input_ids)
+    if count > max_tokens:
+        log.write(f"warning: {name} has {count} tokens; the last {count - max_tokens} are ignored.\n")
+
+
+def denoise(
+    pipeline: Any, plan: Plan, seed: int, embeds: dict[str, Any], source: Source | None, bar: Bar
+) -> torch.Tensor:
+    """Latents (1, channels, height / 8, width / 8) of one image, in `plan.passes` steps."""
+
+    def step_done(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        bar.update()
+        return tensors
+
+    begin = {"image": source.image, "strength": plan.prompt_strength} if source else {}
+    if source and source.mask:
+        begin["mask_image"] = widen(source.mask)
+    return pipeline(
+        **embeds,
+        **begin,
+        width=plan.width,
+        height=plan.height,
+        num_inference_steps=plan.num_inference_steps,
+        guidance_scale=plan.guidance_scale,
+        generator=torch.Generator("cpu").manual_seed(seed),
+        callback_on_step_end=step_done,
+        output_type="latent",
+    ).images
+
+
+def decode(pipeline: Any, latents: torch.Tensor) -> Image.Image:
+    vae = pipeline.vae
+    latents = latents.to(vae.dtype) / vae.config.scaling_factor + vae.config.shift_factor
+    pixels = vae.decode(latents, return_dict=False)[0]
+    return pipeline.image_processor.postprocess(pixels, output_type="pil")[0]

@@ -1,0 +1,1 @@
+"""Cog's server without Docker, and speaking to one."""

@@ -1,0 +1,1 @@
+"""LoRA: from the reference that a caller typed to layers around the transformer's, for one request."""

@@ -1,0 +1,1 @@
+"""The guarded way to an address that a caller named."""

@@ -1,0 +1,1 @@
+"""predict.py to openapi.json, as `cog build` would write it."""
