@@ -41,7 +41,7 @@ class Api:
             *self.prefix,
             sys.executable,
             "-m",
-            "easel.cli.main",
+            "easel.cli",
             "api",
             "--port",
             str(self.port),

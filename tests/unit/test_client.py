@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from easel.cli import main as cli
 from easel.errors import InputError
 from easel.local import client
+from easel.local.console import LogView
 from easel.local.inputs import cast_inputs, encode_files, parse_inputs, read_json_inputs
 
 SCHEMA = {
@@ -252,7 +252,7 @@ def test_a_log_that_arrives_late_is_not_shown_twice():
 
 
 def test_a_piped_log_shows_each_bar_as_it_began_and_as_it_ended(capsys):
-    view = cli.LogView()
+    view = LogView()
     for text in ("seed 7\n\r 0%|  | 0/4", "\r25%|# | 1/4", "\r50%|##| 2/4\r75%|##| 3/4", "\r100%|##| 4/4\n", "done"):
         view.write(text)
     view.close()

@@ -46,4 +46,4 @@ def run_with_beat(main: Any, **options: Any) -> Any:
 run, asyncio.run = asyncio.run, run_with_beat
 
 if __name__ == "__main__":
-    sys.exit(cli.main(sys.argv[sys.argv.index("easel.cli.main") + 1 :]))
+    sys.exit(cli.main(sys.argv[sys.argv.index("easel.cli") + 1 :]))

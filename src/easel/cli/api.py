@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from easel.cli.servers import clean_url, start_server
 from easel.errors import InputError
 from easel.local.client import is_loopback
 from easel.local.console import say
@@ -97,8 +98,6 @@ def run_api(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         listener = stack.enter_context(listen(args.host, args.port))
         if not servers:
-            from easel.cli.main import start_server
-
             server = stack.enter_context(start_server(args))
             own_port = int(server.url.rpartition(":")[2])
             own = OwnServer(server, lambda: start_server(args, own_port))
@@ -161,8 +160,6 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
 
 def parse_server(text: str) -> tuple[str, str]:
     """`owner/name=URL` or `URL`, whose model is then easel/<EASEL_MODEL>. Raises InputError."""
-    from easel.cli.main import clean_url
-
     model, equals, url = text.partition("=")
     if not equals or "/" not in model or "://" in model:
         model, url = f"easel/{os.environ.get('EASEL_MODEL') or DEFAULT_MODEL}", text

@@ -9,6 +9,7 @@ import webbrowser
 from typing import Any
 
 from easel.cli.api import listen
+from easel.cli.servers import clean_url
 from easel.errors import EaselError, InputError
 from easel.local.console import print_result, say
 
@@ -49,8 +50,6 @@ def run_page(args: argparse.Namespace) -> int:
         from easel.page.app import Settings, create_page_app
     except ImportError as error:
         raise InputError(f"`easel page` needs {error.name}: install the extra, pip install 'easel[api]'.") from None
-    from easel.cli.main import clean_url
-
     token = os.environ.get("REPLICATE_API_TOKEN", "").strip()
     if not token:
         raise InputError(

@@ -1,0 +1,76 @@
+"""The Cog server that a command works with: one that runs already, or one of its own."""
+
+import argparse
+import os
+import re
+import socket
+import sys
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from easel.local import client
+from easel.local.console import say
+from easel.local.server import Server, check_root, run_server
+from easel.models import DEFAULT_MODEL
+from easel.net.urls import shown_url
+from easel.schema.openapi import openapi
+
+
+def find_schema(args: argparse.Namespace) -> dict[str, Any]:
+    """Which inputs there are, known before the model is loaded: a misspelt name should not cost that wait."""
+    if args.server:
+        return client.fetch_schema(args.server)
+    check_root(args.root)
+    return openapi(args.root / "predict.py")
+
+
+@contextmanager
+def open_server(args: argparse.Namespace) -> Iterator[str]:
+    """The URL of the server named by the caller, or of one that lives as long as this block."""
+    if args.server:
+        yield args.server
+    else:
+        with start_server(args) as server:
+            yield server.url
+
+
+def clean_url(url: str) -> str:
+    url = (url if "://" in url else f"http://{url}").rstrip("/")
+    try:
+        valid = bool(urllib.parse.urlsplit(url).hostname) and not re.search(r"\s", url)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise argparse.ArgumentTypeError(f"{shown_url(url)} is not a URL; write it as http://127.0.0.1:5000")
+    return url
+
+
+@contextmanager
+def start_server(
+    args: argparse.Namespace, port: int = 0, show_log: bool = False, listener: socket.socket | None = None
+) -> Iterator[Server]:
+    """A server of our own, with one line that shows the wait: a live one on a terminal that no log shares."""
+    started = time.monotonic()
+    loading = f"Loading {os.environ.get('EASEL_MODEL') or DEFAULT_MODEL} ..."
+    live = sys.stderr.isatty() and not show_log
+    ready = False
+
+    def show_wait(seconds: float) -> None:
+        if live:
+            sys.stderr.write(f"\r{loading} {seconds:.0f} s")
+            sys.stderr.flush()
+
+    if not live:
+        say(loading)
+    try:
+        options = {"listener": listener, "show_log": show_log, "timeout": args.setup_timeout, "on_wait": show_wait}
+        with run_server(args.root, port, **options) as server:
+            ready = True
+            say(f"{chr(13) if live else ''}{loading} ready after {time.monotonic() - started:.1f} s")
+            yield server
+    finally:
+        if live and not ready:
+            say("")
