@@ -44,7 +44,8 @@ def introduced(cog: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (root / "samples").symlink_to(Path(__file__).resolve().parents[2] / "samples")
     servers = [f"test/model={cog.url}", f"another/name={cog.url}"]
     with run_api(folder / "data", servers, rate_limit=0, root=root) as api:
-        wait_for_version(api, "another/name")
+        for name in ("another/name", "test/model"):
+            wait_for_version(api, name)
         yield api
 
 
