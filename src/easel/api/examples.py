@@ -38,7 +38,9 @@ def read_examples(root: Path, model: str, version: str, outputs: Outputs, base: 
     name = model.partition("/")[2]
     if name != DEFAULT_MODEL and (root / "weights" / name).is_dir():
         return found
-    for k, path in enumerate(sorted((root / "samples" / "requests").glob("*.json"))):
+    texts = {path: path.read_text(encoding="utf-8") for path in (root / "samples" / "requests").glob("*.json")}
+    # The plainest first: it is the model's default example, and its image the cover.
+    for k, path in enumerate(sorted(texts, key=lambda path: (len(texts[path]), path))):
         pictures = sorted((root / "samples" / "outputs").glob(f"{path.stem}.*"))
         if not pictures:
             continue
@@ -54,7 +56,7 @@ def read_examples(root: Path, model: str, version: str, outputs: Outputs, base: 
             outputs.put(identity, file.name, file.read_bytes())
             return f"{base}/delivery/{identity}/{file.name}"
 
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = json.loads(texts[path])
         given = {
             name: [address(one) for one in value] if isinstance(value, list) else address(value)
             for name, value in given.items()
