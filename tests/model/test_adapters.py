@@ -17,7 +17,7 @@ from easel.inference.pipeline import Timings, run_plan
 from easel.lora import adapter as adapters
 from easel.lora.adapter import Adapter, AdapterMemory, Pair, load_adapter
 from easel.lora.files import AdapterFile
-from easel.lora.settings import Settings
+from easel.lora.settings import AdapterSettings
 from easel.plan import plan_request
 from easel.request import Request
 from tests.support.lora_files import ALPHA, FORMATS, METADATA, RANK, peft_original, peft_tensors, renamed, write_lora
@@ -321,13 +321,13 @@ LAYERS = ("to_q", "a.to_q", "b.a.to_q", "b.to_q", "to_k", "layers.1.attention.to
     ],
 )
 def test_patterns_are_read_as_peft_reads_them(patterns):
-    settings = Settings({}, {"lora_alpha": 1, "alpha_pattern": patterns})
+    settings = AdapterSettings({}, {"lora_alpha": 1, "alpha_pattern": patterns})
     by_peft = [patterns.get(get_pattern_key(list(patterns), layer), 1) for layer in LAYERS]
     assert [settings.scaling((layer,), 1, 1, None) for layer in LAYERS] == by_peft
 
 
 def test_a_matrix_for_three_layers_goes_by_its_own_name_and_by_theirs():
-    settings = Settings({}, {"r": 4, "lora_alpha": 8, "alpha_pattern": {"attention.qkv": 2}})
+    settings = AdapterSettings({}, {"r": 4, "lora_alpha": 8, "alpha_pattern": {"attention.qkv": 2}})
     assert settings.scaling(("a.attention.to_q", "a.attention.qkv"), 4, 3, None) == 2 / 4
     assert settings.scaling(("a.attention.to_q", "a.attention.qkv"), 12, 3, None) == 2 / 4, "ranks side by side"
     assert settings.scaling(("a.attention.to_out.0", "a.attention.out"), 4, 1, None) == 8 / 4

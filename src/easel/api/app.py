@@ -35,7 +35,7 @@ from easel.api.settings import MB, Settings, derive, secret_of
 from easel.api.store import Store
 from easel.api.streams import stream_key
 from easel.api.sweep import sweep_for_ever
-from easel.api.tables import Model, Prediction, Server
+from easel.api.tables import Model, Prediction, ServerRow
 from easel.api.watch import Metrics, make_logger, now
 from easel.api.work import Work
 
@@ -100,7 +100,7 @@ class Api:
         for key, _ in self.settings.servers:
             await self.catalogue.add_model(key, visibility="public", hardware="cpu")
         if not self.settings.allow_push:  # now, whatever was pushed when it was allowed
-            await self.store.remove(Server, Server.pushed.is_(True))
+            await self.store.remove(ServerRow, ServerRow.pushed.is_(True))
         await self.servers.open(self.settings.servers)
         self.deliveries.resume(await self.store.find(Prediction, Prediction.webhook_pending.is_(True)))
         self._sweeper = asyncio.create_task(sweep_for_ever(self.store, self.outputs, self.settings, self.log))

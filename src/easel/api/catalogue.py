@@ -7,7 +7,7 @@ from typing import Any
 from easel.api.answers import members
 from easel.api.problems import Problem
 from easel.api.store import Store
-from easel.api.tables import Deployment, Model, Prediction, Server, Version
+from easel.api.tables import Deployment, Model, Prediction, ServerRow, Version
 from easel.api.watch import now
 
 EASEL_COG_VERSION = "0.23.1"  # Cog's server does not say which Cog built it
@@ -51,8 +51,8 @@ class Catalogue:
 
     async def connect(self, url: str, version: Version, pushed: bool) -> None:
         """`url` runs `version` from now on, and no other version of that model."""
-        row = Server(url=url, version=version.id, model=version.model, pushed=pushed)
-        await self._store.replace(row, Server.url == url, Server.model == version.model)
+        row = ServerRow(url=url, version=version.id, model=version.model, pushed=pushed)
+        await self._store.replace(row, ServerRow.url == url, ServerRow.model == version.model)
 
     async def latest(self, model: str) -> Version | None:
         found = await self._store.find(
@@ -85,9 +85,9 @@ class Catalogue:
                 "The specified version does not exist (or perhaps you don't have permission to use it?)",
                 invalid_fields=[{"type": "invalid", "field": "version", "description": "there is no such version"}],
             )
-        if not await self._store.find(Server, Server.version == version.id, limit=1):
+        if not await self._store.find(ServerRow, ServerRow.version == version.id, limit=1):
             newest = await self.newest(version.model)
-            if await self._store.find(Server, Server.version == newest.id, limit=1):
+            if await self._store.find(ServerRow, ServerRow.version == newest.id, limit=1):
                 return newest
         return version
 

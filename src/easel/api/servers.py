@@ -11,7 +11,7 @@ from easel.api.cogs import CogServer
 from easel.api.own_server import OwnServer
 from easel.api.runs import Runs
 from easel.api.store import Store
-from easel.api.tables import FINAL, Prediction, Server, Version
+from easel.api.tables import FINAL, Prediction, ServerRow, Version
 from easel.api.watch import Metrics, without_values
 from easel.api.work import Work
 
@@ -40,8 +40,10 @@ class Servers:
 
     async def open(self, declared: tuple[tuple[str, str], ...]) -> None:
         """Begin with what the command line declares and what was pushed before, and take up what was accepted."""
-        await self._store.remove(Server, Server.pushed.is_(False), Server.url.not_in([url for _, url in declared]))
-        for row in await self._store.find(Server):
+        await self._store.remove(
+            ServerRow, ServerRow.pushed.is_(False), ServerRow.url.not_in([url for _, url in declared])
+        )
+        for row in await self._store.find(ServerRow):
             self._get(row.url).versions.add(row.version)
         for model, url in declared:
             self._get(url).models.add(model)
@@ -83,7 +85,7 @@ class Servers:
 
     async def forget(self, version: Version) -> None:
         """No server runs `version` any more; those that run nothing else are not asked how they are any more."""
-        await self._store.remove(Server, Server.version == version.id)
+        await self._store.remove(ServerRow, ServerRow.version == version.id)
         for server in list(self._servers.values()):
             if version.id in server.versions:
                 await self._refresh(server)
@@ -161,7 +163,7 @@ class Servers:
                 await self._runs.move(run, version)
 
     async def _refresh(self, server: CogServer) -> None:
-        rows = await self._store.find(Server, Server.url == server.url)
+        rows = await self._store.find(ServerRow, ServerRow.url == server.url)
         server.versions.clear()
         server.versions |= {row.version for row in rows}
         await self._runs.queue.wake()

@@ -87,7 +87,7 @@ class Version(Base):
     openapi_schema: Mapped[dict[str, Any]]
 
 
-class Server(Base):
+class ServerRow(Base):
     """A Cog server at `url` runs `version`. One server may stand behind several versions of different models."""
 
     __tablename__ = "servers"

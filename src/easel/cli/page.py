@@ -47,7 +47,7 @@ def run_page(args: argparse.Namespace) -> int:
     try:
         import uvicorn
 
-        from easel.page.app import Settings, create_page_app
+        from easel.page.app import PageSettings, create_page_app
     except ImportError as error:
         raise InputError(f"`easel page` needs {error.name}: install the extra, pip install 'easel[api]'.") from None
     token = os.environ.get("REPLICATE_API_TOKEN", "").strip()
@@ -64,7 +64,7 @@ def run_page(args: argparse.Namespace) -> int:
         raise InputError(f"REPLICATE_BASE_URL: {error}") from None
     with listen(HOST, args.port) as listener:
         port = listener.getsockname()[1]
-        settings = Settings(model=args.model, api=base.removesuffix("/v1"), token=token, port=port)
+        settings = PageSettings(model=args.model, api=base.removesuffix("/v1"), token=token, port=port)
         app = create_page_app(settings)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2)
         try:

@@ -15,8 +15,8 @@ import torch
 from easel.errors import ResourceError, SafetyError
 from easel.images.encode import image_metadata, save_image
 from easel.inference.loader import Components
-from easel.inference.pipeline import Source, Timings, read_source, run_plan
-from easel.inference.temp_files import Outputs
+from easel.inference.pipeline import SourceImage, Timings, read_source, run_plan
+from easel.inference.temp_files import TempFiles
 from easel.logs import log
 from easel.lora.adapter import Adapter, AdapterMemory
 from easel.lora.files import AdapterFiles, Tokens
@@ -35,7 +35,7 @@ class Engine:
         self.components = components
         self.adapter_files = adapter_files
         self.adapters = AdapterMemory()
-        self.outputs = Outputs()
+        self.outputs = TempFiles()
         self._made: set[tuple[int, int]] = set()  # sizes that have fitted into memory
 
     def compile(self, cache: Path) -> None:
@@ -93,7 +93,7 @@ class Engine:
         return adapters
 
     def make_files(
-        self, plan: Plan, timings: Timings, source: Source | None, adapters: Sequence[tuple[Adapter, float]]
+        self, plan: Plan, timings: Timings, source: SourceImage | None, adapters: Sequence[tuple[Adapter, float]]
     ) -> tuple[list[Path], list[int]]:
         """The plan's images as files, and the numbers of those that the safety checker holds back."""
         checker = self.components.safety_checker if plan.check_safety else None

@@ -39,7 +39,7 @@ class Timings:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceImage:
     """What an image or inpainting begins from: RGB at the plan's size, and the mask (L, 0 or 255) or None."""
 
     image: Image.Image
@@ -47,7 +47,7 @@ class Source:
     warnings: tuple[str, ...] = ()
 
 
-def read_source(plan: Plan) -> Source | None:
+def read_source(plan: Plan) -> SourceImage | None:
     """The request's image and mask, cut to the plan's size. Raises InputError."""
     if plan.image is None:
         return None
@@ -55,13 +55,13 @@ def read_source(plan: Plan) -> Source | None:
     image = read_image("image", plan.image, warnings.append)
     fitted = fit_image(image, plan.width, plan.height)
     if not plan.mask:
-        return Source(fitted, None, tuple(warnings))
+        return SourceImage(fitted, None, tuple(warnings))
     mask, cut = fit_mask(read_mask("mask", plan.mask, image.size), plan.width, plan.height)
     if cut:
         warnings.append(
             "part of the mask's white is cut off with the image's edges: aspect_ratio match_input_image keeps all."
         )
-    return Source(fitted, mask, tuple(warnings))
+    return SourceImage(fitted, mask, tuple(warnings))
 
 
 @torch.inference_mode()
@@ -69,7 +69,7 @@ def run_plan(
     plan: Plan,
     components: Components,
     timings: Timings,
-    source: Source | None = None,
+    source: SourceImage | None = None,
     adapters: Sequence[tuple[Adapter, float]] = (),
     log: TextIO | None = None,
 ) -> Iterator[Image.Image]:
@@ -140,7 +140,7 @@ def warn_of_truncation(tokenizer: Any, name: str, text: str, max_tokens: int, lo
 
 
 def denoise(
-    pipeline: Any, plan: Plan, seed: int, embeds: dict[str, Any], source: Source | None, bar: Bar
+    pipeline: Any, plan: Plan, seed: int, embeds: dict[str, Any], source: SourceImage | None, bar: Bar
 ) -> torch.Tensor:
     """Latents (1, channels, height / 8, width / 8) of one image, in `plan.passes` steps."""
 

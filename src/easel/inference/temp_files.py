@@ -31,7 +31,7 @@ class RemoveOnceRead(FileSystemEventHandler):
             path.parent.rmdir()  # fails while there are others
 
 
-class Outputs:
+class TempFiles:
     """Holds the folder of one request at a time.
 
     A file goes when it has been read, the folder with the last of them. Both go at once when their request ends early,

@@ -22,7 +22,7 @@ from easel.errors import AdapterError
 from easel.lora.archives import header_size
 from easel.lora.files import AdapterFile
 from easel.lora.keys import places_of, shown, sort_keys
-from easel.lora.settings import Settings, header_problem
+from easel.lora.settings import AdapterSettings, header_problem
 
 MAX_RANK = 256
 MAX_HEADER = 5_000_000  # bytes of names, shapes and metadata; a LoRA of a thousand layers has 0.3 MB, with metadata 1.3
@@ -152,7 +152,7 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
             raise AdapterError(f"its list of tensors has {size} bytes; at most {MAX_HEADER} are read.")
         with safe_open(file.path, framework="pt") as tensors:
             keys = list(tensors.keys())
-            settings = Settings(tensors.metadata() or {}, file.config)
+            settings = AdapterSettings(tensors.metadata() or {}, file.config)
             pairs: dict[str, Pair] = {}
             places = places_of(transformer.linears)
             for name, parts in sort_keys(keys, transformer.linears).items():

@@ -18,7 +18,7 @@ OTHER_BASES = ("pissa", "olora", "corda", "loftq")
 SAVE_AGAIN = "Save the file again with metadata={name: text}, or without"
 
 
-class Settings:
+class AdapterSettings:
     """`metadata` is the safetensors file's. Raises AdapterError for another method than LoRA."""
 
     def __init__(self, metadata: Mapping[str, str], config: Mapping[str, Any] | None) -> None:

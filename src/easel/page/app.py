@@ -22,7 +22,7 @@ REPLICATE = "https://api.replicate.com"
 
 
 @dataclass(frozen=True)
-class Settings:
+class PageSettings:
     """`api` is the API's address without /v1, `model` the one that `/` shows."""
 
     model: str
@@ -31,7 +31,7 @@ class Settings:
     port: int
 
 
-def create_page_app(settings: Settings) -> Starlette:
+def create_page_app(settings: PageSettings) -> Starlette:
     """Return the application. Everything that it shows of a model is the API's."""
     proxy = Proxy(settings.api, settings.token)
     about = {"model": settings.model, "api": settings.api, "at_replicate": settings.api == REPLICATE}

@@ -59,7 +59,7 @@ def read_case(path: Path, model: Model) -> Case:
 
 
 @dataclass(frozen=True)
-class Run:
+class CaseRun:
     """One prediction that ended. `files` are its pictures, in order."""
 
     status: str
@@ -68,7 +68,7 @@ class Run:
     error: str = ""
 
 
-def run_once(api: Replicate, version: str, case: Case, state: State, keys: tuple[str, ...], folder: Path) -> Run:
+def run_once(api: Replicate, version: str, case: Case, state: State, keys: tuple[str, ...], folder: Path) -> CaseRun:
     """The run that the state has at `keys`; otherwise the one that was begun, or a new one, to its end."""
     known = state.get(*keys, default={})
     if known.get("status") is None:
@@ -84,7 +84,7 @@ def run_once(api: Replicate, version: str, case: Case, state: State, keys: tuple
         state.set(*keys, value=ended(api, finished, folder, f"{case.name}.{keys[-1]}"))
         known = state.get(*keys)
     files = tuple(folder / name for name in known["files"])
-    return Run(known["status"], files, known["predict_s"], known["error"])
+    return CaseRun(known["status"], files, known["predict_s"], known["error"])
 
 
 def wait(api: Replicate, prediction: "Prediction", name: str) -> "Prediction":
@@ -124,7 +124,7 @@ def ended(api: Replicate, prediction: "Prediction", folder: Path, stem: str) -> 
     }
 
 
-def check_runs(case: Case, runs: list[Run]) -> list[str]:
+def check_runs(case: Case, runs: list[CaseRun]) -> list[str]:
     """What is wrong with the runs of a case, a phrase each: each by itself, then against one another."""
     problems = []
     for run in runs:
@@ -177,7 +177,7 @@ def pixels(files: tuple[Path, ...]) -> list[bytes]:
     return [image.convert("RGB").tobytes() if image else b"" for image in images]
 
 
-def summary(case: Case, runs: list[Run], price: float) -> str:
+def summary(case: Case, runs: list[CaseRun], price: float) -> str:
     """Number, size and format of the pictures, and seconds and cost of the slower run."""
     plan = case.plan
     told = f"{len(plan.seeds)} x {plan.width} x {plan.height} {plan.output_format}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from easel.local.console import say
-from easel.publish.cases import Case, Run, check_runs, given_as_text, pixels, run_once, summary
+from easel.publish.cases import Case, CaseRun, check_runs, given_as_text, pixels, run_once, summary
 from easel.publish.contact_sheet import Row, write_sheet
 from easel.publish.replicate_api import RefusedError, Replicate
 from easel.publish.state import State
@@ -68,7 +68,7 @@ class Staging:
         return run.files, f"version {self.live[:12]}{seconds}{': ' + run.error if run.error else ''}"
 
 
-def cost(runs: Sequence[Run], price: float) -> str:
+def cost(runs: Sequence[CaseRun], price: float) -> str:
     """Of one of them, on average."""
     return f"{sum(run.predict_s or 0 for run in runs) / len(runs) * price:.6f}"
 
