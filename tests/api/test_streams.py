@@ -162,6 +162,12 @@ def test_one_account_cannot_take_all_connections(api):
     assert parts(events(start(api)["urls"]["stream"])) == PARTS
 
 
+def test_thousands_of_parts_at_once_come_whole(api):
+    prediction = start(api, words=" ".join(map(str, range(2000))))
+    assert parts(events(prediction["urls"]["stream"])) == [f"{number} " for number in range(2000)]
+    assert len(wait_for(api, prediction["id"])["output"]) == 2000
+
+
 def test_models_that_do_not_yield_have_no_stream(cog, new_api):
     prediction = create(new_api(cog.url), text="a")
     assert "stream" not in prediction["urls"]

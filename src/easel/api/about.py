@@ -1,4 +1,4 @@
-"""What the API tells of itself, what it does not have, and where Cog servers tell of predictions."""
+"""What the API tells of itself, and what it does not have."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from easel.api.bodies import receive
 from easel.api.documents import account_document
 from easel.api.models import HARDWARE
-from easel.api.news import read_news
 from easel.api.problems import Problem
 
 if TYPE_CHECKING:
@@ -39,18 +37,6 @@ async def refuse_collection(api: "Api", request: Request) -> Response:
 
 async def refuse_training(api: "Api", request: Request) -> Response:
     raise Problem(404, "This API has no trainings yet: it runs models, and does not train them.")
-
-
-async def take_news(api: "Api", request: Request) -> Response:
-    identity = request.path_params["id"]
-    if api.runs.expects(identity, request.path_params["proof"]):  # before anything is read
-        try:
-            news = await receive(request, lambda data: read_news(data, identity))
-        except (ValueError, Problem) as error:
-            await api.runs.unreadable(identity, str(error))
-        else:
-            await api.runs.news(identity, news)
-    return Response(status_code=204)
 
 
 async def show_metrics(api: "Api", request: Request) -> Response:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from easel.api import about, files, models, predictions, search, streams
+from easel.api import about, callbacks, files, models, predictions, search, streams
 from easel.api.bodies import Turns
 from easel.api.catalogue import Catalogue
 from easel.api.data_lock import alone
@@ -225,7 +225,7 @@ def create_app(api: Api) -> Starlette:
         route("GET", "/v1/collections/{slug}", about.refuse_collection),
         route("GET", "/v1/webhooks/default/secret", about.show_webhook_secret),
         route("GET", "/delivery/{id}/{name}", files.deliver, None),
-        route("POST", "/cog/{id}/{proof}", about.take_news, None, 128 * MB),
+        route("POST", "/cog/{id}/{proof}", callbacks.take_news, None, 128 * MB),
         route("GET", "/metrics", about.show_metrics, None),
         route("GET", "/health", about.show_health, None),
     ]

@@ -1,6 +1,7 @@
 """One accepted prediction while it has not ended, and what is read out of a Cog server's words about it."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class Run:
     timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
     started: float | None = None  # by the monotonic clock
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)  # one output at a time goes into its folder
+    heard: float = -math.inf  # when its server's word was last read, by the monotonic clock
+    held: bytes | None = None  # the newest word since then
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # set once, and replaced, at each change
 
     def __post_init__(self) -> None:

@@ -91,12 +91,12 @@ class Runs:
         """Its deadlines: the one that it came with, and the one for what runs."""
         if run.prediction.deadline:
             delay = run.prediction.deadline - now()
-            run.set_timer("deadline", delay, lambda run: self._do(self.cancel(run, "aborted")))
+            run.set_timer("deadline", delay, lambda run: self.do(self.cancel(run, "aborted")))
         if run.started is not None:
             delay = self._max_seconds - (time.monotonic() - run.started)
-            run.set_timer("overtime", delay, lambda run: self._do(self._stop_overtime(run)))
+            run.set_timer("overtime", delay, lambda run: self.do(self._stop_overtime(run)))
         if run.canceling:
-            run.set_timer("grace", self._grace_s, lambda run: self._do(self._give_up(run)))
+            run.set_timer("grace", self._grace_s, lambda run: self.do(self._give_up(run)))
 
     async def move(self, run: Run, version: Version) -> None:
         """A waiting one, whose version no server runs any more, becomes one of `version`; or ends in words."""
@@ -112,7 +112,7 @@ class Runs:
         else:
             await self.enqueue(run)
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -217,7 +217,7 @@ class Runs:
             self._metrics.queue.set(len(self.queue))
             return
         self.set_timer(run)
-        self._do(self.send_cancel(run))
+        self.do(self.send_cancel(run))
         await ends_within(run, CANCEL_S)
 
     async def send_cancel(self, run: Run) -> None:
