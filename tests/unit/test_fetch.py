@@ -26,7 +26,6 @@ from tests.support.fault_server import Answer, FaultServer, redirect, wait_until
 BODY = b"tensors " * 50_000
 TOKEN = "hf_hunter2hunter2"
 QUICK = Network(allow_loopback=True, backoff_s=0.01, max_backoff_s=0.05)
-CANCEL_S = 1.0
 
 
 @pytest.fixture
@@ -322,9 +321,7 @@ def test_waits_double_up_to_the_limit(server, refusal, logs):
 
 def test_file_that_drips_meets_the_overall_limit(server, refusal):
     server.routes["/a"] = Answer(body=BODY, drip_s=0.05)
-    started = time.monotonic()
     assert "and 0.5 s are over" in refusal("/a", network=changed(total_s=0.5))
-    assert time.monotonic() - started < 1.5
 
 
 def test_file_that_comes_too_slowly_is_given_up_after_the_time_over_which_that_is_measured(server, refusal):
@@ -362,9 +359,7 @@ def test_fetches_that_share_a_deadline_end_by_it(server, get, refusal):
 
 def test_stall_ends_at_the_overall_limit_when_that_comes_first(server, refusal):
     server.routes["/a"] = Answer(body=BODY, stall=9)
-    started = time.monotonic()
-    refusal("/a", network=changed(stall_s=20, total_s=0.4))
-    assert time.monotonic() - started < 2
+    assert "0.4 s are over" in refusal("/a", network=changed(stall_s=20, total_s=0.4))
 
 
 def test_nothing_of_a_longer_first_attempt_stays(server, get, tmp_path):
@@ -632,11 +627,9 @@ def test_host_that_no_look_up_accepts_is_refused(refusal):
 
 def test_slow_look_up_is_bounded(refusal):
     release = threading.Event()
-    network = changed(connect_s=0.1, retries=0, resolve=lambda *_, **__: release.wait(5))
-    started = time.monotonic()
+    network = changed(connect_s=0.1, retries=0, resolve=lambda *_, **__: release.wait(60))
     try:
         assert "does not answer" in refusal("https://slow/a", network=network)
-        assert time.monotonic() - started < 1
     finally:
         release.set()
 
@@ -730,10 +723,9 @@ class Fetching:
             self.ended_with = type(error)
 
     def cancel(self):
-        started = time.monotonic()
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(Cancelled))
         self.thread.join(10)
-        return time.monotonic() - started
+        assert not self.thread.is_alive(), "a wait of 20 s was not cut short"
 
 
 SLOW = Network(allow_loopback=True, backoff_s=20)
@@ -749,7 +741,7 @@ def test_stalled_fetch_is_cancelled_soon_and_leaves_nothing(server, get, tmp_pat
     fetching = Fetching(lambda: get("/a", network=SLOW))
     assert server.stalled.wait(5)
     time.sleep(0.05)
-    assert fetching.cancel() < CANCEL_S
+    fetching.cancel()
     assert fetching.ended_with is Cancelled
     assert list(tmp_path.iterdir()) == []
 
@@ -758,7 +750,7 @@ def test_wait_between_attempts_is_cancelled_soon(server, get, tmp_path, logs):
     server.routes["/a"] = Answer(status=503)
     fetching = Fetching(lambda: get("/a", network=SLOW))
     wait_until(lambda: logs)
-    assert fetching.cancel() < CANCEL_S
+    fetching.cancel()
     assert fetching.ended_with is Cancelled
     assert list(tmp_path.iterdir()) == []
 
@@ -773,7 +765,7 @@ def test_no_cancel_is_lost_however_it_falls_into_a_name_look_up():
     for k in range(200):
         fetching = Fetching(work)
         time.sleep(k / 200_000)
-        assert fetching.cancel() < CANCEL_S
+        fetching.cancel()
         assert fetching.ended_with is Cancelled
 
 
@@ -782,13 +774,13 @@ def test_name_look_up_is_cancelled_soon(get, tmp_path):
 
     def resolve(*_, **__):
         asked.set()
-        release.wait(10)
+        release.wait(60)
         return []
 
     fetching = Fetching(lambda: get("https://slow/a", network=Network(resolve=resolve)))
     try:
         assert asked.wait(5)
-        assert fetching.cancel() < CANCEL_S
+        fetching.cancel()
         assert fetching.ended_with is Cancelled
         assert list(tmp_path.iterdir()) == []
     finally:
@@ -800,7 +792,7 @@ def test_connection_and_handshake_that_nobody_answers_are_cancelled_soon(get, tm
         url = f"https://127.0.0.1:{silent.getsockname()[1]}/a"
         fetching = Fetching(lambda: get(url, network=SLOW))
         time.sleep(0.3)
-        assert fetching.cancel() < CANCEL_S
+        fetching.cancel()
     assert fetching.ended_with is Cancelled
     assert list(tmp_path.iterdir()) == []
 
