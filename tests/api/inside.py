@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx2
 
-from easel.api.app import Api, create_app
+from easel.api.app import create_app
+from easel.api.service import Api
 from easel.api.settings import Settings
 
 TOKENS = {"token-of-a": "a", "token-of-b": "b"}

@@ -6,11 +6,11 @@ import json
 import pytest
 
 from easel.api import callbacks
+from easel.api.active import ActivePrediction
 from easel.api.callbacks import END
-from easel.api.news import read_news
-from easel.api.run import Run
 from easel.api.tables import Prediction
-from easel.api.watch import now
+from easel.api.telemetry import now
+from easel.api.updates import parse_update
 from tests.api.inside import open_api
 
 
@@ -31,7 +31,7 @@ def test_a_text_that_looks_like_an_end_is_none(output):
 
 
 async def tell(api, client, run, **members) -> None:
-    path = f"/cog/{run.id}/{api.runs.proof(run.id)}"
+    path = f"/cog/{run.id}/{api.lifecycle.signature(run.id)}"
     answer = await client.post(path, content=body(id=run.id, **members))
     assert answer.status_code == 204
 
@@ -43,9 +43,9 @@ def reads(monkeypatch) -> list[bytes]:
 
     def count(data: bytes, identity: str):
         found.append(data)
-        return read_news(data, identity)
+        return parse_update(data, identity)
 
-    monkeypatch.setattr(callbacks, "read_news", count)
+    monkeypatch.setattr(callbacks, "parse_update", count)
     return found
 
 
@@ -62,8 +62,8 @@ def test_of_many_the_newest_is_read_and_the_end_at_once(tmp_path, reads):
                 webhook_events_filter=[],
             )
             one.status, one.logs, one.metrics, one.webhook = "processing", "", {}, None
-            run = Run(one)
-            api.runs.active[run.id] = run
+            run = ActivePrediction(one)
+            api.lifecycle.active[run.id] = run
             for count in range(1, 301):
                 await tell(api, client, run, status="processing", output=["x"] * count, logs="x" * count)
             while len(one.output) < 300:  # the last of them, once its time has come

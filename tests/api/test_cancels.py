@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from easel.api.app import Api
+from easel.api.service import Api
 from tests.api.calls import END, MODEL
 from tests.api.inside import open_api
 from tests.api.odd_cog import OddCog, run_odd_cog
@@ -81,7 +81,7 @@ def test_a_cancel_that_is_lost_on_its_way_is_sent_again_until_it_is_answered_and
         async with open_pair(tmp_path, cancel_grace_s=FOR_EVER) as pair:
             pair.odd.lost_cancels = 2
             identity = await pair.create()
-            await until(lambda: identity in pair.odd.given and pair.api.runs.active[identity].accepted)
+            await until(lambda: identity in pair.odd.given and pair.api.lifecycle.active[identity].accepted)
             await pair.cancel(identity)
             await until(lambda: len(pair.odd.cancels) == 3)
             await asyncio.sleep(1.5)  # more than one further turn of the watch
@@ -101,7 +101,7 @@ def test_a_cancel_that_was_wanted_before_a_restart_is_sent_after_it(tmp_path):
             pair = Pair(api, client, odd)
             await until(lambda: api.servers._servers[odd.url].ready)
             identity = await pair.create()
-            await until(lambda: identity in odd.given and api.runs.active[identity].accepted)
+            await until(lambda: identity in odd.given and api.lifecycle.active[identity].accepted)
             await pair.cancel(identity)
             await until(lambda: odd.cancels)
         odd.cancels.clear()
@@ -117,7 +117,7 @@ def test_a_server_that_does_not_obey_is_stuck_until_it_is_free_and_the_predictio
     async def go() -> None:
         async with open_pair(tmp_path, cancel_grace_s=0.3) as pair:
             identity = await pair.create()
-            await until(lambda: identity in pair.odd.given and pair.api.runs.active[identity].accepted)
+            await until(lambda: identity in pair.odd.given and pair.api.lifecycle.active[identity].accepted)
             pair.odd.health = BUSY
             await pair.cancel(identity)
             assert (await pair.end_of(identity))["status"] == "canceled"

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from easel.api.endpoint import Endpoint
-from easel.api.sweep import sweep
+from easel.api.retention import remove_expired
 from easel.api.tables import Model, Prediction
 from tests.api.calls import MODEL, create, wait_for
 from tests.api.inside import TOKENS, open_api
@@ -221,16 +221,16 @@ def test_rows_go_after_their_time_and_files_without_a_row(tmp_path):
                 row = (
                     {"status": "succeeded", "created_at": 1.0, "data_removed": True, "source": "api"} | FIELDS | values
                 )
-                await api.store.save(Prediction(id=name, **row))
-            await api.store.save(Prediction(id="waits", status="starting", created_at=1.0, **FIELDS))
+                await api.database.save(Prediction(id=name, **row))
+            await api.database.save(Prediction(id="waits", status="starting", created_at=1.0, **FIELDS))
             for name in ("orphan", "young", "recent"):
                 api.outputs.put(name, "in-0.png", b"x")
                 if name != "recent":
                     os.utime(tmp_path / "outputs" / name, (1, 1))
-            await sweep(api.store, api.outputs, api.settings)
+            await remove_expired(api.database, api.outputs, api.settings)
             assert {path.name for path in (tmp_path / "outputs").iterdir()} == {"young", "recent"}
-            assert await api.store.find(Model) == []
-            return {row.id for row in await api.store.find(Prediction)}
+            assert await api.database.find(Model) == []
+            return {row.id for row in await api.database.find(Prediction)}
 
     assert asyncio.run(left()) == {"young", "example", "told", "waits"}
 

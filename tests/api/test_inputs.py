@@ -9,17 +9,17 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import event
 
-from easel.api.handover import CHUNK, Body, FileUrl
+from easel.api.database import Database
+from easel.api.database_errors import DiskFullError, RowRefusedError
 from easel.api.input_files import LARGE_URL, Size, as_text, keep_files, size_of
-from easel.api.inputs import check_input
+from easel.api.input_urls import check_uris
 from easel.api.outputs import FILE, PIECE, OutputError, Outputs
 from easel.api.problems import Problem
-from easel.api.room import Room
+from easel.api.queue_limits import QueueLimits
+from easel.api.request_body import CHUNK, Body, FileUrl
 from easel.api.schemas import UnfitSchema, check_schema, is_schema
-from easel.api.store import Store
-from easel.api.store_errors import DiskFullError, RowRefusedError
 from easel.api.tables import Model
-from easel.api.uris import check_uris
+from easel.api.validation import check_input
 
 OPENAPI = json.loads((Path(__file__).resolve().parents[2] / "openapi.json").read_text())
 
@@ -154,7 +154,7 @@ def test_an_output_without_end_is_refused_and_a_false_file_is_a_text(tmp_path):
 
 
 def test_each_account_has_its_own_share_of_the_queue_in_number_and_in_bytes():
-    room = Room(accounts=2, predictions=4, rows=1000, files=10_000)
+    room = QueueLimits(accounts=2, predictions=4, rows=1000, files=10_000)
     waiting = [SimpleNamespace(account="a", size=Size(100, 1000)) for _ in range(2)]
     with pytest.raises(Problem, match="2 predictions wait"):
         room.check("a", Size(), waiting)
@@ -185,12 +185,12 @@ def test_a_body_for_a_server_streams_its_files(tmp_path):
 
 def test_a_row_that_the_database_refuses_is_told_from_one_that_is_locked(tmp_path):
     async def save(**values: object) -> None:
-        store = Store(f"sqlite:///{tmp_path / 'db'}")
-        await store.open()
+        database = Database(f"sqlite:///{tmp_path / 'db'}")
+        await database.open()
         try:
-            await store.save_surely(Model(key="a/b", created_at=1.0, **values))
+            await database.save_with_retry(Model(key="a/b", created_at=1.0, **values))
         finally:
-            await store.close()
+            await database.close()
 
     for odd in ({"readme": "\ud800"}, {"readme": object()}, {"run_count": 2**70}):
         with pytest.raises(RowRefusedError):
@@ -199,13 +199,15 @@ def test_a_row_that_the_database_refuses_is_told_from_one_that_is_locked(tmp_pat
 
 def test_a_full_disk_of_the_database_is_told_from_a_lock(tmp_path):
     async def save() -> None:
-        store = Store(f"sqlite:///{tmp_path / 'db'}")
-        await store.open()
-        event.listen(store._engine.sync_engine, "begin", lambda one: one.exec_driver_sql("PRAGMA max_page_count = 1"))
+        database = Database(f"sqlite:///{tmp_path / 'db'}")
+        await database.open()
+        event.listen(
+            database._engine.sync_engine, "begin", lambda one: one.exec_driver_sql("PRAGMA max_page_count = 1")
+        )
         try:
-            await store.save(Model(key="a/b", created_at=1.0, readme="x" * 1_000_000))
+            await database.save(Model(key="a/b", created_at=1.0, readme="x" * 1_000_000))
         finally:
-            await store.close()
+            await database.close()
 
     with pytest.raises(DiskFullError):
         asyncio.run(save())
@@ -213,14 +215,14 @@ def test_a_full_disk_of_the_database_is_told_from_a_lock(tmp_path):
 
 def test_a_change_writes_the_columns_that_changed(tmp_path):
     async def statements() -> list[str]:
-        store, seen = Store(f"sqlite:///{tmp_path / 'db'}"), []
-        await store.open()
-        event.listen(store._engine.sync_engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
+        database, seen = Database(f"sqlite:///{tmp_path / 'db'}"), []
+        await database.open()
+        event.listen(database._engine.sync_engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
         model = Model(key="a/b", created_at=1.0, readme="long")
-        await store.save(model)
+        await database.save(model)
         model.run_count = 5
-        await store.save(model)
-        await store.close()
+        await database.save(model)
+        await database.close()
         return [one for one in seen if one.startswith("UPDATE")]
 
     assert asyncio.run(statements()) == ['UPDATE models SET run_count=? WHERE models."key" = ?']

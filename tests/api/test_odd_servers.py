@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from easel.api.run import Run
+from easel.api.active import ActivePrediction
 from easel.api.tables import Prediction
 from tests.api.calls import create, show, wait_for
 from tests.api.inside import open_api
@@ -91,13 +91,13 @@ def test_a_row_that_the_database_refuses_ends_all_the_same(tmp_path):
         async with open_api(tmp_path) as (api, _):
             row = Prediction(id="one", account="a", model="a/m", version="v", created_at=1.0, logs="", metrics={})
             row.webhook_events_filter = []
-            await api.store.save(row)
-            run = api.runs.active["one"] = Run(row)
+            await api.database.save(row)
+            run = api.lifecycle.active["one"] = ActivePrediction(row)
             row.deployment = "\ud800"
-            await asyncio.wait_for(api.runs.end(run, "succeeded", "fine"), 20)
+            await asyncio.wait_for(api.lifecycle.end(run, "succeeded", "fine"), 20)
             assert run.ended.is_set()
-            assert not api.runs.active
-            return await api.store.get(Prediction, "one")
+            assert not api.lifecycle.active
+            return await api.database.get(Prediction, "one")
 
     kept = asyncio.run(end())
     assert (kept.status, "cannot hold" in kept.error, kept.deployment) == ("failed", True, None)

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from easel.api.deliveries import check_webhook
 from easel.api.headers import parse_cancel_after, parse_prefer
-from easel.api.inputs import check_input, redacted
-from easel.api.limits import Limiter
 from easel.api.problems import Problem
 from easel.api.queue import FairQueue
+from easel.api.rate_limit import RateLimiter
+from easel.api.validation import check_input, redacted
+from easel.api.webhooks import check_webhook
 
 OPENAPI = json.loads((Path(__file__).resolve().parents[2] / "openapi.json").read_text())
 
@@ -129,7 +129,7 @@ def test_a_server_gets_only_its_own_versions_also_those_that_it_learns_later():
 
 
 def test_a_limit_is_one_accounts_own_and_says_when_to_come_again():
-    limiter = Limiter(60)
+    limiter = RateLimiter(60)
     for left in range(59, -1, -1):
         assert limiter.take("a") == {"ratelimit-remaining": str(left), "ratelimit-reset": "1"}
     with pytest.raises(Problem, match="Expected available in 1 second") as problem:

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 from starlette.requests import Request
 
+from easel.api.active import refusal_reason
 from easel.api.bodies import NewPrediction, Turns, parse_body, receive
 from easel.api.cursors import read_cursor
 from easel.api.endpoint import BODY_S, SLOWEST, limited
-from easel.api.news import MOST_LOGS, read_news
 from easel.api.problems import Problem
-from easel.api.run import refusal
-from easel.api.signed import without_queries
-from easel.api.strict import MOST_DEPTH, TooMuch, read_json
+from easel.api.redaction import redact_queries
+from easel.api.strict_json import MOST_DEPTH, JsonTooLarge, read_json
+from easel.api.updates import MOST_LOGS, parse_update
 
 
 def nested(depth: int) -> bytes:
@@ -32,9 +32,9 @@ def test_structure_is_counted_before_anything_is_built():
         b"{" + b'"a":1,' * 10_000 + b'"a":1}',
         b"[" + b'"\\"",' * 30_000 + b"1]",
     ):
-        with pytest.raises(TooMuch, match="more than 10000 values"):
+        with pytest.raises(JsonTooLarge, match="more than 10000 values"):
             read_json(many)
-    with pytest.raises(TooMuch):
+    with pytest.raises(JsonTooLarge):
         read_json(b"[" + b"[]," * 5_001 + b"1]")
 
 
@@ -146,7 +146,7 @@ def test_a_body_that_only_trickles_in_is_refused_however_often_something_comes()
 )
 def test_news_that_cannot_be_meant_are_refused(news):
     with pytest.raises(ValueError, match="."):
-        read_news(news, "one")
+        parse_update(news, "one")
 
 
 def test_of_odd_news_what_can_be_kept_is_kept():
@@ -158,31 +158,33 @@ def test_of_odd_news_what_can_be_kept_is_kept():
         "error": {"a": 1},
         "metrics": [1, 2],
     }
-    news = read_news(json.dumps(odd).encode(), "one")
+    news = parse_update(json.dumps(odd).encode(), "one")
     assert (news.status, news.logs, news.error, news.metrics) == ("succeeded", "", None, {})
     assert news.output == ["a\ufffdb", "?", {"?": 1}]
-    assert read_news(b'{"status": ["succeeded"]}', "one").status is None
-    assert read_news(b'{"status": "finished"}', "one").status is None
+    assert parse_update(b'{"status": ["succeeded"]}', "one").status is None
+    assert parse_update(b'{"status": "finished"}', "one").status is None
     good = {"predict_time": 1.5, "seeds": [1, 2], "ok": "yes"}
     metrics = good | {"large": [1] * 1000, "text": "x" * 1000, "n" * 2000: 1}
-    assert read_news(json.dumps({"metrics": metrics}).encode(), "one").metrics == good
-    assert read_news(b'{"metrics": {"predict_time": [1]}}', "one").metrics == {}
-    endless = read_news(json.dumps({"logs": "x" * (3 * MOST_LOGS)}).encode(), "one").logs
+    assert parse_update(json.dumps({"metrics": metrics}).encode(), "one").metrics == good
+    assert parse_update(b'{"metrics": {"predict_time": [1]}}', "one").metrics == {}
+    endless = parse_update(json.dumps({"logs": "x" * (3 * MOST_LOGS)}).encode(), "one").logs
     assert len(endless) < MOST_LOGS + 100
     assert "rest of it is not kept" in endless
 
 
 def test_a_refusal_of_any_shape_is_a_short_sentence():
     for answer in ({"detail": [{"loc": 5}]}, {"detail": ["x"]}, [[]], {"detail": "y" * 10_000}, None, 5):
-        assert len(refusal(answer)) <= 2000
-    assert refusal({"detail": [{"loc": ["body", "input", "a"], "msg": "wrong"}]}) == "a: wrong"
+        assert len(refusal_reason(answer)) <= 2000
+    assert refusal_reason({"detail": [{"loc": ["body", "input", "a"], "msg": "wrong"}]}) == "a: wrong"
 
 
 def test_signed_addresses_lose_their_query_and_nothing_else_does():
     text = 'no "https://a.b/c.png?X-Amz-Signature=abc&x=1" or (HTTP://d.e/f?token=g) but https://h.i/j? Really?'
-    assert without_queries(text) == 'no "https://a.b/c.png?..." or (HTTP://d.e/f?... but https://h.i/j? Really?'
-    assert without_queries("http://" * 100_000 + "a ?b") == "http://" * 100_000 + "a ?b"
-    assert read_news(b'{"logs": "from https://a/b?c", "error": "https://a/b?c"}', "one").logs == "from https://a/b?..."
+    assert redact_queries(text) == 'no "https://a.b/c.png?..." or (HTTP://d.e/f?... but https://h.i/j? Really?'
+    assert redact_queries("http://" * 100_000 + "a ?b") == "http://" * 100_000 + "a ?b"
+    assert (
+        parse_update(b'{"logs": "from https://a/b?c", "error": "https://a/b?c"}', "one").logs == "from https://a/b?..."
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text as sql
 
-from easel.api import database_lock, work
+from easel.api import database_lock, dispatcher
+from easel.api.active import ActivePrediction
+from easel.api.database import Database
 from easel.api.own_server import OwnServer
-from easel.api.run import Run
 from easel.api.settings import secret_of
-from easel.api.store import Store
 from easel.api.tables import Prediction
 from easel.errors import InputError
 from easel.local.client import ServerError
@@ -40,7 +40,7 @@ def test_an_end_is_shown_only_when_it_is_on_disk(tmp_path):
             other = sqlite3.connect(tmp_path / "easel.db")
             other.execute("BEGIN IMMEDIATE")
             telling = asyncio.create_task(pair.end(identity, "succeeded"))
-            await until(lambda: pair.api.runs.active[identity].ending)
+            await until(lambda: pair.api.lifecycle.active[identity].ending)
             await asyncio.sleep(0.3)
             assert (await pair.show(identity))["status"] == "processing"
             listed = (await pair.client.get("/v1/predictions")).json()["results"]
@@ -59,13 +59,13 @@ async def status_is(pair: Pair, identity: str, status: str) -> bool:
 
 @pytest.mark.parametrize("status", ["starting", "processing"])
 def test_what_was_given_to_a_server_and_is_not_there_after_a_restart_ends_in_words(tmp_path, monkeypatch, status):
-    monkeypatch.setattr(work, "LOST_S", 0.1)
+    monkeypatch.setattr(dispatcher, "LOST_S", 0.1)
 
     async def go() -> None:
         with run_odd_cog() as odd:
             servers = (("test/model", odd.url),)
             async with open_api(tmp_path, servers=servers) as (api, _):
-                await api.store.save(row(status=status, server=odd.url))
+                await api.database.save(row(status=status, server=odd.url))
             async with open_api(tmp_path, servers=servers) as (api, client):
                 ended = await Pair(api, client, odd).end_of(row().id)
             assert ended["status"] == "failed"
@@ -81,19 +81,19 @@ def test_a_late_save_of_what_was_takes_no_end_back(tmp_path, late):
 
     async def go() -> None:
         async with open_pair(tmp_path) as pair:
-            await pair.api.store.save(row(status="canceled", completed_at=1.0))
-            run = Run(row())
+            await pair.api.database.save(row(status="canceled", completed_at=1.0))
+            run = ActivePrediction(row())
             if late == "status":
-                await pair.api.runs.started(run, pair.api.servers._servers[pair.odd.url])
+                await pair.api.lifecycle.started(run, pair.api.servers._servers[pair.odd.url])
             else:
-                await pair.api.store.set_surely(Prediction, run.id, server="http://127.0.0.1:1")
+                await pair.api.database.set_with_retry(Prediction, run.id, server="http://127.0.0.1:1")
             assert (await pair.show(run.id))["status"] == "canceled"
 
     asyncio.run(go())
 
 
 def test_durations_do_not_follow_the_wall_clock(monkeypatch):
-    run = Run(row(created_at=time.time() - 10, started_at=time.time() - 4))
+    run = ActivePrediction(row(created_at=time.time() - 10, started_at=time.time() - 4))
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() - 3600)
     metrics = run.final("succeeded", None, None, None).metrics
@@ -102,7 +102,7 @@ def test_durations_do_not_follow_the_wall_clock(monkeypatch):
 
 
 def test_a_final_copy_changes_nothing_of_what_is_shown():
-    run = Run(row())
+    run = ActivePrediction(row())
     done = run.final("canceled", None, None, None)
     assert (run.prediction.status, done.status) == (None, "canceled")
     run.publish(done)
@@ -123,9 +123,9 @@ def test_a_secret_is_made_once_for_its_owner_alone(tmp_path):
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
 
 
-async def end_other_connections(store: Store) -> None:
+async def end_other_connections(database: Database) -> None:
     """As a restart of the database does."""
-    async with store._engine.connect() as connection:
+    async with database._engine.connect() as connection:
         await connection.execute(sql(END_OTHERS))
 
 
@@ -134,16 +134,16 @@ def test_a_lock_that_went_with_the_database_is_taken_again(postgres, monkeypatch
     monkeypatch.setattr(database_lock, "TRIES", 3)
 
     async def go() -> None:
-        store, helper, other = Store(postgres), Store(postgres), Store(postgres)
-        await store.open()
-        watch = asyncio.create_task(store.stay_alone())
+        database, helper, other = Database(postgres), Database(postgres), Database(postgres)
+        await database.open()
+        watch = asyncio.create_task(database.stay_alone())
         await end_other_connections(helper)
         await asyncio.sleep(1)
         with pytest.raises(InputError, match="Another `easel api` works with this database"):
             await other.open()
         assert not watch.done()
         watch.cancel()
-        for one in (store, helper, other):
+        for one in (database, helper, other):
             await one.close()
 
     asyncio.run(go())
@@ -153,14 +153,14 @@ def test_one_whose_lock_another_has_taken_meanwhile_ends(postgres, monkeypatch):
     monkeypatch.setattr(database_lock, "TRIES", 3)
 
     async def go() -> None:
-        store, helper, other = Store(postgres), Store(postgres), Store(postgres)
-        await store.open()
+        database, helper, other = Database(postgres), Database(postgres), Database(postgres)
+        await database.open()
         await end_other_connections(helper)
         await other.open()
         monkeypatch.setattr(database_lock, "WATCH_S", 0.01)
         with pytest.raises(InputError, match="Another `easel api` works with this database"):
-            await asyncio.wait_for(store.stay_alone(), 20)
-        for one in (store, helper, other):
+            await asyncio.wait_for(database.stay_alone(), 20)
+        for one in (database, helper, other):
             await one.close()
 
     asyncio.run(go())

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from easel.api.database import Database
 from easel.api.predictions import new_id
-from easel.api.store import Store
 from easel.api.tables import Prediction
-from easel.api.watch import now
+from easel.api.telemetry import now
 from easel.local.server import Server
 from tests.clients.inputs import APPLE, ARCHIVE_TOKEN, ARCHIVED
 from tests.server.calls import answer_to
@@ -54,7 +54,7 @@ def picture(cog: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def archive(folder: Path) -> None:
     """Predictions of some minutes ago, straight into the database: to make so many takes a while."""
-    store = Store(f"sqlite:///{folder / 'easel.db'}")
+    store = Database(f"sqlite:///{folder / 'easel.db'}")
     await store.open()
     start = now() - 2 * ARCHIVED
     rows = [

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import Request
 
 from easel.api.problems import Problem
-from easel.api.strict import TooMuch, check_texts, read_json
+from easel.api.strict_json import JsonTooLarge, check_texts, read_json
 
 NAME, LONGEST_NAME = r"^[a-z0-9][a-z0-9._-]*$", 100
 LONGEST_TEXT = 5000  # characters of what stands in every list
@@ -91,7 +91,7 @@ def parse_body(data: bytes, kind: type[Body]) -> Body:
     try:
         given = read_json(data)
         check_texts(given)
-    except TooMuch as error:
+    except JsonTooLarge as error:
         raise Problem(413, f"The body is too large: {error}") from None
     except UnicodeError:
         raise Problem(400, "The body is not JSON in UTF-8, or holds half a character.") from None

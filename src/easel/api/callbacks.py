@@ -6,18 +6,15 @@ Cog tells all of an output and all of a log again with each part, however many p
 import asyncio
 import re
 import time
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from easel.api.active import ActivePrediction
 from easel.api.bodies import receive
-from easel.api.news import News, read_news
 from easel.api.problems import Problem
-from easel.api.run import Run
-
-if TYPE_CHECKING:
-    from easel.api.app import Api
+from easel.api.service import Api
+from easel.api.updates import Update, parse_update
 
 PAUSE_S = 0.1
 MOST_HELD = 1_000_000  # bytes of what waits for its turn; what is larger is read as it comes
@@ -25,38 +22,40 @@ MOST_HELD = 1_000_000  # bytes of what waits for its turn; what is larger is rea
 END = re.compile(rb'"status"\s*:\s*"(?:succeeded|failed|canceled|aborted)"')
 
 
-async def take_news(api: "Api", request: Request) -> Response:
+async def receive_callback(api: Api, request: Request) -> Response:
     identity = request.path_params["id"]
-    if api.runs.expects(identity, request.path_params["proof"]):  # before anything is read
-        run = api.runs.active[identity]
+    if api.lifecycle.verify_callback(identity, request.path_params["signature"]):  # before anything is read
+        run = api.lifecycle.active[identity]
 
-        def read(data: bytes) -> News | bytes:
+        def read(data: bytes) -> Update | bytes:
             is_early = time.monotonic() - run.heard < PAUSE_S
-            return data if is_early and len(data) <= MOST_HELD and not END.search(data) else read_news(data, identity)
+            return (
+                data if is_early and len(data) <= MOST_HELD and not END.search(data) else parse_update(data, identity)
+            )
 
         try:
-            news = await receive(request, read)
+            update = await receive(request, read)
         except (ValueError, Problem) as error:
-            await api.runs.unreadable(identity, str(error))
+            await api.lifecycle.unreadable(identity, str(error))
         else:
-            if isinstance(news, bytes):
-                run.held = news
-                run.set_timer("held", PAUSE_S, lambda run: api.runs.do(read_held(api, run)))
+            if isinstance(update, bytes):
+                run.held = update
+                run.set_timer("held", PAUSE_S, lambda run: api.lifecycle.do(apply_held(api, run)))
             else:
                 run.heard, run.held = time.monotonic(), None
-                await api.runs.news(identity, news)
+                await api.lifecycle.apply_update(identity, update)
     return Response(status_code=204)
 
 
-async def read_held(api: "Api", run: Run) -> None:
+async def apply_held(api: Api, run: ActivePrediction) -> None:
     run.timers.pop("held", None)
     data, run.held = run.held, None
     if data is None or run.ending:
         return  # something newer was read meanwhile
     run.heard = time.monotonic()
     try:
-        news = await asyncio.to_thread(read_news, data, run.id)
+        update = await asyncio.to_thread(parse_update, data, run.id)
     except ValueError as error:
-        await api.runs.unreadable(run.id, str(error))
+        await api.lifecycle.unreadable(run.id, str(error))
     else:
-        await api.runs.news(run.id, news)
+        await api.lifecycle.apply_update(run.id, update)

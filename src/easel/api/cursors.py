@@ -4,7 +4,7 @@ import base64
 import json
 
 from easel.api.problems import Problem
-from easel.api.strict import check_texts, read_json
+from easel.api.strict_json import check_texts, read_json
 
 
 def write_cursor(back: bool, at: float, key: str) -> str:

@@ -6,32 +6,28 @@ import hmac
 import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from easel.api.limits import Limiter
-from easel.api.problems import Problem
+from easel.api.database_errors import DatabaseError, DiskFullError, RowRefusedError
+from easel.api.problems import DISK_FULL, Problem
+from easel.api.rate_limit import RateLimiter
+from easel.api.service import Api
 from easel.api.settings import MB
-from easel.api.store_errors import DiskFullError, RowRefusedError, StoreError
-from easel.api.watch import without_values
-
-if TYPE_CHECKING:
-    from easel.api.app import Api
+from easel.api.telemetry import describe_error
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,50}\]|[A-Za-z0-9._-]{0,300})(:[0-9]{1,5})?")
 BODY_S, SLOWEST = 30.0, 50_000  # a body has so many seconds, and one more for each so many bytes that came
-DISK_FULL = "The disk of this API is full: nothing was kept of the request. Try again later."
-Handler = Callable[["Api", Request], Awaitable[Response]]
+Handler = Callable[[Api, Request], Awaitable[Response]]
 
 
 class Endpoint:
     """An ASGI application around a handler."""
 
-    def __init__(self, api: "Api", handler: Handler, route: str, limiter: Limiter | None, body_limit: int) -> None:
+    def __init__(self, api: Api, handler: Handler, route: str, limiter: RateLimiter | None, body_limit: int) -> None:
         """Without a `limiter` no token is asked for either."""
         self.api, self.handler, self.route = api, handler, route
         self.limiter, self.body_limit = limiter, body_limit
@@ -56,7 +52,7 @@ class Endpoint:
             response = Problem(422, "The database cannot hold this: there is something odd in it.").response()
         except DiskFullError:
             response = Problem(507, DISK_FULL).response()
-        except StoreError as error:
+        except DatabaseError as error:
             sentence = f"The database did not take it ({error}). Nothing was accepted; try again."
             response = Problem(503, sentence, retry_after=1).response()
         except ClientDisconnect:
@@ -66,7 +62,7 @@ class Endpoint:
         except Exception as error:
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
             if not full:
-                self.api.log.error("request", route=self.route, **without_values(error))
+                self.api.log.error("request", route=self.route, **describe_error(error))
             problem = Problem(507, DISK_FULL) if full else Problem(500, "The API failed here; its log says why.")
             response = problem.response()
         response.headers.update(headers)

@@ -8,23 +8,21 @@ import io
 import re
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from easel.api.multipart import read_form
 from easel.api.outputs import media_type
 from easel.api.pages import page
 from easel.api.problems import Problem
-from easel.api.strict import check_texts, read_json
+from easel.api.service import Api
+from easel.api.strict_json import check_texts, read_json
 from easel.api.tables import File
-from easel.api.uploads import read_form
-from easel.api.watch import now
-
-if TYPE_CHECKING:
-    from easel.api.app import Api
+from easel.api.telemetry import now
 
 CHUNK = 2**20
 ROW = 4096  # bytes that an empty file counts
@@ -32,7 +30,7 @@ LONGEST = 255  # bytes of a name or type; Replicate's
 MEMBER = re.compile(r"metadata\[(.+)\]")
 
 
-async def create(api: "Api", request: Request) -> Response:
+async def create(api: Api, request: Request) -> Response:
     async with read_form(request) as form:
         content = form.get("content")
         if isinstance(content, str):  # a part without a file's name
@@ -58,15 +56,15 @@ async def create(api: "Api", request: Request) -> Response:
             if one.size > api.settings.max_file_bytes:
                 raise Problem(413, f"The file is larger than {api.settings.max_file_bytes / 1e6:.0f} MB.")
             async with api.quotas.setdefault(one.account, asyncio.Lock()):
-                used = await api.store.total(File.size + ROW, File.account == one.account)
+                used = await api.database.total(File.size + ROW, File.account == one.account)
                 if used + one.size + ROW > api.settings.max_account_bytes:
                     most = f"{api.settings.max_account_bytes / 1e9:g} GB"
                     raise Problem(413, f"Your uploads would be larger than {most} together. Delete some first.")
-                await api.store.save(one)
+                await api.database.save(one)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-    return JSONResponse(api.documents.file(one), 201, {"Location": f"{api.documents.base}/v1/files/{one.id}"})
+    return JSONResponse(api.serializers.file(one), 201, {"Location": f"{api.serializers.base}/v1/files/{one.id}"})
 
 
 def read_details(form: FormData) -> dict[str, Any]:
@@ -104,31 +102,31 @@ def keep(source: Any, path: Path, one: File) -> None:
     one.size, one.sha256, one.md5 = size, sha256.hexdigest(), md5.hexdigest()
 
 
-async def find(api: "Api", request: Request) -> File:
-    one = await api.store.get(File, request.path_params["id"])
+async def find(api: Api, request: Request) -> File:
+    one = await api.database.get(File, request.path_params["id"])
     if not one or one.account != request.state.account or one.expires_at < now():
         raise Problem(404, "There is no such file, or its 24 hours are over.")
     return one
 
 
-async def show(api: "Api", request: Request) -> Response:
-    return JSONResponse(api.documents.file(await find(api, request)))
+async def show(api: Api, request: Request) -> Response:
+    return JSONResponse(api.serializers.file(await find(api, request)))
 
 
-async def list_all(api: "Api", request: Request) -> Response:
-    return await page(api, request, File, File.id, File.account == request.state.account, document=api.documents.file)
+async def list_all(api: Api, request: Request) -> Response:
+    return await page(api, request, File, File.id, File.account == request.state.account, document=api.serializers.file)
 
 
-async def delete(api: "Api", request: Request) -> Response:
+async def delete(api: Api, request: Request) -> Response:
     one = await find(api, request)
     (api.outputs.uploads / one.id).unlink(missing_ok=True)  # first: a row without bytes is swept, bytes without are not
-    await api.store.remove(File, File.id == one.id)
+    await api.database.remove(File, File.id == one.id)
     return Response(status_code=204)
 
 
-async def download(api: "Api", request: Request) -> Response:
+async def download(api: Api, request: Request) -> Response:
     """With ?owner, ?expiry (Unix seconds) and ?signature, base64 of HMAC-SHA256 over "owner id expiry"; no token."""
-    one = await api.store.get(File, request.path_params["id"])
+    one = await api.database.get(File, request.path_params["id"])
     owner, expiry = request.query_params.get("owner", ""), request.query_params.get("expiry", "")
     signature = request.query_params.get("signature", "")
     wanted = sign_download(api.webhook_secret(owner), owner, one.id if one else "", expiry)
@@ -146,7 +144,7 @@ def sign_download(secret: str, owner: str, file_id: str, expiry: str) -> str:
     return base64.b64encode(digest).decode()
 
 
-async def deliver(api: "Api", request: Request) -> Response:
+async def deliver(api: Api, request: Request) -> Response:
     """An output file. Its address is known only to those who know the prediction, as with Replicate's delivery."""
     path = api.outputs.path(request.path_params["id"], request.path_params["name"])
     if not path:

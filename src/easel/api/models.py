@@ -2,22 +2,20 @@
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import func, or_, select
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from easel.api.bodies import ChangedDeployment, ChangedModel, NewDeployment, NewModel, NewVersion, read_body
-from easel.api.documents import deployment_document, version_document
 from easel.api.pages import page
 from easel.api.problems import Problem
 from easel.api.schemas import UnfitSchema, check_schema
+from easel.api.serializers import deployment_document, version_document
+from easel.api.service import Api
 from easel.api.tables import Deployment, Model, Prediction, Version
-from easel.api.watch import now
-
-if TYPE_CHECKING:
-    from easel.api.app import Api
+from easel.api.telemetry import now
 
 SORTS = ("latest_version_created_at", "model_created_at")  # Replicate's, the first one its default
 MOST_SCHEMA = 256_000  # characters: it stands in every list of models
@@ -39,22 +37,22 @@ def check_hardware(sku: str) -> None:
         raise Problem(422, f"- hardware: must be one of {', '.join(dict(HARDWARE))}\n")
 
 
-async def own_model(api: "Api", request: Request) -> Model:
+async def own_model(api: Api, request: Request) -> Model:
     """Raises Problem: 404, or 403 if it is of another account."""
     api.check_owner(request.path_params["owner"], request.state.account)
     return await find_model(api, request)
 
 
-async def find_model(api: "Api", request: Request) -> Model:
+async def find_model(api: Api, request: Request) -> Model:
     return await api.find_model(key_of(request), request.state.account)
 
 
-async def document(api: "Api", model: Model) -> dict[str, Any]:
-    latest, example = await api.catalogue.latest(model.key), await api.catalogue.example(model.key)
-    return api.documents.model(model, latest, example)
+async def document(api: Api, model: Model) -> dict[str, Any]:
+    latest, example = await api.registry.latest(model.key), await api.registry.example(model.key)
+    return api.serializers.model(model, latest, example)
 
 
-async def list_models(api: "Api", request: Request) -> Response:
+async def list_models(api: Api, request: Request) -> Response:
     mine = or_(Model.visibility == "public", Model.key.startswith(f"{request.state.account}/", autoescape=True))
     conditions = [mine] if len(set(api.settings.tokens.values())) > 1 else []
     query = request.query_params
@@ -75,58 +73,58 @@ async def list_models(api: "Api", request: Request) -> Response:
     )
 
 
-async def create_model(api: "Api", request: Request) -> Response:
+async def create_model(api: Api, request: Request) -> Response:
     body = await read_body(request, NewModel)
     check_hardware(body.hardware)
     api.check_owner(body.owner, request.state.account)
     key = f"{body.owner}/{body.name}"
-    model = await api.catalogue.add_model(key, **body.model_dump(exclude={"owner", "name"}))
+    model = await api.registry.add_model(key, **body.model_dump(exclude={"owner", "name"}))
     if not model:
         raise Problem(409, f"There is a model {key} already.")
     headers = {"Location": f"{api.settings.public_url}/v1/models/{key}"}
     return JSONResponse(await document(api, model), 201, headers)
 
 
-async def show_model(api: "Api", request: Request) -> Response:
+async def show_model(api: Api, request: Request) -> Response:
     return JSONResponse(await document(api, await find_model(api, request)))
 
 
-async def change_model(api: "Api", request: Request) -> Response:
+async def change_model(api: Api, request: Request) -> Response:
     body = await read_body(request, ChangedModel)
     model = await own_model(api, request)
     for name, value in body.model_dump(exclude_unset=True, exclude={"weights_url"}).items():
         setattr(model, name, value)
-    await api.store.save(model)
+    await api.database.save(model)
     return JSONResponse(await document(api, model))
 
 
-async def delete_model(api: "Api", request: Request) -> Response:
+async def delete_model(api: Api, request: Request) -> Response:
     model = await own_model(api, request)
-    if await api.catalogue.latest(model.key):
+    if await api.registry.latest(model.key):
         raise Problem(409, f"{model.key} has versions. Delete those first.")
-    await api.store.remove(Model, Model.key == model.key)
+    await api.database.remove(Model, Model.key == model.key)
     return Response(status_code=204)
 
 
-async def show_readme(api: "Api", request: Request) -> Response:
+async def show_readme(api: Api, request: Request) -> Response:
     model = await find_model(api, request)
     if not model.readme:
         raise Problem(404, f"{model.key} has no README.")
     return PlainTextResponse(model.readme, media_type="text/plain")
 
 
-async def list_examples(api: "Api", request: Request) -> Response:
+async def list_examples(api: Api, request: Request) -> Response:
     model = await find_model(api, request)
     conditions = (Prediction.model == model.key, Prediction.source == "web")
-    return await page(api, request, Prediction, Prediction.id, *conditions, document=api.documents.prediction)
+    return await page(api, request, Prediction, Prediction.id, *conditions, document=api.serializers.prediction)
 
 
-async def list_versions(api: "Api", request: Request) -> Response:
+async def list_versions(api: Api, request: Request) -> Response:
     model = await find_model(api, request)
     return await page(api, request, Version, Version.id, Version.model == model.key, document=version_document)
 
 
-async def create_version(api: "Api", request: Request) -> Response:
+async def create_version(api: Api, request: Request) -> Response:
     body = await read_body(request, NewVersion)
     model = await own_model(api, request)
     if body.servers and not api.settings.allow_push:
@@ -141,37 +139,37 @@ async def create_version(api: "Api", request: Request) -> Response:
         await asyncio.to_thread(check_schema, body.openapi_schema, sent=True)
     except UnfitSchema as error:
         raise Problem(422, f"- openapi_schema: {error}\n") from None
-    version = await api.catalogue.add_version(model.key, body.openapi_schema, body.cog_version, salt=str(now()))
+    version = await api.registry.add_version(model.key, body.openapi_schema, body.cog_version, salt=str(now()))
     for url in dict.fromkeys(one.rstrip("/") for one in body.servers):
         await api.servers.push(url, version)
     headers = {"Location": f"{api.settings.public_url}/v1/models/{model.key}/versions/{version.id}"}
     return JSONResponse(version_document(version), 201, headers)
 
 
-async def find_version(api: "Api", request: Request) -> Version:
-    version = await api.store.get(Version, request.path_params["id"])
+async def find_version(api: Api, request: Request) -> Version:
+    version = await api.database.get(Version, request.path_params["id"])
     await find_model(api, request)
     if not version or version.model != key_of(request):
         raise Problem(404, f"{key_of(request)} has no such version.")
     return version
 
 
-async def show_version(api: "Api", request: Request) -> Response:
+async def show_version(api: Api, request: Request) -> Response:
     return JSONResponse(version_document(await find_version(api, request)))
 
 
-async def delete_version(api: "Api", request: Request) -> Response:
+async def delete_version(api: Api, request: Request) -> Response:
     version = await find_version(api, request)
     await own_model(api, request)
-    used = await api.store.find(Deployment, Deployment.version == version.id, limit=1)
-    if used or any(run.version == version.id for run in api.runs.active.values()):
+    used = await api.database.find(Deployment, Deployment.version == version.id, limit=1)
+    if used or any(run.version == version.id for run in api.lifecycle.active.values()):
         raise Problem(409, "The version is in use: by a deployment, or by predictions that have not ended.")
     await api.servers.forget(version)
-    await api.store.remove(Version, Version.id == version.id)
+    await api.database.remove(Version, Version.id == version.id)
     return Response(status_code=202)
 
 
-async def list_deployments(api: "Api", request: Request) -> Response:
+async def list_deployments(api: Api, request: Request) -> Response:
     return await page(
         api,
         request,
@@ -182,7 +180,7 @@ async def list_deployments(api: "Api", request: Request) -> Response:
     )
 
 
-async def create_deployment(api: "Api", request: Request) -> Response:
+async def create_deployment(api: Api, request: Request) -> Response:
     body = await read_body(request, NewDeployment)
     check_hardware(body.hardware)
     await check_release(api, body.model, body.version)
@@ -194,25 +192,25 @@ async def create_deployment(api: "Api", request: Request) -> Response:
         number=1,
         **body.model_dump(exclude={"name"}),
     )
-    if not await api.store.insert(deployment):
+    if not await api.database.insert(deployment):
         raise Problem(409, f"There is a deployment {deployment.key} already.")
     headers = {"Location": f"{api.settings.public_url}/v1/deployments/{deployment.key}"}
     return JSONResponse(deployment_document(deployment), 200, headers)  # not 201: as Replicate documents it
 
 
-async def check_release(api: "Api", model: str, version: str) -> None:
-    found = await api.store.get(Version, version)
+async def check_release(api: Api, model: str, version: str) -> None:
+    found = await api.database.get(Version, version)
     if not found or found.model != model:
         raise Problem(422, f"- version: {model} has no such version\n")
 
 
-async def show_deployment(api: "Api", request: Request) -> Response:
-    return JSONResponse(deployment_document(await api.catalogue.deployment(key_of(request), request.state.account)))
+async def show_deployment(api: Api, request: Request) -> Response:
+    return JSONResponse(deployment_document(await api.registry.deployment(key_of(request), request.state.account)))
 
 
-async def change_deployment(api: "Api", request: Request) -> Response:
+async def change_deployment(api: Api, request: Request) -> Response:
     body = await read_body(request, ChangedDeployment)
-    deployment = await api.catalogue.deployment(key_of(request), request.state.account)
+    deployment = await api.registry.deployment(key_of(request), request.state.account)
     changes = body.model_dump(exclude_none=True)
     if "version" in changes:
         await check_release(api, deployment.model, changes["version"])
@@ -222,11 +220,11 @@ async def change_deployment(api: "Api", request: Request) -> Response:
         setattr(deployment, name, value)
     deployment.number += 1
     deployment.released_at = now()
-    await api.store.save(deployment)
+    await api.database.save(deployment)
     return JSONResponse(deployment_document(deployment))
 
 
-async def delete_deployment(api: "Api", request: Request) -> Response:
-    deployment = await api.catalogue.deployment(key_of(request), request.state.account)
-    await api.store.remove(Deployment, Deployment.key == deployment.key)
+async def delete_deployment(api: Api, request: Request) -> Response:
+    deployment = await api.registry.deployment(key_of(request), request.state.account)
+    await api.database.remove(Deployment, Deployment.key == deployment.key)
     return Response(status_code=204)

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from easel.api.handover import FileUrl
+from easel.api.database import Database
 from easel.api.outputs import FILE, Outputs, media_type
 from easel.api.problems import Problem
-from easel.api.store import Store
+from easel.api.request_body import FileUrl
 from easel.api.tables import File, Prediction
-from easel.api.watch import now
+from easel.api.telemetry import now
 from easel.errors import InputError
 
 MOST_FILES = 100  # of one input
@@ -20,20 +20,20 @@ class OwnFiles:
     """`base` is the public URL without /v1."""
 
     def __init__(self, base: str, outputs: Outputs) -> None:
-        self._files, self._deliveries, self._outputs = f"{base}/v1/files/", f"{base}/delivery/", outputs
+        self._files, self._webhooks, self._outputs = f"{base}/v1/files/", f"{base}/delivery/", outputs
 
     def is_own(self, text: str) -> bool:
         """Whether it is an address of a file of this API, there or not."""
-        return text.startswith((self._files, self._deliveries)) and not any(one.isspace() for one in text)
+        return text.startswith((self._files, self._webhooks)) and not any(one.isspace() for one in text)
 
-    async def check(self, given: dict[str, Any], account: str, store: Store) -> None:
+    async def check(self, given: dict[str, Any], account: str, database: Database) -> None:
         """Raises Problem (422) if the input names a file that is not there, or not of this account."""
         for k, (field, address) in enumerate(self._find(given, "input")):
             if k == MOST_FILES:
                 raise Problem(422, f"- {field}: an input may have {MOST_FILES} files at most\n")
             there = self._path(address)
             if there and address.startswith(self._files):
-                row = await store.get(File, there.name)
+                row = await database.get(File, there.name)
                 there = row and row.account == account and row.expires_at > now()
             if not there:
                 fields = [{"type": "gone", "field": field, "description": f"this file {GONE}"}]
@@ -52,7 +52,7 @@ class OwnFiles:
     def _path(self, address: str) -> Path | None:
         if address.startswith(self._files):
             return self._outputs.upload(address.removeprefix(self._files).partition("/")[0].partition("?")[0])
-        identity, _, name = address.removeprefix(self._deliveries).partition("/")
+        identity, _, name = address.removeprefix(self._webhooks).partition("/")
         return self._outputs.path(identity, name.partition("?")[0])
 
     def resolve(self, prediction: Prediction) -> dict[str, Any]:

@@ -4,25 +4,24 @@ import asyncio
 import json
 from collections.abc import Callable
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-if TYPE_CHECKING:
-    from easel.api.app import Api
+from easel.api.service import Api
 
 
 async def page(
-    api: "Api", request: Request, table: Any, key: Any, *conditions: Any, document: Callable[[Any], Any], **order: Any
+    api: Api, request: Request, table: Any, key: Any, *conditions: Any, document: Callable[[Any], Any], **order: Any
 ) -> Response:
     """Return the page that `cursor` names, newest first; `document` makes of a row what is shown, or awaits it.
 
     `order` is for the store: by another time, or the oldest first.
     """
     query = dict(request.query_params)
-    rows, older, newer = await api.store.page(table, key, *conditions, cursor=query.get("cursor"), **order)
+    rows, older, newer = await api.database.page(table, key, *conditions, cursor=query.get("cursor"), **order)
     documents = [await one if isawaitable(one) else one for one in map(document, rows)]
     keys = [{key.key: getattr(row, key.key)} for row in rows]
     results = await asyncio.to_thread(lambda: ", ".join(map(written, documents, keys)))

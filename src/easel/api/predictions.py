@@ -7,26 +7,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from easel.api.active import WARNING, ends_within
 from easel.api.bodies import NewPrediction, read_body
-from easel.api.deliveries import check_webhook
 from easel.api.headers import parse_cancel_after, parse_prefer
 from easel.api.input_files import Size, as_text, keep_files
-from easel.api.inputs import check_input, invalid, redacted, use_integers
+from easel.api.input_urls import check_uris
 from easel.api.pages import page
 from easel.api.problems import Problem
-from easel.api.run import WARNING, ends_within
 from easel.api.schemas import secret_names
+from easel.api.service import Api
 from easel.api.tables import FINAL, Prediction, Version
-from easel.api.uris import check_uris
-from easel.api.watch import now
-
-if TYPE_CHECKING:
-    from easel.api.app import Api
+from easel.api.telemetry import now
+from easel.api.validation import check_input, invalid, redacted, use_integers
+from easel.api.webhooks import check_webhook
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, which Replicate's ids use
 OFFICIAL_CLIENTS = re.compile(r"replicate-(python|javascript)/|(async)?replicate/(python|js)|_moduleclient/python")
@@ -47,7 +45,7 @@ class New:
 
 
 @asynccontextmanager
-async def read_new(api: "Api", request: Request) -> AsyncIterator[New]:
+async def read_new(api: Api, request: Request) -> AsyncIterator[New]:
     """Read what is asked for; its files go again if it is not accepted. Raises Problem."""
     identity, size = new_id(), Size()
 
@@ -66,7 +64,7 @@ async def read_new(api: "Api", request: Request) -> AsyncIterator[New]:
             await asyncio.to_thread(api.outputs.remove, identity)
 
 
-async def create(api: "Api", request: Request) -> Response:
+async def create(api: Api, request: Request) -> Response:
     async with read_new(api, request) as new:
         if not new.body.version:
             raise Problem(
@@ -74,23 +72,23 @@ async def create(api: "Api", request: Request) -> Response:
                 "- version: is required\n",
                 invalid_fields=[{"type": "required", "field": "version", "description": "version is required"}],
             )
-        return await accept(api, request, new, await api.catalogue.to_run(new.body.version))
+        return await accept(api, request, new, await api.registry.to_run(new.body.version))
 
 
-async def create_by_model(api: "Api", request: Request) -> Response:
+async def create_by_model(api: Api, request: Request) -> Response:
     async with read_new(api, request) as new:
         model = await api.find_model("{owner}/{name}".format_map(request.path_params), request.state.account)
-        return await accept(api, request, new, await api.catalogue.newest(model.key))
+        return await accept(api, request, new, await api.registry.newest(model.key))
 
 
-async def create_by_deployment(api: "Api", request: Request) -> Response:
+async def create_by_deployment(api: Api, request: Request) -> Response:
     async with read_new(api, request) as new:
         key = "{owner}/{name}".format_map(request.path_params)
-        deployment = await api.catalogue.deployment(key, request.state.account)
-        return await accept(api, request, new, await api.catalogue.to_run(deployment.version), deployment.key)
+        deployment = await api.registry.deployment(key, request.state.account)
+        return await accept(api, request, new, await api.registry.to_run(deployment.version), deployment.key)
 
 
-async def accept(api: "Api", request: Request, new: New, version: Version, deployment: str | None = None) -> Response:
+async def accept(api: Api, request: Request, new: New, version: Version, deployment: str | None = None) -> Response:
     await api.find_model(version.model, request.state.account)
     wait = parse_prefer(request.headers.get("prefer"))
     lifetime = parse_cancel_after(request.headers.get("cancel-after"))
@@ -106,7 +104,7 @@ async def accept(api: "Api", request: Request, new: New, version: Version, deplo
     unknown = await asyncio.to_thread(check)
     if large := [name for name in secret_names(schema) if isinstance(body.input.get(name), dict)]:
         raise invalid([("maxLength", f"input.{name}", "is a secret, which is no file of over 64 kB") for name in large])
-    await api.own_files.check(body.input, request.state.account, api.store)
+    await api.own_files.check(body.input, request.state.account, api.database)
     events: list[str] = list(body.webhook_events_filter or [])
     if not body.webhook and body.webhook_completed:
         body.webhook, events = body.webhook_completed, ["completed"]
@@ -133,9 +131,9 @@ async def accept(api: "Api", request: Request, new: New, version: Version, deplo
         webhook_events_filter=events,
         webhook_pending=False,
     )
-    run = await api.runs.submit(prediction, new.size)
+    run = await api.lifecycle.submit(prediction, new.size)
     new.accepted = True
-    headers, status, changes = {"Location": f"{api.documents.base}/v1/predictions/{prediction.id}"}, 201, {}
+    headers, status, changes = {"Location": f"{api.serializers.base}/v1/predictions/{prediction.id}"}, 201, {}
     if wait is not None:
         headers["Preference-Applied"] = request.headers["prefer"]
         await ends_within(run, wait)
@@ -149,7 +147,7 @@ async def accept(api: "Api", request: Request, new: New, version: Version, deplo
 
 
 async def shown(
-    api: "Api",
+    api: Api,
     request: Request,
     prediction: Prediction,
     status: int = 200,
@@ -161,35 +159,35 @@ async def shown(
     Official clients make files only of `https:` and `data:`, so over http they get the files themselves.
     """
     agent = request.headers.get("user-agent", "").lower()
-    inline = api.documents.base.startswith("http:") and bool(OFFICIAL_CLIENTS.match(agent))
+    inline = api.serializers.base.startswith("http:") and bool(OFFICIAL_CLIENTS.match(agent))
 
     def write() -> Response:
-        return JSONResponse(api.documents.prediction(prediction, inline) | (changes or {}), status, headers)
+        return JSONResponse(api.serializers.prediction(prediction, inline) | (changes or {}), status, headers)
 
     return await asyncio.to_thread(write)  # megabytes of files may be in it
 
 
-async def find(api: "Api", request: Request) -> Prediction:
+async def find(api: Api, request: Request) -> Prediction:
     identity = request.path_params["id"]
-    run = api.runs.active.get(identity)
-    prediction = run.prediction if run else await api.store.get(Prediction, identity)
+    run = api.lifecycle.active.get(identity)
+    prediction = run.prediction if run else await api.database.get(Prediction, identity)
     if not prediction or (prediction.account != request.state.account and prediction.source != "web"):
         raise Problem(404, "There is no such prediction.")
     return prediction
 
 
-async def show(api: "Api", request: Request) -> Response:
+async def show(api: Api, request: Request) -> Response:
     return await shown(api, request, await find(api, request))
 
 
-async def cancel(api: "Api", request: Request) -> Response:
+async def cancel(api: Api, request: Request) -> Response:
     prediction = await find(api, request)
-    if run := api.runs.active.get(prediction.id):
-        await api.runs.cancel(run)
+    if run := api.lifecycle.active.get(prediction.id):
+        await api.lifecycle.cancel(run)
     return await shown(api, request, prediction)
 
 
-async def list_all(api: "Api", request: Request) -> Response:
+async def list_all(api: Api, request: Request) -> Response:
     query = request.query_params
     conditions = [Prediction.account == request.state.account]
     if after := read_time(query.get("created_after")):

@@ -18,6 +18,7 @@ TITLES = {
     503: "Service unavailable",
     507: "Insufficient storage",
 }
+DISK_FULL = "The disk of this API is full: nothing was kept of the request. Try again later."
 
 
 class Problem(Exception):

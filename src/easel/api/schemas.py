@@ -5,8 +5,8 @@ from typing import Any
 from jsonschema import Draft4Validator
 from jsonschema.exceptions import SchemaError
 
-from easel.api.answers import members
-from easel.api.strict import MOST_DEPTH, count_values
+from easel.api.cog_answers import members
+from easel.api.strict_json import MOST_DEPTH, count_values
 
 MOST_PARTS = 20_000  # of a schema with all that it refers to; Z-Image-Turbo's has some hundreds
 MOST_SENT_PARTS = 2_000  # of one that an account sends: more than is made of any signature

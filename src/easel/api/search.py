@@ -1,21 +1,17 @@
 """Search for models, by the method QUERY and by GET /v1/search."""
 
-from typing import TYPE_CHECKING
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from easel.api.models import document
 from easel.api.problems import Problem
+from easel.api.service import Api
 from easel.api.tables import Model
-
-if TYPE_CHECKING:
-    from easel.api.app import Api
 
 MOST_FOUND = 50  # Replicate's
 
 
-async def search_models(api: "Api", request: Request) -> Response:
+async def search_models(api: Api, request: Request) -> Response:
     """The method QUERY with the words as text, or GET /v1/search?query=words: all must occur in name or text."""
     text = await search_text(request)
     limit = request.query_params.get("limit", str(MOST_FOUND) if request.method == "QUERY" else "20")
@@ -23,7 +19,7 @@ async def search_models(api: "Api", request: Request) -> Response:
         raise Problem(400, f"limit must be a number from 1 to {MOST_FOUND}, not {limit[:40]!r}.")
     words = text.lower().split()
     found = []
-    for model in await api.store.find(Model, order=Model.key):
+    for model in await api.database.find(Model, order=Model.key):
         described = f"{model.key} {model.description or ''}".lower()
         if api.sees(model, request.state.account) and all(word in described for word in words):
             found.append(await document(api, model))

@@ -6,33 +6,33 @@ from typing import Any
 
 import httpx2
 
-from easel.api.catalogue import EASEL_COG_VERSION, Catalogue, version_id
-from easel.api.cogs import CogServer
+from easel.api.cog_server import CogServer
+from easel.api.database import Database
+from easel.api.dispatcher import Dispatcher
+from easel.api.lifecycle import Lifecycle
 from easel.api.own_server import OwnServer
-from easel.api.runs import Runs
-from easel.api.store import Store
+from easel.api.registry import EASEL_COG_VERSION, Registry, version_id
 from easel.api.tables import FINAL, Prediction, ServerRow, Version
-from easel.api.watch import Metrics, without_values
-from easel.api.work import Work
+from easel.api.telemetry import Metrics, describe_error
 
 
 class Servers:
     def __init__(
         self,
-        store: Store,
-        catalogue: Catalogue,
-        runs: Runs,
-        work: Work,
+        database: Database,
+        registry: Registry,
+        lifecycle: Lifecycle,
+        dispatcher: Dispatcher,
         metrics: Metrics,
         log: Any,
         client: httpx2.AsyncClient,
-        introduce: Callable[[str, str, dict[str, Any]], Awaitable[None]],
+        load_readme_and_examples: Callable[[str, str, dict[str, Any]], Awaitable[None]],
         own: OwnServer | None,
     ) -> None:
         """`introduce` is called with a model, and the id and schema of the version that its server runs."""
         self._own = own
-        self._store, self._catalogue, self._introduce = store, catalogue, introduce
-        self._runs, self._work = runs, work
+        self._database, self._registry, self._load_readme_and_examples = database, registry, load_readme_and_examples
+        self._lifecycle, self._dispatcher = lifecycle, dispatcher
         self._metrics, self._log, self._client = metrics, log, client
         self._servers: dict[str, CogServer] = {}
         self._tasks: set[asyncio.Task] = set()
@@ -40,24 +40,24 @@ class Servers:
 
     async def open(self, declared: tuple[tuple[str, str], ...]) -> None:
         """Begin with what the command line declares and what was pushed before, and take up what was accepted."""
-        await self._store.remove(
+        await self._database.remove(
             ServerRow, ServerRow.pushed.is_(False), ServerRow.url.not_in([url for _, url in declared])
         )
-        for row in await self._store.find(ServerRow):
+        for row in await self._database.find(ServerRow):
             self._get(row.url).versions.add(row.version)
         for model, url in declared:
             self._get(url).models.add(model)
-        unfinished = await self._store.find(
+        unfinished = await self._database.find(
             Prediction, Prediction.status.not_in(FINAL), order=(Prediction.created_at, Prediction.id)
         )
         for prediction in unfinished:
-            run = await self._runs.restored(prediction)
+            run = await self._lifecycle.restored(prediction)
             if prediction.server:
                 server = self._servers.get(prediction.server) or CogServer(prediction.server, self._client)
-                self._do(self._work.find_again(run, server))
+                self._do(self._dispatcher.find_again(run, server))
             else:
-                await self._runs.enqueue(run)
-        untold = await self._store.find(
+                await self._lifecycle.enqueue(run)
+        untold = await self._database.find(
             Prediction,
             Prediction.cancel_requested.is_(True),
             Prediction.cancel_answered.is_(False),
@@ -67,7 +67,7 @@ class Servers:
         for prediction in untold:
             server = self._servers.get(prediction.server or "")
             if server:
-                self._do(self._work.tell_of_cancel(prediction, server))
+                self._do(self._dispatcher.tell_of_cancel(prediction, server))
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -79,13 +79,13 @@ class Servers:
 
     async def push(self, url: str, version: Version) -> None:
         """`url` runs `version` from now on."""
-        await self._catalogue.connect(url, version, pushed=True)
+        await self._registry.connect(url, version, pushed=True)
         await self._refresh(self._get(url))
         await self._move_to(version)
 
     async def forget(self, version: Version) -> None:
         """No server runs `version` any more; those that run nothing else are not asked how they are any more."""
-        await self._store.remove(ServerRow, ServerRow.version == version.id)
+        await self._database.remove(ServerRow, ServerRow.version == version.id)
         for server in list(self._servers.values()):
             if version.id in server.versions:
                 await self._refresh(server)
@@ -93,7 +93,7 @@ class Servers:
 
     async def _drop_idle(self) -> None:
         for url, server in list(self._servers.items()):
-            busy = any(run.server is server for run in self._runs.active.values())
+            busy = any(run.server is server for run in self._lifecycle.active.values())
             if not (server.versions or server.models or busy):
                 del self._servers[url]
                 for task in self._at.pop(url):
@@ -104,8 +104,8 @@ class Servers:
         server = self._servers.get(url)
         if not server:
             server = self._servers[url] = CogServer(url, self._client)
-            server.tended = True
-            self._at[url] = self._do(self._look_after(server)), self._do(self._work.serve(server))
+            server.is_polled = True
+            self._at[url] = self._do(self._look_after(server)), self._do(self._dispatcher.serve(server))
         return server
 
     def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task:
@@ -119,11 +119,11 @@ class Servers:
             before = server.state, server.healthy
             try:
                 await server.check()
-                if server.healthy and server.started != server.learned:  # a stuck one is known already
+                if server.healthy and server.started != server.known_process:  # a stuck one is known already
                     await self._learn(server)
                 await self._restart_if_stuck(server)
             except Exception as error:  # a database that is locked, say: the next look mends it
-                self._log.error("server", server=server.url, **without_values(error))
+                self._log.error("server", server=server.url, **describe_error(error))
             if server.state != before[0] and not (server.healthy and before[1]):  # READY and BUSY alternate
                 self._log.info("server", server=server.url, state=server.state)
             self._metrics.server_up.labels(server.url).set(server.healthy and not server.is_stuck)
@@ -144,26 +144,26 @@ class Servers:
             if schema is None:
                 return
             for model in sorted(server.models):
-                await self._introduce(
+                await self._load_readme_and_examples(
                     model, version_id(model, schema), schema
                 )  # first: who sees the version sees all of it
-                version = await self._catalogue.add_version(model, schema, EASEL_COG_VERSION)
-                await self._catalogue.connect(server.url, version, pushed=False)
+                version = await self._registry.add_version(model, schema, EASEL_COG_VERSION)
+                await self._registry.connect(server.url, version, pushed=False)
                 await self._refresh(server)
                 await self._move_to(version)
-        server.learned = process
+        server.known_process = process
         self._metrics.cold_starts.labels(server.url).inc()
-        await self._runs.queue.wake()
+        await self._lifecycle.queue.wake()
 
     async def _move_to(self, version: Version) -> None:
         """What waits for a version of that model which no server runs any more."""
         served = {one for server in self._servers.values() for one in server.versions}
-        for run in self._runs.queue.all():
+        for run in self._lifecycle.queue.all():
             if run.prediction.model == version.model and run.version not in served:
-                await self._runs.move(run, version)
+                await self._lifecycle.move(run, version)
 
     async def _refresh(self, server: CogServer) -> None:
-        rows = await self._store.find(ServerRow, ServerRow.url == server.url)
+        rows = await self._database.find(ServerRow, ServerRow.url == server.url)
         server.versions.clear()
         server.versions |= {row.version for row in rows}
-        await self._runs.queue.wake()
+        await self._lifecycle.queue.wake()

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from easel.api.app import Api, create_app
+from easel.api.app import create_app
 from easel.api.connections import BACKLOG, Connections, quiet_logs, raise_file_limit
 from easel.api.problems import Problem
+from easel.api.service import Api
 from easel.api.tls import Certificate
 from easel.local.console import print_result
 
@@ -70,7 +71,7 @@ async def serve(
         while not server.started and not tasks[0].done():
             await asyncio.sleep(0.01)
         print_result(api.settings.public_url)
-        alone = asyncio.create_task(api.store.stay_alone())
+        alone = asyncio.create_task(api.database.stay_alone())
         await asyncio.wait({tasks[0], alone}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = inner.should_exit = True
         await asyncio.gather(*tasks)

@@ -74,6 +74,11 @@ def derive(secret: str, purpose: str) -> bytes:
     return hmac.digest(secret.encode(), purpose.encode(), "sha256")
 
 
+def stream_key(secret: str, prediction_id: str) -> str:
+    """What makes the address of a stream unguessable: it is asked for without a token."""
+    return derive(secret, f"stream {prediction_id}").hex()[:40]
+
+
 def secret_of(data: Path) -> str:
     """This installation's own secret, made once: 64 hexadecimal digits, of which only derived keys are used.
 

@@ -6,18 +6,16 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from easel.api.active import ActivePrediction
 from easel.api.problems import Problem
-from easel.api.settings import derive
+from easel.api.service import Api
+from easel.api.settings import stream_key
 from easel.api.tables import FINAL, Prediction
-
-if TYPE_CHECKING:
-    from easel.api.app import Api
-    from easel.api.run import Run
 
 MOST_READERS = 100  # of one account: a stream keeps its connection
 STILL_HERE_S = 15.0  # between two comments, so that nothing on the way takes the connection for dead
@@ -25,16 +23,11 @@ LAST_EVENT_ID = re.compile(r"[0-9]{1,15}:([0-9]{1,9})")
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Access-Control-Allow-Origin": "*"}
 
 
-def stream_key(secret: str, prediction_id: str) -> str:
-    """What makes the address of a stream unguessable: it is asked for without a token."""
-    return derive(secret, f"stream {prediction_id}").hex()[:40]
-
-
-async def stream(api: "Api", request: Request) -> Response:
+async def stream(api: Api, request: Request) -> Response:
     identity = request.path_params["id"]
     wanted = stream_key(api.secret, identity)
-    run = api.runs.active.get(identity)
-    prediction = run.prediction if run else await api.store.get(Prediction, identity)
+    run = api.lifecycle.active.get(identity)
+    prediction = run.prediction if run else await api.database.get(Prediction, identity)
     if not hmac.compare_digest(request.path_params["key"].encode(), wanted.encode()) or not prediction:
         raise Problem(404, "There is no such stream.")
     if api.readers[prediction.account] >= MOST_READERS:
@@ -44,7 +37,7 @@ async def stream(api: "Api", request: Request) -> Response:
     return StreamingResponse(events(api, prediction, run, sent), media_type="text/event-stream", headers=HEADERS)
 
 
-async def events(api: "Api", prediction: Prediction, run: "Run | None", sent: int) -> AsyncIterator[str]:
+async def events(api: Api, prediction: Prediction, run: ActivePrediction | None, sent: int) -> AsyncIterator[str]:
     """The output from the part number `sent` on, and new lines of the log, to the end. Nothing is kept for the reader:
     one who reads slowly gets what is there by then.
     """
@@ -57,7 +50,9 @@ async def events(api: "Api", prediction: Prediction, run: "Run | None", sent: in
         api.readers[prediction.account] -= 1
 
 
-async def parts_of(api: "Api", prediction: Prediction, run: "Run | None", sent: int, logged: int) -> AsyncIterator[str]:
+async def parts_of(
+    api: Api, prediction: Prediction, run: ActivePrediction | None, sent: int, logged: int
+) -> AsyncIterator[str]:
     """The events of `events`, from the log's character number `logged` on."""
     while True:
         changed = run.changed if run else None
@@ -66,7 +61,7 @@ async def parts_of(api: "Api", prediction: Prediction, run: "Run | None", sent: 
         if logs := prediction.logs[logged:]:
             logged += len(logs)
             yield event("logs", logs, sent)
-        for part in api.documents.with_addresses(prediction, output[sent:]):
+        for part in api.serializers.with_addresses(prediction, output[sent:]):
             sent += 1
             yield event("output", part if isinstance(part, str) else json.dumps(part), sent)
         if is_over or changed is None:

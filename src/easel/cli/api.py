@@ -80,8 +80,8 @@ def add_api_command(commands: Any, common: argparse.ArgumentParser, setup: argpa
 
 def run_api(args: argparse.Namespace) -> int:
     try:
-        from easel.api.app import Api
         from easel.api.own_server import OwnServer
+        from easel.api.service import Api
         from easel.api.serving import serve
         from easel.api.settings import Settings, read_tokens
         from easel.api.tls import host_names, own_certificate

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from easel.api.inputs import invalid, shorten
 from easel.api.schemas import input_rules
+from easel.api.validation import invalid, shorten
 from easel.net.addresses import address_problem
 
 PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "lan", "intranet")

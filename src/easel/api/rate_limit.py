@@ -12,7 +12,7 @@ class Bucket:
     at: float
 
 
-class Limiter:
+class RateLimiter:
     """At most `per_minute` requests a minute of one account, in bursts of as many. 0: no limit."""
 
     def __init__(self, per_minute: int) -> None:

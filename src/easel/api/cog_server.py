@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from easel.api.answers import ask, members
+from easel.api.cog_answers import ask, members
 from easel.api.schemas import is_schema
 
 HEALTHY = ("READY", "BUSY")
@@ -30,13 +30,13 @@ class CogServer:
         self.setup_s: float | None = None
         self.versions: set[str] = set()
         self.models: set[str] = set()  # whose newest version it runs, whatever that turns out to be
-        self.learned = ""  # the process whose versions are known: no other gets work
-        self.tended = False  # by Servers, which asks how it is
+        self.known_process = ""  # the process whose versions are known: no other gets work
+        self.is_polled = False  # by Servers, which asks how it is
         self.delay = BUSY_S
         self._unwell = 0  # so often in a row it has said UNHEALTHY
         self.stuck = ""  # the prediction that it was to end and has not: until it is free it gets no work
         self._client = client
-        self._heard = time.monotonic()
+        self._last_response = time.monotonic()
 
     @property
     def healthy(self) -> bool:
@@ -45,7 +45,7 @@ class CogServer:
     @property
     def ready(self) -> bool:
         """It may be given work."""
-        return self.healthy and self.started == self.learned and not self.is_stuck
+        return self.healthy and self.started == self.known_process and not self.is_stuck
 
     @property
     def is_stuck(self) -> bool:
@@ -57,14 +57,14 @@ class CogServer:
         try:
             _, answer = await ask(self._client, "GET", f"{self.url}/health-check", ANSWER_S)
         except httpx2.TimeoutException:
-            if time.monotonic() - self._heard > SILENT_S:  # until then it is late, not dead
+            if time.monotonic() - self._last_response > SILENT_S:  # until then it is late, not dead
                 self.state = DOWN
             return
         except httpx2.HTTPError:
             self.state = DOWN
             return
         health = members(answer)
-        self._heard = time.monotonic()
+        self._last_response = time.monotonic()
         state = str(health.get("status", DOWN))[:40]
         self._unwell = self._unwell + 1 if state == "UNHEALTHY" else 0
         if 0 < self._unwell < UNWELL_TIMES and self.healthy:

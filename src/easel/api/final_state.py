@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from easel.api.store import Store
-from easel.api.store_errors import RowRefusedError
+from easel.api.database import Database
+from easel.api.database_errors import RowRefusedError
 from easel.api.tables import Prediction
 
 
-async def save_end(store: Store, log: Any, prediction: Prediction) -> None:
+async def save_end(database: Database, log: Any, prediction: Prediction) -> None:
     """However odd what the model gave is, that it ended is kept."""
     try:
-        await store.save_surely(prediction)
+        await database.save_with_retry(prediction)
     except RowRefusedError as problem:
         log.error("refused", id=prediction.id, problem=str(problem))
         prediction.status, prediction.output, prediction.logs, prediction.metrics = "failed", None, "", {}
         prediction.error = "The database of this API cannot hold what the model's server told of it."
         names = ("status", "output", "logs", "metrics", "error", "given", "completed_at", "webhook_pending")
         values = {name: getattr(prediction, name) for name in names}  # and nothing else of the row
-        await store.set_surely(Prediction, prediction.id, **values)
+        await database.set_with_retry(Prediction, prediction.id, **values)

@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx2
 
-from easel.api.handover import Body
-from easel.api.strict import MOST_ANSWER_VALUES, clean_texts, read_json
+from easel.api.request_body import Body
+from easel.api.strict_json import MOST_ANSWER_VALUES, clean_texts, read_json
 
 MOST_BYTES = 4_000_000  # of an answer; a schema has tens of kB
 HAND_OVER_S = 120.0  # 100 MB of files at 1 MB/s

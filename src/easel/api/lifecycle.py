@@ -6,21 +6,21 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from easel.api.cogs import CogServer
-from easel.api.deliveries import Deliveries
-from easel.api.endings import save_end
-from easel.api.growth import grow
+from easel.api.active import ActivePrediction, ends_within
+from easel.api.cog_server import CogServer
+from easel.api.database import Database
+from easel.api.final_state import save_end
 from easel.api.input_files import Size, as_text, size_of
-from easel.api.inputs import check_input
-from easel.api.news import MOST_ERROR, News, read_text
 from easel.api.outputs import Outputs
+from easel.api.partial_output import append_output
 from easel.api.problems import Problem
 from easel.api.queue import FairQueue
-from easel.api.room import Room
-from easel.api.run import Run, ends_within
-from easel.api.store import Store
+from easel.api.queue_limits import QueueLimits
 from easel.api.tables import FINAL, Prediction, Version
-from easel.api.watch import Metrics, now, without_values
+from easel.api.telemetry import Metrics, describe_error, now
+from easel.api.updates import MOST_ERROR, Update, read_text
+from easel.api.validation import check_input
+from easel.api.webhooks import WebhookSender
 from easel.errors import EaselError
 from easel.local.client import plain_error
 
@@ -29,52 +29,52 @@ UNKEPT = "The output could not be kept here: is the disk full? The API's log say
 OVERTIME = "It took longer than {:g} s, this API's limit (--max-seconds), and was canceled. Ask for less."
 
 
-class Runs:
+class Lifecycle:
     """`secret` proves that a callback comes from a server that was given the prediction."""
 
     def __init__(
         self,
-        store: Store,
+        database: Database,
         outputs: Outputs,
-        deliveries: Deliveries,
+        webhooks: WebhookSender,
         metrics: Metrics,
         log: Any,
         *,
         callback_url: str,
         secret: bytes,
-        room: Room,
+        limits: QueueLimits,
         max_seconds: float,
         grace_s: float,
     ) -> None:
         """`grace_s`: how long a server may take for a cancel, until it ends without its word."""
         self.queue = FairQueue()
-        self.active: dict[str, Run] = {}
-        self._store, self._outputs, self._deliveries = store, outputs, deliveries
+        self.active: dict[str, ActivePrediction] = {}
+        self._database, self._outputs, self._webhooks = database, outputs, webhooks
         self._metrics, self._log = metrics, log
-        self._callback_url, self._secret, self._room = callback_url, secret, room
-        self._arriving: set[Run] = set()  # which are being saved
+        self._callback_url, self._secret, self._limits = callback_url, secret, limits
+        self._arriving: set[ActivePrediction] = set()  # which are being saved
         self._max_seconds, self._grace_s = max_seconds, grace_s
         self._tasks: set[asyncio.Task] = set()
 
-    async def submit(self, prediction: Prediction, size: Size) -> Run:
-        """Accept: on disk first, then in the queue. Raises Problem (429) when the account has no room, StoreError."""
-        run = Run(prediction, size)
-        self._room.check(run.account, size, [*self.queue.all(), *self._arriving])
+    async def submit(self, prediction: Prediction, size: Size) -> ActivePrediction:
+        """Accept: on disk first, then queued. Raises DatabaseError, or Problem (429) if the account has too many."""
+        run = ActivePrediction(prediction, size)
+        self._limits.check(run.account, size, [*self.queue.all(), *self._arriving])
         self._arriving.add(run)
         try:
-            await self._store.accept(prediction)
+            await self._database.accept(prediction)
         finally:
             self._arriving.discard(run)
         self._log.info("accepted", id=prediction.id, account=prediction.account, model=prediction.model)
         await self.enqueue(run)
         return run
 
-    async def restored(self, prediction: Prediction) -> Run:
+    async def restored(self, prediction: Prediction) -> ActivePrediction:
         """Return the run of a prediction that was accepted before a restart; it is not in the queue yet."""
         given = prediction.given or prediction.input
-        return Run(prediction, await asyncio.to_thread(size_of, self._outputs, prediction.id, given))
+        return ActivePrediction(prediction, await asyncio.to_thread(size_of, self._outputs, prediction.id, given))
 
-    async def enqueue(self, run: Run, first: bool = False) -> None:
+    async def enqueue(self, run: ActivePrediction, first: bool = False) -> None:
         """`first`: back to where it was. One that ended meanwhile, by late news, is left alone."""
         if run.ending:
             return
@@ -87,7 +87,7 @@ class Runs:
             await self.queue.put(run, first)
         self._metrics.queue.set(len(self.queue))
 
-    def set_timer(self, run: Run) -> None:
+    def set_timer(self, run: ActivePrediction) -> None:
         """Its deadlines: the one that it came with, and the one for what runs."""
         if run.prediction.deadline:
             delay = run.prediction.deadline - now()
@@ -98,7 +98,7 @@ class Runs:
         if run.canceling:
             run.set_timer("grace", self._grace_s, lambda run: self.do(self._give_up(run)))
 
-    async def move(self, run: Run, version: Version) -> None:
+    async def move(self, run: ActivePrediction, version: Version) -> None:
         """A waiting one, whose version no server runs any more, becomes one of `version`; or ends in words."""
         if not self.queue.discard(run):
             return
@@ -117,18 +117,18 @@ class Runs:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _stop_overtime(self, run: Run) -> None:
+    async def _stop_overtime(self, run: ActivePrediction) -> None:
         run.overtime = OVERTIME.format(self._max_seconds)
         await self.cancel(run)
 
-    async def _give_up(self, run: Run) -> None:
+    async def _give_up(self, run: ActivePrediction) -> None:
         """Its server has not obeyed: it ends anyway, and the server gets no work until it is free."""
         if run.server and not run.ending:
             run.server.stuck = run.id
             self._log.warning("stuck", id=run.id, server=run.server.url)
         await self.end(run, "canceled")
 
-    async def started(self, run: Run, server: CogServer) -> None:
+    async def started(self, run: ActivePrediction, server: CogServer) -> None:
         prediction = run.prediction
         if run.ending or prediction.status != "starting":
             return
@@ -137,17 +137,17 @@ class Runs:
         self.set_timer(run)
         self._metrics.queue_s.labels(prediction.model).observe(prediction.started_at - prediction.created_at)
         self._log.info("started", id=run.id, server=server.url)
-        self._deliveries.notify(prediction, "start")
+        self._webhooks.notify(prediction, "start")
         values = {"status": "processing", "started_at": prediction.started_at}
-        await self._store.set_surely(Prediction, run.id, Prediction.status.not_in(FINAL), **values)
+        await self._database.set_with_retry(Prediction, run.id, Prediction.status.not_in(FINAL), **values)
 
-    def expects(self, prediction_id: str, proof: str) -> bool:
+    def verify_callback(self, prediction_id: str, signature: str) -> bool:
         """Whether there may be news of it. Raises Problem (404) unless they come from a server that was given it."""
-        if not hmac.compare_digest(proof.encode(), self.proof(prediction_id).encode()):
+        if not hmac.compare_digest(signature.encode(), self.signature(prediction_id).encode()):
             raise Problem(404, "There is no such prediction.")
         return prediction_id in self.active
 
-    async def news(self, prediction_id: str, news: News) -> None:
+    async def apply_update(self, prediction_id: str, update: Update) -> None:
         """A Cog server's webhook. Of an ended prediction, or older than what is known: nothing happens."""
         run = self.active.get(prediction_id)
         if not run or run.ending:
@@ -155,15 +155,15 @@ class Runs:
         prediction = run.prediction
         if run.server:
             await self.started(run, run.server)
-        logs = run.preface + news.logs
+        logs = run.warning_lines + update.logs
         if len(logs) > len(prediction.logs):
             prediction.logs = logs
-            self._deliveries.notify(prediction, "logs")
+            self._webhooks.notify(prediction, "logs")
             run.tell()
-        if news.status:
-            await self.end(run, news.status, news.output, news.error, news.metrics)
-        elif isinstance(news.output, list):
-            await grow(run, news.output, self._outputs, self._deliveries)
+        if update.status:
+            await self.end(run, update.status, update.output, update.error, update.metrics)
+        elif isinstance(update.output, list):
+            await append_output(run, update.output, self._outputs, self._webhooks)
 
     async def unreadable(self, prediction_id: str, why: str) -> None:
         """A Cog server said something of it that cannot be kept: it ends, in words."""
@@ -174,7 +174,12 @@ class Runs:
             await self.end(run, "failed", error=f"What the model's server told of it cannot be kept here. {why}")
 
     async def end(
-        self, run: Run, status: str, output: Any = None, error: str | None = None, metrics: dict[str, Any] | None = None
+        self,
+        run: ActivePrediction,
+        status: str,
+        output: Any = None,
+        error: str | None = None,
+        metrics: dict[str, Any] | None = None,
     ) -> None:
         """Once: a second end is none. When this returns it is on disk, and all who wait are told."""
         if run.ending:
@@ -190,10 +195,10 @@ class Runs:
                 if output is not None:
                     kept = await asyncio.to_thread(self._outputs.save, run.id, output)
         except Exception as problem:
-            self._log.error("output", id=run.id, **without_values(problem))
+            self._log.error("output", id=run.id, **describe_error(problem))
             kept, status, error = None, "failed", str(problem) if isinstance(problem, EaselError) else UNKEPT
         done = run.final(status, kept, plain_error(read_text(error, MOST_ERROR)) if error else None, metrics)
-        await save_end(self._store, self._log, done)  # before anybody is told: what was told stays true
+        await save_end(self._database, self._log, done)  # before anybody is told: what was told stays true
         run.publish(done)
         prediction = run.prediction
         del self.active[run.id]
@@ -204,10 +209,10 @@ class Runs:
         run.ended.set()
         run.tell()
         if prediction.output is not None:
-            self._deliveries.notify(prediction, "output")
-        self._deliveries.notify(prediction, "completed")
+            self._webhooks.notify(prediction, "output")
+        self._webhooks.notify(prediction, "completed")
 
-    async def cancel(self, run: Run, status: str = "canceled") -> None:
+    async def cancel(self, run: ActivePrediction, status: str = "canceled") -> None:
         """End it with `status` unless it runs; a running one is canceled, when this returns or soon after."""
         run.canceling = run.canceling or status
         self._log.info("cancel", id=run.id)
@@ -220,7 +225,7 @@ class Runs:
         self.do(self.send_cancel(run))
         await ends_within(run, CANCEL_S)
 
-    async def send_cancel(self, run: Run) -> None:
+    async def send_cancel(self, run: ActivePrediction) -> None:
         """Tell its server, until that has answered: what is wanted is on disk first.
 
         Once it has, never again: a second cancel would strike Cog's clean-up after the first.
@@ -231,15 +236,15 @@ class Runs:
         try:
             if not run.prediction.cancel_requested:
                 run.prediction.cancel_requested = True
-                await self._store.set_surely(Prediction, run.id, cancel_requested=True)
+                await self._database.set_with_retry(Prediction, run.id, cancel_requested=True)
             if await run.server.cancel(run.id):
                 run.cancel_answered = run.prediction.cancel_answered = True
-                await self._store.set_surely(Prediction, run.id, cancel_answered=True)
+                await self._database.set_with_retry(Prediction, run.id, cancel_answered=True)
         finally:
             run.sending = False
 
     def callback_url(self, prediction_id: str) -> str:
-        return f"{self._callback_url}/cog/{prediction_id}/{self.proof(prediction_id)}"
+        return f"{self._callback_url}/cog/{prediction_id}/{self.signature(prediction_id)}"
 
-    def proof(self, prediction_id: str) -> str:
+    def signature(self, prediction_id: str) -> str:
         return hmac.digest(self._secret, prediction_id.encode(), "sha256").hex()

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import InstrumentedAttribute
 
 from easel.api.cursors import read_cursor, write_cursor
+from easel.api.database_errors import DatabaseError, RowRefusedError, kind_of, reason
 from easel.api.database_lock import DatabaseLock
-from easel.api.store_errors import RowRefusedError, StoreError, kind_of, reason
-from easel.api.strict import read_json
+from easel.api.strict_json import read_json
 from easel.api.tables import Base, Model, Prediction
 from easel.errors import InputError
 
@@ -29,7 +29,7 @@ UNREADABLE = "easel:unreadable"  # the only member of what stands for a column t
 Row = TypeVar("Row", bound=Base)
 
 
-class Store:
+class Database:
     def __init__(self, url: str) -> None:
         """`url` as in DATABASE_URL: sqlite:///file or postgresql://user@host/name. Raises InputError for others."""
         self._sqlite = url.startswith("sqlite")
@@ -71,7 +71,7 @@ class Store:
         await self._engine.dispose()
 
     async def save(self, *rows: Base) -> None:
-        """Insert or update, all or none. Raises StoreError."""
+        """Insert or update, all or none. Raises DatabaseError."""
 
         async def write(session: AsyncSession) -> None:
             for row in rows:
@@ -80,7 +80,7 @@ class Store:
         await self._write(write)
 
     async def accept(self, prediction: Prediction) -> None:
-        """Insert a prediction and count it as a run of its model. Raises StoreError."""
+        """Insert a prediction and count it as a run of its model. Raises DatabaseError."""
 
         async def write(session: AsyncSession) -> None:
             await session.merge(prediction)
@@ -89,17 +89,19 @@ class Store:
 
         await self._write(write)
 
-    async def save_surely(self, *rows: Base) -> None:
+    async def save_with_retry(self, *rows: Base) -> None:
         """As `save`, tried until it succeeds: for what has happened already. Raises RowRefusedError."""
-        await surely(lambda: self.save(*rows))
+        await retry_until_saved(lambda: self.save(*rows))
 
-    async def set_surely(self, table: type[Base], key: Any, *conditions: ColumnElement[bool], **values: Any) -> None:
+    async def set_with_retry(
+        self, table: type[Base], key: Any, *conditions: ColumnElement[bool], **values: Any
+    ) -> None:
         """These columns alone, of a row that fits, tried until it succeeds."""
 
         async def write(session: AsyncSession) -> None:
             await session.execute(update(table).where(table.id == key, *conditions).values(**values))
 
-        await surely(lambda: self._write(write))
+        await retry_until_saved(lambda: self._write(write))
 
     async def replace(self, row: Base, *conditions: ColumnElement[bool]) -> None:
         """Put `row` in the place of those that fit, or of none, in one transaction."""
@@ -111,14 +113,14 @@ class Store:
         await self._write(write)
 
     async def insert(self, row: Base) -> bool:
-        """False if there is one with this key already. Raises StoreError."""
+        """False if there is one with this key already. Raises DatabaseError."""
 
         async def write(session: AsyncSession) -> None:
             session.add(row)
 
         try:
             await self._write(write)
-        except StoreError as error:
+        except DatabaseError as error:
             if isinstance(error.__cause__, IntegrityError):
                 return False
             raise
@@ -145,14 +147,14 @@ class Store:
             async with self._session() as session:
                 return (await session.scalar(select(func.sum(column)).where(*conditions))) or 0
         except SQLAlchemyError as error:
-            raise StoreError(reason(error)) from error
+            raise DatabaseError(reason(error)) from error
 
     async def get(self, table: type[Row], key: Any) -> Row | None:
         try:
             async with self._session() as session:
                 return await session.get(table, key)
         except SQLAlchemyError as error:
-            raise StoreError(reason(error)) from error
+            raise DatabaseError(reason(error)) from error
 
     async def find(
         self, table: type[Row], *conditions: ColumnElement[bool], order: Any = None, limit: int | None = None
@@ -164,7 +166,7 @@ class Store:
             async with self._session() as session:
                 return (await session.scalars(statement)).all()
         except SQLAlchemyError as error:
-            raise StoreError(reason(error)) from error
+            raise DatabaseError(reason(error)) from error
 
     async def page(
         self,
@@ -189,7 +191,7 @@ class Store:
             async with self._session() as session:
                 found = list((await session.execute(statement)).all())
         except SQLAlchemyError as error:
-            raise StoreError(reason(error)) from error
+            raise DatabaseError(reason(error)) from error
         more, found = len(found) > PAGE, found[:PAGE]
         if back:
             found.reverse()
@@ -201,13 +203,13 @@ class Store:
         )
 
 
-async def surely(write: Callable[[], Awaitable[None]]) -> None:
+async def retry_until_saved(write: Callable[[], Awaitable[None]]) -> None:
     for pause in itertools.chain(RETRY_S, itertools.repeat(RETRY_S[-1])):
         try:
             return await write()
         except RowRefusedError:
             raise
-        except StoreError:
+        except DatabaseError:
             await asyncio.sleep(pause)
 
 

@@ -18,7 +18,7 @@ def iso(seconds: float | None) -> str | None:
 MOST_INLINE = 32_000_000  # bytes
 
 
-class Documents:
+class Serializers:
     """`base` is the public URL without /v1; `page` that of the page for people, if there is one.
 
     A member that has no value yet is left out, but for `output` and `error` of a prediction, as Replicate has it.

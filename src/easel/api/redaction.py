@@ -5,6 +5,6 @@ import re
 ADDRESS = re.compile(r"(https?://[^\s?\"'<>`]*+)(\?[^\s\"'<>`]++)?", re.IGNORECASE)
 
 
-def without_queries(text: str) -> str:
+def redact_queries(text: str) -> str:
     """Return `text` with `?...` for the query of each http address in it."""
     return ADDRESS.sub(lambda found: f"{found[1]}?..." if found[2] else found[1], text)

@@ -3,29 +3,29 @@
 import asyncio
 from typing import Any
 
+from easel.api.database import Database
 from easel.api.outputs import Outputs
 from easel.api.settings import Settings
-from easel.api.store import Store
 from easel.api.tables import FINAL, File, Prediction
-from easel.api.watch import now, without_values
+from easel.api.telemetry import describe_error, now
 
 BATCH = 100  # predictions at a time: each may hold megabytes
 ORPHAN_S = 3600.0
 
 
-async def sweep_for_ever(store: Store, outputs: Outputs, settings: Settings, log: Any) -> None:
+async def remove_expired_forever(database: Database, outputs: Outputs, settings: Settings, log: Any) -> None:
     while True:
         try:
-            while await sweep(store, outputs, settings):
+            while await remove_expired(database, outputs, settings):
                 pass
         except Exception as error:  # the next round may succeed
-            log.error("sweep", **without_values(error))
+            log.error("remove_expired", **describe_error(error))
         await asyncio.sleep(min(60.0, max(0.25, settings.retention_s / 4)))
 
 
-async def sweep(store: Store, outputs: Outputs, settings: Settings) -> bool:
+async def remove_expired(database: Database, outputs: Outputs, settings: Settings) -> bool:
     """As Replicate: a prediction stays, without input, output and logs; `data_removed` says so. True: there is more."""
-    over = await store.find(
+    over = await database.find(
         Prediction,
         Prediction.completed_at < now() - settings.retention_s,
         Prediction.data_removed.is_(False),
@@ -37,21 +37,21 @@ async def sweep(store: Store, outputs: Outputs, settings: Settings) -> bool:
         await asyncio.to_thread(outputs.remove, prediction.id)
         prediction.input, prediction.output, prediction.logs, prediction.data_removed = {}, None, "", True
     if over:
-        await store.save(*over)
-    await store.remove(
+        await database.save(*over)
+    await database.remove(
         Prediction,
         Prediction.completed_at < now() - settings.row_lifetime_s,
         Prediction.data_removed.is_(True),
         Prediction.source == "api",
         Prediction.webhook_pending.is_(False),
     )
-    for file in await store.find(File, File.expires_at < now()):
+    for file in await database.find(File, File.expires_at < now()):
         (outputs.uploads / file.id).unlink(missing_ok=True)
-        await store.remove(File, File.id == file.id)
+        await database.remove(File, File.id == file.id)
     for path in outputs.uploads.iterdir():  # left by a process that was killed between the bytes and the row
-        if path.stat().st_mtime < now() - ORPHAN_S and not await store.get(File, path.name):
+        if path.stat().st_mtime < now() - ORPHAN_S and not await database.get(File, path.name):
             path.unlink(missing_ok=True)
     for identity, changed_at in await asyncio.to_thread(lambda: list(outputs.folders())):
-        if changed_at < now() - ORPHAN_S and not await store.get(Prediction, identity):
+        if changed_at < now() - ORPHAN_S and not await database.get(Prediction, identity):
             await asyncio.to_thread(outputs.remove, identity)
     return len(over) == BATCH

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from easel.api.cogs import CogServer
+from easel.api.cog_server import CogServer
 from easel.api.input_files import Size
-from easel.api.signed import without_queries
+from easel.api.redaction import redact_queries
 from easel.api.tables import Prediction
-from easel.api.watch import now
+from easel.api.telemetry import now
 
 WARNING = "Warning: "
 
 
 @dataclass(eq=False)
-class Run:
+class ActivePrediction:
     """A prediction that has not ended."""
 
     prediction: Prediction
@@ -44,7 +44,7 @@ class Run:
             self.started = monotonic_of(self.prediction.started_at)
         # What stands before the server's log; after a restart the rest comes anew.
         lines = self.prediction.logs.splitlines(keepends=True)
-        self.preface = "".join(line for line in lines if line.startswith(WARNING))
+        self.warning_lines = "".join(line for line in lines if line.startswith(WARNING))
         if self.prediction.cancel_requested:  # before a restart
             self.canceling, self.cancel_answered = "canceled", self.prediction.cancel_answered
 
@@ -57,7 +57,7 @@ class Run:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    def set_timer(self, name: str, seconds: float, act: Callable[["Run"], None]) -> None:
+    def set_timer(self, name: str, seconds: float, act: Callable[["ActivePrediction"], None]) -> None:
         """Call `act` in so many seconds, unless it ends before; of one name there is one."""
         if name not in self.timers and not self.ending:
             self.timers[name] = asyncio.get_running_loop().call_later(max(0.0, seconds), act, self)
@@ -89,7 +89,7 @@ def monotonic_of(moment: float) -> float:
     return time.monotonic() - max(0.0, now() - moment)
 
 
-async def ends_within(run: Run, seconds: float) -> bool:
+async def ends_within(run: ActivePrediction, seconds: float) -> bool:
     try:
         await asyncio.wait_for(run.ended.wait(), seconds)
     except TimeoutError:
@@ -97,9 +97,9 @@ async def ends_within(run: Run, seconds: float) -> bool:
     return True
 
 
-def refusal(answer: Any) -> str:
+def refusal_reason(answer: Any) -> str:
     """Return why a Cog server did not take a prediction, from its answer."""
     detail = (answer.get("detail") or answer.get("error") or answer) if isinstance(answer, dict) else answer
     if isinstance(detail, list) and all(isinstance(one, dict) and isinstance(one.get("loc"), list) for one in detail):
         detail = "; ".join(f"{'.'.join(map(str, one['loc'][2:]))}: {one.get('msg')}" for one in detail[:20])
-    return without_queries(str(detail)[:2000])
+    return redact_queries(str(detail)[:2000])

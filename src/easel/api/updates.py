@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from easel.api.signed import without_queries
-from easel.api.strict import MOST_ANSWER_VALUES, clean_texts, read_json
+from easel.api.redaction import redact_queries
+from easel.api.strict_json import MOST_ANSWER_VALUES, clean_texts, read_json
 from easel.api.tables import FINAL
 
 MOST_LOGS = 1_000_000  # characters; the rest of a log without end is not kept
@@ -15,7 +15,7 @@ CUT = "\nWarning: the log is longer than 1 MB, and the rest of it is not kept.\n
 
 
 @dataclass(frozen=True)
-class News:
+class Update:
     """`status` is None while it has not ended."""
 
     status: str | None = None
@@ -25,7 +25,7 @@ class News:
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def read_news(data: bytes, prediction_id: str) -> News:
+def parse_update(data: bytes, prediction_id: str) -> Update:
     """Return what a webhook of `prediction_id` says; blocking. Raises ValueError for what cannot be meant for it."""
     given = read_json(data, MOST_ANSWER_VALUES)
     if not isinstance(given, dict):
@@ -33,7 +33,7 @@ def read_news(data: bytes, prediction_id: str) -> News:
     if given.get("id", prediction_id) != prediction_id:
         raise ValueError("It is of another prediction.")
     status, error = given.get("status"), given.get("error")
-    return News(
+    return Update(
         status=status if isinstance(status, str) and status in FINAL else None,
         logs=read_text(given.get("logs"), MOST_LOGS, CUT),
         output=clean_texts(given.get("output")),
@@ -45,7 +45,7 @@ def read_news(data: bytes, prediction_id: str) -> News:
 def read_text(value: Any, most: int, cut: str = "...") -> str:
     """Return what a model wrote, up to `most` characters, as a database can keep it; nothing if it is no text."""
     text = clean_texts(value) if isinstance(value, str) else ""
-    return without_queries(text if len(text) <= most else text[:most] + cut)
+    return redact_queries(text if len(text) <= most else text[:most] + cut)
 
 
 def read_metrics(value: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class Waiting(Protocol):
 
 
 @dataclass(frozen=True)
-class Room:
+class QueueLimits:
     """Each of `accounts` has an equal share that no other one can take, and may always have one. Sizes in bytes."""
 
     accounts: int

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
-from easel.api.documents import Documents
+from easel.api.database import Database
 from easel.api.problems import Problem
-from easel.api.signed import without_queries
-from easel.api.store import Store
+from easel.api.redaction import redact_queries
+from easel.api.serializers import Serializers
 from easel.api.tables import Prediction
-from easel.api.watch import Metrics, now
+from easel.api.telemetry import Metrics, now
 from easel.net.addresses import address_problem
 
 EVENTS = ("start", "output", "logs", "completed")
@@ -86,34 +86,34 @@ class PublicBackend(httpcore2.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
-class Deliveries:
+class WebhookSender:
     def __init__(
         self,
-        documents: Documents,
-        store: Store,
+        serializers: Serializers,
+        database: Database,
         metrics: Metrics,
         log: Any,
         secret_of: Callable[[str], str],
         allow_private: bool,
     ) -> None:
         """`secret_of` gives an account's secret, whsec_<base64>."""
-        self._documents, self._store, self._metrics, self._log = documents, store, metrics, log
+        self._serializers, self._database, self._metrics, self._log = serializers, database, metrics, log
         self._secret_of = secret_of
         self._slots: dict[str, asyncio.Semaphore] = {}
         backend = httpcore2.AnyIOBackend() if allow_private else PublicBackend()
         self._pool = httpcore2.AsyncConnectionPool(network_backend=backend, max_connections=None)
-        self._couriers: dict[str, Courier] = {}
+        self._queues: dict[str, WebhookQueue] = {}
 
     def notify(self, prediction: Prediction, event: str) -> None:
         """Something happened; what is sent is the prediction as it is when its turn comes. Returns at once."""
-        courier = self._couriers.get(prediction.id)
+        queue = self._queues.get(prediction.id)
         if not prediction.webhook or event not in (prediction.webhook_events_filter or EVENTS):
-            if courier and event == "completed":
-                courier.end()
+            if queue and event == "completed":
+                queue.end()
             return
-        if not courier:
-            courier = self._couriers[prediction.id] = Courier(prediction, self._deliver, self._couriers.pop)
-        courier.add(event)
+        if not queue:
+            queue = self._queues[prediction.id] = WebhookQueue(prediction, self._deliver, self._queues.pop)
+        queue.add(event)
 
     def resume(self, predictions: Iterable[Prediction]) -> None:
         """After a restart: the `completed` that were not taken yet."""
@@ -121,8 +121,8 @@ class Deliveries:
             self.notify(prediction, "completed")
 
     async def close(self) -> None:
-        for courier in list(self._couriers.values()):
-            courier.task.cancel()
+        for queue in list(self._queues.values()):
+            queue.task.cancel()
         await self._pool.aclose()
 
     async def _deliver(self, prediction: Prediction, event: str) -> None:
@@ -132,11 +132,11 @@ class Deliveries:
                 break
             await asyncio.sleep(delay)
         if event == "completed":
-            await self._store.set_surely(Prediction, prediction.id, webhook_pending=False)
+            await self._database.set_with_retry(Prediction, prediction.id, webhook_pending=False)
 
     async def _post(self, prediction: Prediction, event: str) -> str | None:
         """What went wrong, or None."""
-        body = json.dumps(self._documents.prediction(prediction)).encode()
+        body = json.dumps(self._serializers.prediction(prediction)).encode()
         # The id is that of the message: the same for each attempt, so that a receiver knows a repeated one.
         message_id = f"msg_{prediction.id}{event}{prediction.status if event != 'completed' else ''}"
         if event in ("output", "logs"):
@@ -156,13 +156,13 @@ class Deliveries:
         except TimeoutError:
             problem = f"no answer within {TIMEOUT_S:g} s"
         except Exception as error:  # whatever an address that somebody typed leads to
-            problem = without_queries(str(error)) or type(error).__name__
+            problem = redact_queries(str(error)) or type(error).__name__
         self._metrics.webhooks.labels(event, "failed" if problem else "delivered").inc()
         self._log.info("webhook", id=prediction.id, event_sent=event, problem=problem)
         return problem
 
 
-class Courier:
+class WebhookQueue:
     """The deliveries of one prediction, one after the other: start, output and logs throttled, completed last."""
 
     def __init__(

@@ -11,29 +11,29 @@ MOST_ANSWER_VALUES = 100_000  # of a Cog server: a language model's output is a 
 BRACKET = re.compile(rb"[][{}]")
 
 
-class TooMuch(ValueError):
+class JsonTooLarge(ValueError):
     """There are more values in it than are read here."""
 
 
 def read_json(data: bytes, most_values: int = MOST_VALUES) -> Any:
     """Return what `data` says, which JSON can write again and a database can keep, but for NUL and lone surrogates.
 
-    Raises TooMuch, or ValueError for what is no JSON in UTF-8, is nested more than 64 deep, or has an infinite number.
+    Raises JsonTooLarge, or ValueError for what is not JSON in UTF-8, nests more than 64 deep or has an infinite number.
     """
     check_structure(data, most_values)
     return json.loads(data.decode(), parse_constant=no_number, parse_float=finite)
 
 
 def check_structure(data: bytes, most_values: int) -> None:
-    """Raises TooMuch, or ValueError for too deep a nesting. Costs no memory but a copy, whatever is in it."""
+    """Raises JsonTooLarge, or ValueError for too deep a nesting. Costs no memory but a copy, whatever is in it."""
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     if data.count(b'"') > 4 * most_values:  # a name and a text for each value
-        raise TooMuch(f"There are more than {most_values} values in it.")
+        raise JsonTooLarge(f"There are more than {most_values} values in it.")
     outside = b"".join(data.split(b'"')[::2])
     opened = outside.count(b"[") + outside.count(b"{")
     if opened + outside.count(b",") >= most_values:
-        raise TooMuch(f"There are more than {most_values} values in it.")
+        raise JsonTooLarge(f"There are more than {most_values} values in it.")
     if outside.count(b"]") + outside.count(b"}") != opened:
         raise ValueError("A bracket is missing, or one too many.")
     depth = 0

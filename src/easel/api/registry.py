@@ -4,11 +4,11 @@ import hashlib
 import json
 from typing import Any
 
-from easel.api.answers import members
+from easel.api.cog_answers import members
+from easel.api.database import Database
 from easel.api.problems import Problem
-from easel.api.store import Store
 from easel.api.tables import Deployment, Model, Prediction, ServerRow, Version
-from easel.api.watch import now
+from easel.api.telemetry import now
 
 EASEL_COG_VERSION = "0.23.1"  # Cog's server does not say which Cog built it
 
@@ -19,13 +19,13 @@ def version_id(model: str, schema: dict[str, Any], salt: str = "") -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Catalogue:
-    def __init__(self, store: Store) -> None:
-        self._store = store
+class Registry:
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self.yielding: set[str] = set()  # the versions whose output grows while they run
 
     async def open(self) -> None:
-        for version in await self._store.find(Version):
+        for version in await self._database.find(Version):
             self._note(version)
 
     def _note(self, version: Version) -> None:
@@ -36,32 +36,32 @@ class Catalogue:
     async def add_model(self, key: str, **values: Any) -> Model | None:
         """None if there is one of this name."""
         model = Model(key=key, created_at=now(), **values)
-        return model if await self._store.insert(model) else None
+        return model if await self._database.insert(model) else None
 
     async def add_version(self, model: str, schema: dict[str, Any], cog_version: str, salt: str = "") -> Version:
         identity = version_id(model, schema, salt)
-        version = await self._store.get(Version, identity)
+        version = await self._database.get(Version, identity)
         if not version:
             version = Version(
                 id=identity, model=model, created_at=now(), cog_version=cog_version, openapi_schema=schema
             )
-            await self._store.save(version)
+            await self._database.save(version)
         self._note(version)
         return version
 
     async def connect(self, url: str, version: Version, pushed: bool) -> None:
         """`url` runs `version` from now on, and no other version of that model."""
         row = ServerRow(url=url, version=version.id, model=version.model, pushed=pushed)
-        await self._store.replace(row, ServerRow.url == url, ServerRow.model == version.model)
+        await self._database.replace(row, ServerRow.url == url, ServerRow.model == version.model)
 
     async def latest(self, model: str) -> Version | None:
-        found = await self._store.find(
+        found = await self._database.find(
             Version, Version.model == model, order=(Version.created_at.desc(), Version.id.desc()), limit=1
         )
         return found[0] if found else None
 
     async def example(self, model: str) -> Prediction | None:
-        found = await self._store.find(
+        found = await self._database.find(
             Prediction,
             Prediction.model == model,
             Prediction.source == "web",
@@ -78,16 +78,16 @@ class Catalogue:
         model, _, identity = reference.rpartition(":") if ":" in reference else ("", "", reference)
         if "/" in identity:
             return await self.newest(identity)
-        version = await self._store.get(Version, identity)
+        version = await self._database.get(Version, identity)
         if not version or (model and version.model != model):
             raise Problem(
                 422,
                 "The specified version does not exist (or perhaps you don't have permission to use it?)",
                 invalid_fields=[{"type": "invalid", "field": "version", "description": "there is no such version"}],
             )
-        if not await self._store.find(ServerRow, ServerRow.version == version.id, limit=1):
+        if not await self._database.find(ServerRow, ServerRow.version == version.id, limit=1):
             newest = await self.newest(version.model)
-            if await self._store.find(ServerRow, ServerRow.version == newest.id, limit=1):
+            if await self._database.find(ServerRow, ServerRow.version == newest.id, limit=1):
                 return newest
         return version
 
@@ -98,7 +98,7 @@ class Catalogue:
         return version
 
     async def deployment(self, key: str, account: str) -> Deployment:
-        deployment = await self._store.get(Deployment, key)
+        deployment = await self._database.get(Deployment, key)
         if not deployment or deployment.account != account:
             raise Problem(404, f"There is no deployment {key}. GET /v1/deployments lists yours.")
         return deployment

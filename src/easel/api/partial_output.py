@@ -3,12 +3,12 @@
 import asyncio
 from typing import Any
 
-from easel.api.deliveries import Deliveries
+from easel.api.active import ActivePrediction
 from easel.api.outputs import Outputs
-from easel.api.run import Run
+from easel.api.webhooks import WebhookSender
 
 
-async def grow(run: Run, output: list[Any], outputs: Outputs, deliveries: Deliveries) -> None:
+async def append_output(run: ActivePrediction, output: list[Any], outputs: Outputs, webhooks: WebhookSender) -> None:
     """Keep and tell what a model has yielded so far: its files on disk, the rest in memory until the end."""
     async with run.saving:
         if run.ending or len(output) <= len(run.prediction.output or []):
@@ -19,5 +19,5 @@ async def grow(run: Run, output: list[Any], outputs: Outputs, deliveries: Delive
             return
         if not run.ending:
             run.prediction.output = kept
-            deliveries.notify(run.prediction, "output")
+            webhooks.notify(run.prediction, "output")
             run.tell()

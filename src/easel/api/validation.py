@@ -6,11 +6,11 @@ from typing import Any
 
 from jsonschema import Draft4Validator, FormatChecker
 
-from easel.api.answers import members
+from easel.api.cog_answers import members
 from easel.api.problems import Problem
+from easel.api.redaction import redact_queries
 from easel.api.schemas import input_rules, secret_names
-from easel.api.signed import without_queries
-from easel.api.strict import count_values
+from easel.api.strict_json import count_values
 
 REDACTED = "[REDACTED]"
 MOST_TOLD = 20  # errors, and unknown names
@@ -60,7 +60,7 @@ def describe(error: Any) -> tuple[str, str, str]:
         case _:
             text = error.message.replace(repr(error.instance), written(error.instance))
             text = text if len(text) < 200 else f"does not fit {error.validator}"
-    return error.validator, field, without_queries(text)
+    return error.validator, field, redact_queries(text)
 
 
 def article(kind: Any) -> str:

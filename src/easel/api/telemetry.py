@@ -30,7 +30,7 @@ class Metrics:
         self.cold_starts = Counter("easel_cold_starts", "Processes seen to get ready", ["server"], **make)
         self.server_up = Gauge("easel_server_up", "1: ready or busy", ["server"], **make)
         self.server_stuck = Gauge("easel_server_stuck", "1: does not end what was canceled", ["server"], **make)
-        self.webhooks = Counter("easel_webhooks", "Deliveries tried", ["event", "result"], **make)
+        self.webhooks = Counter("easel_webhooks", "WebhookSender tried", ["event", "result"], **make)
 
     def forget(self, server: str) -> None:
         """Of a server that is none any more, nothing is told."""
@@ -56,7 +56,7 @@ def make_logger() -> Any:
     )
 
 
-def without_values(error: BaseException) -> dict[str, Any]:
+def describe_error(error: BaseException) -> dict[str, Any]:
     """What to log of an error: its kind and where it came from. Its text may hold an input, with its secrets."""
     where = [f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in traceback.extract_tb(error.__traceback__)]
     return {"error": type(error).__name__, "where": where}
