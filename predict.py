@@ -12,12 +12,12 @@ from pathlib import Path as LocalPath
 from cog import BaseRunner, CancelationException, Input, Path, Secret, types
 
 from easel.errors import EaselError
+from easel.inference.cog_downloads import guard_downloads, limits
 from easel.inference.health import Health
-from easel.inference.uploads import Uploads
+from easel.inference.temp_files import Uploads
 from easel.logs import log
 from easel.lora.files import AdapterFiles, Endpoints
 from easel.models import DEFAULT_MODEL, load_model
-from easel.net.cog_downloads import guard_downloads, limits
 from easel.request import Request
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import obtain

@@ -12,7 +12,7 @@ from PIL import Image
 from pillow_heif import HeifImageFile, from_pillow
 
 from easel.images.decode import DECODERS, MAX_BYTES
-from easel.images.input import read_image
+from easel.images.input import open_image, read_image
 
 SIZE = (8160, 6120)  # 49.9 megapixels, what the largest cameras in phones make
 NOISE = 4.0  # of 255, standard deviation: about that of a phone in daylight
@@ -41,7 +41,7 @@ def bench_images(rounds: int) -> dict[str, float]:
             save(photo, name, path, {**options, "icc_profile": P3})
             ours, pillows = [], []
             for _ in range(rounds):
-                ours.append(timed(lambda path=path: read_image("image", path)))
+                ours.append(timed(lambda path=path: read_image(open_image("image", path))))
                 pillows.append(timed(lambda name=name, path=path: decode_alone(name, path)))
             figures |= {
                 f"images_{name}_mb": path.stat().st_size / 1e6,

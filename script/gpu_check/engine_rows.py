@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from easel.images.encode import image_metadata, save_image
+from easel.images.encode import save_image
 from easel.inference.pipeline import decode
 from easel.plan import plan_request
 from gpu_check.context import Context, judge, judge_time, median_of, seconds_of
@@ -125,7 +125,7 @@ def vae_decode(context: Context, name: str) -> Outcome:
 
 def encode_file(context: Context, name: str) -> Outcome:
     components = engine(context).components
-    metadata = image_metadata(plan_request(new_request(context), components.model), 0, components.digest)
+    metadata = plan_request(new_request(context), components.model).metadata(0, components.digest)
     image = Image.fromarray(paint(context)[0])
     figures = {}
     for suffix in ("webp", "jpg", "png"):

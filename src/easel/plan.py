@@ -2,15 +2,19 @@
 
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
-from easel.images.input import image_size
+from easel import __version__
 from easel.models import Model
 from easel.request import MAX_SEED, Request, check_request
 from easel.sizes import MATCH_INPUT_IMAGE, ratio_of, size_for, snap
 
+MAX_LABEL = 200  # characters: four LoRAs beside the longest prompts still fit JPEG's 64 KB of metadata
 RANDOM_SEEDS = 2**31  # Cog's command line reads `-i seed=N` as 32 bits with a sign, and seeds are given back to it
+
+
+Metadata = dict[str, str | int | float | list[str] | list[float]]
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,7 @@ class Lora:
 class Plan:
     """Sizes are in pixels; `seeds` has one entry per image; `warnings` say what could not be honoured as asked.
 
-    `kind` is text, image or inpaint, and with it which of `image` and `mask` are there. `go_fast` is whether passes
-    of the transformer will be foretold.
+    `kind` is text, image or inpaint. `go_fast` says whether transformer passes will be skipped and extrapolated.
     """
 
     model: str
@@ -40,8 +43,6 @@ class Plan:
     output_format: str
     output_quality: int
     kind: str = "text"
-    image: Path | None = None
-    mask: Path | None = None
     prompt_strength: float = 1.0
     loras: tuple[Lora, ...] = ()
     go_fast: bool = False
@@ -58,16 +59,36 @@ class Plan:
         return steps if self.kind == "text" else steps - int(max(steps - min(steps * self.prompt_strength, steps), 0))
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, default=str)
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    def metadata(self, k: int, weights_digest: str, loras: Sequence[str] = ()) -> Metadata:
+        """Return what image k is made from, by the API's names. `loras` are the names that may be shown of them."""
+        scales = [lora.scale for lora in self.loras]
+        return {
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "seed": self.seeds[k],
+            "num_inference_steps": self.num_inference_steps,
+            "guidance_scale": self.guidance_scale,
+            "width": self.width,
+            "height": self.height,
+            "model": self.model,
+            "weights": weights_digest,
+            "easel": __version__,
+            **({} if self.kind == "text" else {"prompt_strength": self.prompt_strength}),
+            **({"go_fast": True} if self.go_fast else {}),
+            **({"lora_weights": [name[:MAX_LABEL] for name in loras], "lora_scales": scales} if loras else {}),
+        }
 
 
-def plan_request(request: Request, model: Model) -> Plan:
-    """Check a request and settle it. Raises InputError.
+def plan_request(request: Request, model: Model, image_size: tuple[int, int] | None = None) -> Plan:
+    """Return the plan for a request, which is checked first. Raises InputError. No file is read.
 
-    Image k has the seed `seed + k` (mod 2^32); without a seed, all are drawn below 2^31.
+    `image_size` is the (width, height) of the request's image in pixels, None exactly where it has none. Image k has
+    the seed `seed + k` (mod 2^32); without a seed, all are drawn below 2^31.
     """
     check_request(request, model)
-    width, height = plan_size(request, model)
+    width, height = plan_size(request, model, image_size)
     count = int(request.num_outputs)
     first_seed = secrets.randbelow(RANDOM_SEEDS - count + 1) if request.seed is None else int(request.seed)
     steps, guidance = request.num_inference_steps, request.guidance_scale
@@ -83,8 +104,6 @@ def plan_request(request: Request, model: Model) -> Plan:
         output_format=request.output_format,
         output_quality=int(request.output_quality),
         kind=request.kind,
-        image=request.image,
-        mask=request.mask,
         prompt_strength=1.0 if request.image is None else float(request.prompt_strength),
         loras=plan_loras(request),
         check_safety=not request.disable_safety_checker,
@@ -94,11 +113,10 @@ def plan_request(request: Request, model: Model) -> Plan:
     return replace(plan, warnings=plan_warnings(request, plan, model))
 
 
-def plan_size(request: Request, model: Model) -> tuple[int, int]:
-    of_image = image_size("image", request.image) if request.image else None  # refuses what cannot be read
+def plan_size(request: Request, model: Model, image_size: tuple[int, int] | None) -> tuple[int, int]:
     if request.width is None or request.height is None:
-        match = of_image and request.aspect_ratio == MATCH_INPUT_IMAGE
-        aspect_ratio = ratio_of(*of_image) if match else request.aspect_ratio
+        match = image_size and request.aspect_ratio == MATCH_INPUT_IMAGE
+        aspect_ratio = ratio_of(*image_size) if match else request.aspect_ratio
         return size_for(aspect_ratio, model.native_area, model.multiple)
     return snap(request.width, model.multiple), snap(request.height, model.multiple)
 

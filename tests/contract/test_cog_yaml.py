@@ -46,7 +46,7 @@ def test_cog_accepts_the_file(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_build_is_of_the_newest_python_that_is_supported_and_of_the_sdk_that_was_tested(name):
-    """On 3.11 a cancel can hang a thread that starts, see easel/net/cog_downloads.py; the others are for developers."""
+    """On 3.11 a cancel can hang a thread that starts, see cog_downloads.py; the others are for developers."""
     build = CONFIGS[name]["build"]
     oldest, newest = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"]).groups()
     assert build["python_version"] == f"3.{int(newest) - 1}"

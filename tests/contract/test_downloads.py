@@ -13,8 +13,8 @@ from cog import types
 
 from easel.errors import FetchError
 from easel.images.decode import MAX_BYTES
-from easel.inference.uploads import Uploads
-from easel.net.cog_downloads import guard_downloads, limits
+from easel.inference.cog_downloads import guard_downloads, limits
+from easel.inference.temp_files import Uploads
 from tests.support.fast_clock import FastClock
 from tests.support.fault_server import Answer, FaultServer, redirect
 

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 from easel.inference.go_fast import FastTransformer
 from easel.inference.pipeline import Timings, read_source, run_plan
 from easel.lora.adapter import Adapter, Pair
-from easel.plan import plan_request
 from easel.request import Request
+from tests.support.read_images import plan_and_images
 
 SMALL = {"seed": 3, "width": 64, "height": 64, "num_inference_steps": 10}
 FAST = SMALL | {"go_fast": True}
@@ -25,12 +25,12 @@ def make(components):
     """Runs a request; returns its images and how often the transformer itself was called."""
 
     def run(prompt="a dog", adapters=(), **inputs):
-        plan = plan_request(Request(prompt, **inputs), components.model)
+        plan, *opened = plan_and_images(Request(prompt, **inputs), components.model)
         calls = []
         hook = components.modules["transformer"].register_forward_hook(lambda *_: calls.append(1))
         try:
             images = list(
-                run_plan(plan, components, Timings(), read_source(plan), adapters=adapters, log=io.StringIO())
+                run_plan(plan, components, Timings(), read_source(plan, *opened), adapters=adapters, log=io.StringIO())
             )
         finally:
             hook.remove()

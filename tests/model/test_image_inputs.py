@@ -12,6 +12,7 @@ from easel.images.mask import FEATHER, keep_outside
 from easel.inference.pipeline import Timings, read_source, run_plan
 from easel.plan import plan_request
 from easel.request import Request
+from tests.support.read_images import plan_and_images
 
 # What holds for any picture is seen on a small one.
 SMALL = {"width": 64, "height": 64, "num_inference_steps": 4}
@@ -22,11 +23,11 @@ def make(components):
     """Runs a request and returns its images, and how often the transformer was called."""
 
     def run(prompt: str, **inputs) -> tuple[list[Image.Image], int]:
-        plan = plan_request(Request(prompt, **inputs), components.model)
+        plan, *opened = plan_and_images(Request(prompt, **inputs), components.model)
         calls = []
         hook = components.modules["transformer"].register_forward_hook(lambda *_: calls.append(1))
         try:
-            images = list(run_plan(plan, components, Timings(), read_source(plan), log=io.StringIO()))
+            images = list(run_plan(plan, components, Timings(), read_source(plan, *opened), log=io.StringIO()))
         finally:
             hook.remove()
         assert all(image.size == (plan.width, plan.height) and image.mode == "RGB" for image in images)
@@ -194,5 +195,6 @@ def test_a_mask_that_the_crop_cuts_off_is_refused_before_any_pass(make, componen
 def test_a_mask_that_is_cut_in_part_is_told_of(components, tmp_path):
     Image.new("RGB", (640, 256), "blue").save(tmp_path / "image.png")
     Image.new("L", (640, 256), 255).save(tmp_path / "all.png")
-    plan = plan_request(Request("sun", image=tmp_path / "image.png", mask=tmp_path / "all.png"), components.model)
-    assert "part of the mask's white is cut off" in read_source(plan).warnings[0]
+    request = Request("sun", image=tmp_path / "image.png", mask=tmp_path / "all.png")
+    plan, *opened = plan_and_images(request, components.model)
+    assert "part of the mask's white is cut off" in read_source(plan, *opened).warnings[0]

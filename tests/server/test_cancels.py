@@ -26,9 +26,9 @@ from pathlib import Path as File
 
 from cog import BaseRunner, CancelationException, Input, Path, types
 
-from easel.net.cog_downloads import guard_downloads, limits
+from easel.inference.cog_downloads import guard_downloads, limits
 from easel.inference.health import Health
-from easel.inference.uploads import Uploads
+from easel.inference.temp_files import Uploads
 
 converted = []
 
@@ -129,7 +129,7 @@ def busy_processes(count: int) -> Iterator[None]:
 
 
 def test_cancels_while_files_are_prepared_never_hang_the_server(server):
-    """CPython 3.11 lost one in some fifty of them, and served nobody any more; see easel/net/cog_downloads.py."""
+    """CPython 3.11 lost one in some fifty of them, and served nobody any more; see easel/inference/cog_downloads.py."""
     inputs = {"prompt": "dog", "width": 64, "height": 64, "num_inference_steps": 2, "image": picture(), "mask": mask()}
     moments = random.Random(3)
     with busy_processes(3):

@@ -17,7 +17,7 @@ from PIL import Image
 from pillow_heif import from_pillow
 
 from easel.errors import InputError
-from easel.images.input import read_image
+from tests.support.read_images import read_image
 from tests.support.rounds import rounds
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC")

@@ -9,7 +9,7 @@ from PIL import Image
 from pillow_heif import from_pillow
 
 from easel.errors import InputError
-from easel.images.input import image_size, read_image
+from tests.support.read_images import image_size, read_image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC")
 WITH_EXIF = tuple(format for format in FORMATS if format != "GIF")

@@ -19,8 +19,8 @@ from PIL import Image
 from pillow_heif import from_pillow
 
 from easel.errors import InputError
-from easel.images.input import image_size, read_image
 from tests.support.hostile_images import COUNT, FORMATS
+from tests.support.read_images import image_size, read_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HANG = 60  # seconds by the clock; a busy machine must not look like a hang

@@ -5,8 +5,8 @@ import struct
 import pytest
 from PIL import Image
 
-from easel.images.input import image_size, read_image, read_mask
 from tests.support.picture_files import encoded, four_corners, read, refusal
+from tests.support.read_images import image_size, read_image, read_mask
 
 
 def gif(screen, frame, at, flags=0x80):

@@ -6,7 +6,6 @@ import zlib
 import numpy as np
 import pytest
 
-from easel.images.input import read_image
 from tests.support.picture_files import (
     P3,
     encoded,
@@ -18,6 +17,7 @@ from tests.support.picture_files import (
     s15f16,
     text_tags,
 )
+from tests.support.read_images import read_image
 
 
 def grey_png(values, depth, *chunks, channels=1):

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import get_sampling
 
 from easel import __version__
-from easel.images.encode import image_metadata, save_image
+from easel.images.encode import save_image
 from easel.plan import Plan
 from easel.request import MAX_PROMPT_CHARACTERS, OUTPUT_FORMATS, Request
 
@@ -38,7 +38,7 @@ def picture():
 
 
 def metadata(**changes):
-    return {**image_metadata(PLAN, 0, DIGEST), **changes}
+    return {**PLAN.metadata(0, DIGEST), **changes}
 
 
 def saved(path, picture, quality=80, **changes):
@@ -77,7 +77,7 @@ def mean_difference(one, other):
 
 
 def test_metadata_tells_all_of_one_image_by_the_apis_names():
-    assert image_metadata(PLAN, 1, DIGEST) == {
+    assert PLAN.metadata(1, DIGEST) == {
         "prompt": "a red apple",
         "negative_prompt": "leaves",
         "seed": 0,
@@ -89,7 +89,7 @@ def test_metadata_tells_all_of_one_image_by_the_apis_names():
         "weights": DIGEST,
         "easel": __version__,
     }
-    assert image_metadata(replace(PLAN, go_fast=True), 1, DIGEST) == image_metadata(PLAN, 1, DIGEST) | {"go_fast": True}
+    assert replace(PLAN, go_fast=True).metadata(1, DIGEST) == PLAN.metadata(1, DIGEST) | {"go_fast": True}
     assert metadata().keys() - {field.name for field in fields(Request)} == {"model", "weights", "easel"}
 
 

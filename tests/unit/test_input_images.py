@@ -11,16 +11,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from easel.errors import InputError
-from easel.images.input import (
-    ACCEPTED,
-    MAX_BYTES,
-    MAX_PIXELS,
-    fit_image,
-    fit_mask,
-    image_size,
-    read_image,
-    read_mask,
-)
+from easel.images.decode import ACCEPTED, MAX_BYTES, MAX_PIXELS
+from easel.images.input import fit_image, fit_mask
 from tests.support.picture_files import (
     ADOBE_COLUMNS,
     BLUE,
@@ -52,6 +44,7 @@ from tests.support.picture_files import (
     srgb_of_lab,
     srgb_of_rgb,
 )
+from tests.support.read_images import image_size, read_image, read_mask
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from easel.images.input import read_image, read_mask
 from tests.support.picture_files import (
     FORMATS,
     P3,
@@ -19,6 +18,7 @@ from tests.support.picture_files import (
     read,
     refusal,
 )
+from tests.support.read_images import read_image, read_mask
 
 GOOD = encoded(four_corners(), "PNG")
 PIXELS_AT = GOOD.index(b"IDAT") - 4

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from easel.inference.uploads import Uploads
+from easel.inference.temp_files import Uploads
 
 
 @pytest.fixture

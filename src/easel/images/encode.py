@@ -1,45 +1,22 @@
 """Images to files: format, quality, and metadata that ordinary image readers show."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
-from easel import __version__
-from easel.plan import Plan
-
 PILLOW_FORMATS = {"webp": "WEBP", "jpg": "JPEG", "png": "PNG"}
 USER_COMMENT_ENCODING = b"UNICODE\0"  # EXIF 2.32, table 9: UTF-16 text follows
 
-
-Metadata = dict[str, str | int | float | list[str] | list[float]]
-MAX_LABEL = 200  # characters: four LoRAs beside the longest prompts still fit JPEG's 64 KB of metadata
-
-
-def image_metadata(plan: Plan, k: int, weights_digest: str, loras: Sequence[str] = ()) -> Metadata:
-    """What image k of a plan was made from, by the API's names. `loras` are the names that may be shown of them."""
-    scales = [lora.scale for lora in plan.loras]
-    return {
-        "prompt": plan.prompt,
-        "negative_prompt": plan.negative_prompt,
-        "seed": plan.seeds[k],
-        "num_inference_steps": plan.num_inference_steps,
-        "guidance_scale": plan.guidance_scale,
-        "width": plan.width,
-        "height": plan.height,
-        "model": plan.model,
-        "weights": weights_digest,
-        "easel": __version__,
-        **({"prompt_strength": plan.prompt_strength} if plan.image else {}),
-        **({"go_fast": True} if plan.go_fast else {}),
-        **({"lora_weights": [name[:MAX_LABEL] for name in loras], "lora_scales": scales} if loras else {}),
-    }
+Metadata = Mapping[str, str | int | float | list[str] | list[float]]
 
 
 def save_image(image: Image.Image, path: Path, quality: int, metadata: Metadata) -> None:
     """Write an RGB image; the format is the path's suffix (webp, jpg, png), quality 0 to 100 (png is lossless).
+
+    `metadata` has at least the keys prompt and easel, the version that made the image.
 
     PNG carries one text entry per key; JPEG and WebP carry EXIF: the prompt as ImageDescription, "easel <version>" as
     Software, and all of the metadata as JSON in UserComment. Raises OSError when the disk is full.

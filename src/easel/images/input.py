@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,6 @@ from PIL import ExifTags, Image, ImageChops
 from easel.errors import InputError
 from easel.images.colour import corrected, reduced, sixteen_bits, to_srgb
 from easel.images.decode import (
-    ACCEPTED,
-    MAX_BYTES,
-    MAX_PIXELS,
     Details,
     decode,
     low_bytes,
@@ -20,8 +18,6 @@ from easel.images.decode import (
     read_file,
     refusals,
 )
-
-__all__ = ["ACCEPTED", "MAX_BYTES", "MAX_PIXELS", "fit_image", "fit_mask", "image_size", "read_image", "read_mask"]
 
 ASPECT_TOLERANCE = 0.01  # of a mask that was made on a smaller copy of the image, where a side was rounded
 WHITE = 128  # the least grey that counts as white
@@ -40,31 +36,45 @@ TURNS = {
 }
 
 
-def image_size(name: str, path: Path) -> tuple[int, int]:
-    """(width, height) of the upright picture in pixels, by the file's header. InputError for what is not accepted."""
+@dataclass(frozen=True)
+class InputImage:
+    """A caller's file, of which so far only the header was decoded. `name` is the input: image or mask.
+
+    `size` is the upright (width, height) in pixels, `data` the whole file in bytes, at most 30 MB.
+    """
+
+    name: str
+    kind: str
+    size: tuple[int, int]
+    data: bytes = field(repr=False)
+
+
+def open_image(name: str, path: Path) -> InputImage:
+    """Read a file once and check its header. Raises InputError for what is not accepted."""
     kind, data = read_file(name, path)
     with refusals(name, kind):
         image, details = open_checked(name, kind, data)
         left, top, right, bottom = details.box or (0, 0, *image.size)
         width, height = right - left, bottom - top
-        return (height, width) if orientation(details) in (5, 6, 7, 8) else (width, height)
+        size = (height, width) if orientation(details) in (5, 6, 7, 8) else (width, height)
+    return InputImage(name, kind, size, data)
 
 
-def read_image(name: str, path: Path, warn: Callable[[str], None] | None = None) -> Image.Image:
-    """The picture as mode RGB in sRGB, upright, on white where it was transparent; the first one of an animation.
+def read_image(source: InputImage, warn: Callable[[str], None] | None = None) -> Image.Image:
+    """Decode to mode RGB in sRGB, upright, on white where it was transparent; the first image of an animation.
 
-    It has nothing of the file but its pixels. `warn` is told of colours that cannot be kept. Raises InputError for all
-    that `image_size` refuses, and for pixels that are cut off or damaged.
+    Only the pixels of the file are kept. `warn` is told of colours that cannot be kept. Raises InputError for pixels
+    that are cut off or damaged.
     """
-    kind, data = read_file(name, path)
+    name, kind = source.name, source.kind
     with refusals(name, kind):
-        image, details = decode(name, kind, data)
+        image, details = decode(name, kind, source.data)
         colour, alpha = split_alpha(image)
         if warn and (space := other_space(details)):
             warn(f"{name} is in {space}, which is read as if it were sRGB: its colours are off. Convert it to sRGB.")
-        picture = upright(on_ground(in_srgb(kind, image, colour, details), alpha, "white"), details)
-        picture.info = {}
-        return picture
+        pixels = upright(on_ground(in_srgb(kind, image, colour, details), alpha, "white"), details)
+        pixels.info = {}
+        return pixels
 
 
 def other_space(details: Details) -> str | None:
@@ -89,15 +99,15 @@ def in_srgb(kind: str, image: Image.Image, colour: Image.Image, details: Details
     return to_srgb(reduced(colour, low, tables), profile)
 
 
-def read_mask(name: str, path: Path, size: tuple[int, int]) -> Image.Image:
-    """The mask as mode L of 0 (keep) and 255 (repaint), brought to `size`, the image's upright (width, height).
+def read_mask(source: InputImage, size: tuple[int, int]) -> Image.Image:
+    """Decode to mode L of 0 (keep) and 255 (repaint), resized to `size`, the image's upright (width, height).
 
     White is from mid-grey on. Transparent is black. Colour profiles are ignored: a mask is no photograph. Raises
     InputError as `read_image` does, for another aspect ratio than the image's, and for a mask without white.
     """
-    kind, data = read_file(name, path)
+    name, kind = source.name, source.kind
     with refusals(name, kind):
-        image, details = decode(name, kind, data)
+        image, details = decode(name, kind, source.data)
         colour, alpha = split_alpha(image)
         mask = upright(on_ground(colour.convert("L"), alpha, 0), details)
         if mask.size != size:

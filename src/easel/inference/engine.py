@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from easel.errors import ResourceError, SafetyError
-from easel.images.encode import image_metadata, save_image
+from easel.images.encode import save_image
+from easel.images.input import open_image
 from easel.inference.loader import Components
 from easel.inference.pipeline import SourceImage, Timings, read_source, run_plan
 from easel.inference.temp_files import TempFiles
@@ -21,7 +22,7 @@ from easel.logs import log
 from easel.lora.adapter import Adapter, AdapterMemory
 from easel.lora.files import AdapterFiles, Tokens
 from easel.plan import Plan, plan_request
-from easel.request import Request, square
+from easel.request import Request, check_request, square
 
 # torch's allocator, then oneDNN, which names no reason. After the latter, oneDNN makes no new kernels in this process.
 CPU_TEXTS = ("can't allocate memory", "could not create a primitive", "could not execute a primitive")
@@ -57,11 +58,15 @@ class Engine:
         The files stay until the next request. Raises EaselError with a sentence for the caller.
         """
         self.outputs.clear()
-        plan = plan_request(request, self.components.model)
+        check_request(request, self.components.model)  # before a file is opened
+        image = open_image("image", request.image) if request.image else None
+        mask = open_image("mask", request.mask) if request.mask else None
+        plan = plan_request(request, self.components.model, image.size if image else None)
         log(f"seed: {', '.join(map(str, plan.seeds))}", *(f"warning: {text}" for text in plan.warnings))
         timings = Timings()
         with self.explain_lack_of_memory(plan):
-            source = read_source(plan)
+            source = read_source(plan, image, mask)
+            del image, mask  # up to 60 MB
             log(*(f"warning: {text}" for text in (source.warnings if source else ())))
             adapters = self.load_adapters(plan, Tokens(request.hf_token, request.civitai_token), timings)
             files, blocked = self.make_files(plan, timings, source, adapters)
@@ -111,7 +116,7 @@ class Engine:
                         continue
                 path = folder / f"{plan.model}-{plan.seeds[k]}.{plan.output_format}"
                 with timings.measure("encode_file"):
-                    metadata = image_metadata(plan, k, self.components.digest, labels)
+                    metadata = plan.metadata(k, self.components.digest, labels)
                     save_image(image, path, plan.output_quality, metadata)
                 files.append(path)
         return files, blocked

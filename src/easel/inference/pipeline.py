@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from easel.errors import AdapterError
-from easel.images.input import fit_image, fit_mask, read_image, read_mask
+from easel.images.input import InputImage, fit_image, fit_mask, read_image, read_mask
 from easel.images.mask import keep_outside, widen
 from easel.inference.go_fast import FastTransformer
 from easel.inference.loader import Components
@@ -47,21 +47,21 @@ class SourceImage:
     warnings: tuple[str, ...] = ()
 
 
-def read_source(plan: Plan) -> SourceImage | None:
-    """The request's image and mask, cut to the plan's size. Raises InputError."""
-    if plan.image is None:
+def read_source(plan: Plan, image: InputImage | None, mask: InputImage | None = None) -> SourceImage | None:
+    """Decode the request's image and mask and cut them to the plan's size. Raises InputError."""
+    if image is None:
         return None
     warnings: list[str] = []
-    image = read_image("image", plan.image, warnings.append)
-    fitted = fit_image(image, plan.width, plan.height)
-    if not plan.mask:
+    pixels = read_image(image, warnings.append)
+    fitted = fit_image(pixels, plan.width, plan.height)
+    if mask is None:
         return SourceImage(fitted, None, tuple(warnings))
-    mask, cut = fit_mask(read_mask("mask", plan.mask, image.size), plan.width, plan.height)
+    white, cut = fit_mask(read_mask(mask, pixels.size), plan.width, plan.height)
     if cut:
         warnings.append(
             "part of the mask's white is cut off with the image's edges: aspect_ratio match_input_image keeps all."
         )
-    return SourceImage(fitted, mask, tuple(warnings))
+    return SourceImage(fitted, white, tuple(warnings))
 
 
 @torch.inference_mode()

@@ -1,8 +1,8 @@
-"""The files of one request: in a folder of their own, and gone when they have been sent."""
+"""The files of one request, what comes and what goes: each in a folder of its own, and removed in time."""
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
@@ -77,3 +77,22 @@ def lack_of_room(error: OSError, folder: str) -> ResourceError:
         f"The pictures cannot be written to {error.filename or folder} ({error.strerror}). "
         "Make room there and send the request again; nothing of this one is kept."
     )
+
+
+class Uploads:
+    """Cog's worker writes each image and mask with `tempfile` before it calls the runner, and removes it afterwards.
+
+    A cancel that strikes in between leaves one for good. So the whole process gets a temporary folder of its own here,
+    which is safe to empty: nobody else writes into it. Make it in setup, once.
+    """
+
+    def __init__(self) -> None:
+        self.root = tempfile.TemporaryDirectory(prefix="easel-")
+        tempfile.tempdir = self.root.name
+
+    def clear(self, keep: Container[Path | None]) -> None:
+        """Remove what earlier requests left; `keep` are the files of the present one."""
+        for path in Path(self.root.name).iterdir():
+            if path.is_file() and path not in keep:
+                with suppress(OSError):
+                    path.unlink()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easel.errors import EaselError, InputError
+from easel.images.input import open_image
 from easel.local.client import ServerError, plain_error
 from easel.local.console import say
 from easel.local.inputs import encode_files, read_json_inputs
@@ -52,7 +53,8 @@ def read_case(path: Path, model: Model) -> Case:
     inputs = encode_files(given, path.parent)
     files = {name: path.parent / given[name][1:] for name in ("image", "mask") if str(given.get(name))[:1] == "@"}
     try:
-        plan = plan_request(Request(**(inputs | files)), model)
+        size = open_image("image", files["image"]).size if "image" in files else None
+        plan = plan_request(Request(**(inputs | files)), model, size)
     except (EaselError, TypeError) as error:
         raise InputError(f"{path}: {model.name} cannot make this: {error}") from None
     return Case(path.stem, given, inputs, plan)

@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from easel.errors import FetchError
 from easel.images.decode import MAX_BYTES
-from easel.inference.uploads import Uploads
+from easel.inference.temp_files import Uploads
 from easel.logs import log
 from easel.net.fetch import fetch_bytes
 from easel.net.guard import Network
