@@ -18,8 +18,8 @@ from easel.net import guard as network_module
 from easel.net.addresses import address_problem
 from easel.net.fetch import fetch, fetch_bytes, fetch_json
 from easel.net.guard import Network, TransferError
-from easel.net.look_ups import look_ups
 from easel.net.redirects import Credential
+from easel.net.resolver import start_resolver
 from tests.support.fast_clock import FastClock
 from tests.support.fault_server import Answer, FaultServer, redirect, wait_until
 
@@ -818,7 +818,7 @@ def test_fetch_leaves_no_thread_or_socket_open(server, logs):
 
 
 def test_fetch_starts_no_thread_since_one_could_take_its_cancel(monkeypatch):
-    look_ups()
+    start_resolver()
     monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail("a fetch started a thread"))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://localhost:{silent.getsockname()[1]}/a"

@@ -46,7 +46,7 @@ def test_source_is_parsed(text, source):
         (f"hf://name@{COMMIT}/a", "does not name a file at one commit"),
         (f"hf://../name@{COMMIT}/a", "does not name a file at one commit"),
         (f"hf://owner/name@{COMMIT}/", "does not name a file at one commit"),
-        (f"hf://owner/name@{COMMIT}/a%2fb", "does not name a file at one commit"),
+        (f"hf://owner/name@{COMMIT}/a%2fb", "has a filename that cannot be one"),
         (f"hf://owner/name@{COMMIT}/../a", "has a filename that cannot be one"),
         (f"hf://owner/name@{COMMIT}/a//b", "has a filename that cannot be one"),
         (f"hf://owner/name@{COMMIT}//etc/passwd", "has a filename that cannot be one"),

@@ -4,11 +4,11 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from easel.api.schemas import input_rules
 from easel.api.validation import invalid, shorten
 from easel.net.addresses import address_problem
+from easel.net.urls import split_url
 
 PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "lan", "intranet")
 
@@ -47,13 +47,9 @@ def find_uris(rules: dict[str, Any], value: Any, field: str) -> Iterator[tuple[s
 
 def uri_problem(text: str) -> str | None:
     """Why a model must not be given this address to open, or None for https to a host that may be public."""
-    try:
-        parts = urlsplit(text)
-        host = (parts.hostname or "").rstrip(".")
-        _ = parts.port
-    except ValueError:
-        parts, host = urlsplit(""), ""
-    if parts.scheme != "https" or not host or "\\" in text or any(one.isspace() for one in text):
+    parts = split_url(text)
+    host = (parts.hostname or "").rstrip(".") if parts else ""
+    if not parts or parts.scheme != "https" or not host or "\\" in text or any(one.isspace() for one in text):
         address = text.partition("?")[0]
         return f"must be an https:// address, a data: URL or a file that was uploaded here, not {shorten(address)}"
     if not host.isascii():

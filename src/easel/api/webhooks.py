@@ -2,16 +2,12 @@
 
 import asyncio
 import base64
-import functools
 import hashlib
 import hmac
 import ipaddress
 import json
-import socket
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpcore2
 
@@ -22,6 +18,8 @@ from easel.api.serializers import Serializers
 from easel.api.tables import Prediction
 from easel.api.telemetry import Metrics, now
 from easel.net.addresses import address_problem
+from easel.net.guard import AsyncGuardedBackend, Network
+from easel.net.urls import split_url
 
 EVENTS = ("start", "output", "logs", "completed")
 THROTTLE_S = 0.5  # Replicate's, for output and logs
@@ -32,16 +30,12 @@ RETRIES_S = (1, 2, 4, 8, 16, 30, 60)  # Replicate backs off to about a minute
 
 def check_webhook(url: str, allow_private: bool) -> None:
     """Raises Problem (422) for an address that will never be delivered to."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        parts, host = urlsplit(""), ""
+    parts = split_url(url)
     if not (url.isascii() and url.isprintable()):
         raise Problem(422, "webhook: must be written in ASCII; names in other letters as xn--...")
-    if not host or parts.scheme not in (("http", "https") if allow_private else ("https",)):
+    if parts is None or parts.scheme not in (("http", "https") if allow_private else ("https",)):
         raise Problem(422, "webhook: must be an https:// address.")
+    host = parts.hostname or ""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -61,31 +55,6 @@ def signature_headers(secret: str, message_id: str, timestamp: int, body: bytes)
     }
 
 
-class PublicBackend(httpcore2.AsyncNetworkBackend):
-    """Connects to exactly the addresses that it has checked: no second look-up can answer otherwise."""
-
-    def __init__(self) -> None:
-        self._inner = httpcore2.AnyIOBackend()
-        self._names = ThreadPoolExecutor(8)  # of its own: a look-up that hangs holds up no prediction
-
-    async def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
-        try:
-            look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-            rows = await asyncio.get_running_loop().run_in_executor(self._names, look_up)
-        except (OSError, UnicodeError):
-            raise httpcore2.ConnectError(f"there is no host {host}") from None
-        for row in rows:
-            if kind := address_problem(row[4][0]):
-                raise httpcore2.ConnectError(f"{host} has a {kind} address")
-        return await self._inner.connect_tcp(rows[0][4][0], port, *args, **kwargs)
-
-    async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
-        raise httpcore2.ConnectError("no address of a host")
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
 class WebhookSender:
     def __init__(
         self,
@@ -100,7 +69,7 @@ class WebhookSender:
         self._serializers, self._database, self._metrics, self._log = serializers, database, metrics, log
         self._secret_of = secret_of
         self._slots: dict[str, asyncio.Semaphore] = {}
-        backend = httpcore2.AnyIOBackend() if allow_private else PublicBackend()
+        backend = httpcore2.AnyIOBackend() if allow_private else AsyncGuardedBackend(Network(connect_s=TIMEOUT_S))
         self._pool = httpcore2.AsyncConnectionPool(network_backend=backend, max_connections=None)
         self._queues: dict[str, WebhookQueue] = {}
 

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from easel.cli.servers import clean_url, start_server
 from easel.errors import InputError
-from easel.local.client import is_loopback
 from easel.local.console import say
 from easel.models import DEFAULT_MODEL
+from easel.net.urls import is_loopback
 
 DEFAULT_PORT = 5001
 EPILOG = """\

@@ -6,7 +6,6 @@ import re
 import socket
 import sys
 import time
-import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +14,7 @@ from easel.local import client
 from easel.local.console import say
 from easel.local.server import Server, check_root, run_server
 from easel.models import DEFAULT_MODEL
-from easel.net.urls import shown_url
+from easel.net.urls import shown_url, split_url
 from easel.schema.openapi import openapi
 
 
@@ -39,11 +38,7 @@ def open_server(args: argparse.Namespace) -> Iterator[str]:
 
 def clean_url(url: str) -> str:
     url = (url if "://" in url else f"http://{url}").rstrip("/")
-    try:
-        valid = bool(urllib.parse.urlsplit(url).hostname) and not re.search(r"\s", url)
-    except ValueError:
-        valid = False
-    if not valid:
+    if split_url(url) is None or re.search(r"\s", url):
         raise argparse.ArgumentTypeError(f"{shown_url(url)} is not a URL; write it as http://127.0.0.1:5000")
     return url
 

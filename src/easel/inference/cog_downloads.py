@@ -19,7 +19,7 @@ from easel.inference.temp_files import Uploads
 from easel.logs import log
 from easel.net.fetch import fetch_bytes
 from easel.net.guard import Network
-from easel.net.look_ups import look_ups
+from easel.net.resolver import start_resolver
 from easel.net.urls import shown_url
 
 MAX_URL = 8000  # characters; what most servers take
@@ -47,7 +47,7 @@ class Downloads:
         self._network = network
         self._uploads = uploads
         self._deadline: float | None = None
-        look_ups()  # Here, so that no request starts these threads.
+        start_resolver()  # Here, so that no request starts these threads.
 
     def begin(self) -> None:
         self._uploads.clear(keep=())  # A request whose download fails never gets as far as the runner, which does this.

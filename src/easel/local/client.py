@@ -2,7 +2,6 @@
 
 import base64
 import http.client
-import ipaddress
 import json
 import mimetypes
 import os
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from easel.errors import EaselError, InputError
-from easel.net.urls import shown_error, shown_url
+from easel.net.urls import is_loopback, shown_error, shown_url
 
 # Right after a reply with file outputs the server may still hold its only slot, hence the short first ones.
 # 3 s in all, then a caller whose server works for another one is told so.
@@ -59,14 +58,6 @@ def call(method: str, url: str, body: Any = None, timeout: float | None = ANSWER
         raise ServerError(f"No answer from {shown_url(url)} ({said}). Is a Cog server running there?") from None
     except ValueError:
         raise ServerError(f"{shown_url(url)} answers, but not in JSON: this is not a Cog server.") from None
-
-
-def is_loopback(url: str) -> bool:
-    host = urllib.parse.urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def fetch_schema(server: str) -> dict[str, Any]:

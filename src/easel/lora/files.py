@@ -17,7 +17,7 @@ from easel.lora.references import DataSource, FileSource, Source, parse_source
 from easel.lora.sites import Ask, Endpoints, Remote, Tokens, find_remote, source_url
 from easel.net.fetch import MAX_BYTES, Fetched, fetch
 from easel.net.guard import Network
-from easel.net.look_ups import look_ups
+from easel.net.resolver import start_resolver
 from easel.weights.manifest import digest_of
 
 CACHE_BYTES = 10 * 2**30
@@ -64,7 +64,7 @@ class AdapterFiles:
         self._max_file_bytes = min(max_file_bytes, max_bytes)
         self._clock = clock
         self._down: dict[str, tuple[float, str]] = {}  # since when and why an origin is not asked, by the copy's key
-        look_ups()  # Here, so that no request starts these threads.
+        start_resolver()  # Here, so that no request starts these threads.
 
     def deadline(self) -> float:
         """When the fetches of one request, which begins now, must have ended."""

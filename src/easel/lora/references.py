@@ -1,14 +1,15 @@
 """Parse what a caller typed as `lora_weights` into a typed value. Nothing here reads a file or the network."""
 
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 from easel.errors import InputError
 from easel.lora import civitai as civitai_names
 from easel.lora.civitai import CivitaiSource
+from easel.net import urls
+from easel.net.urls import HOST, HUB_NAME, HUB_REVISION, is_loopback_host, quote_path
 
 MAX_TEXT = 2000  # characters; about what browsers and servers take as a URL. A data: URL may be longer
 MAX_SHOWN = 100  # characters of a refused text that its error repeats
@@ -21,8 +22,6 @@ ACCEPTED = (
     "huggingface.co/owner/name/file.safetensors, hf://owner/name@revision/file.safetensors, civitai.com/models/ID, "
     "civitai:MODEL@VERSION, an https:// URL that ends in .safetensors, .tar or .zip, or a data: URL in base64"
 )
-HOST = r"[A-Za-z0-9._:-]+"  # a name in ASCII or an address, without brackets and zone
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 # Also what ends a line or turns its direction, since labels are logged, and halves of a character (from JSON).
 CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
@@ -137,24 +136,24 @@ def parse_bare(text: str, allow_files: bool) -> Source:
 
 def parse_replicate(text: str, path: str) -> ReplicateSource:
     path = path.removesuffix("/").removesuffix("/_weights").replace("/versions/", "/")
-    found = re.fullmatch(rf"({NAME})/({NAME})(?:[/:]([0-9a-f]{{5,64}}))?", path)
+    found = re.fullmatch(rf"({HUB_NAME})/({HUB_NAME})(?:[/:]([0-9a-f]{{5,64}}))?", path)
     if found is None:
         raise refusal(text, "is neither owner/name nor owner/name/version, with a version of 5 to 64 hex digits")
     return ReplicateSource(*found.groups())
 
 
 def parse_hub_uri(text: str) -> HubSource:
-    found = re.fullmatch(rf"hf://({NAME}/{NAME})(?:@(refs/(?:pr|convert)/[^/]+|[^/]+))?/?(.*)", text, re.IGNORECASE)
+    found = urls.parse_hub_url(text)
     if found is None:
         raise refusal(text, "is not hf://owner/name[@revision][/file.safetensors]")
-    return hub_source(text, found[1], found[2] or "main", found[3])
+    return hub_source(text, found.repo_id, found.revision or "main", found.filename or "")
 
 
 def parse_hub_page(text: str, url: SplitResult) -> HubSource:
-    repo = re.fullmatch(rf"/({NAME}/{NAME})/?(.*)", url.path)
+    repo = re.fullmatch(rf"/({HUB_NAME}/{HUB_NAME})/?(.*)", url.path)
     if repo is None:
         raise refusal(text, "names no model: huggingface.co/owner/name does")
-    page = re.fullmatch(r"(?:resolve|blob|raw|tree)/(refs/(?:pr|convert)/[^/]+|[^/]+)/?(.*)", repo[2])
+    page = re.fullmatch(rf"(?:resolve|blob|raw|tree)/({HUB_REVISION})/?(.*)", repo[2])
     if page is None:
         return hub_source(text, repo[1], "main", unquote(repo[2]))
     return hub_source(text, repo[1], unquote(page[1]), unquote(page[2]))
@@ -185,9 +184,9 @@ def parse_civitai(text: str, parse: Callable[[], CivitaiSource]) -> CivitaiSourc
 
 
 def parse_url(text: str, allow_loopback: bool) -> Source:
-    url = split_url(text)
+    url = split_source_url(text)
     host = (url.hostname or "").lower()
-    if url.scheme == "http" and not (allow_loopback and is_loopback_name(host)):
+    if url.scheme == "http" and not (allow_loopback and is_loopback_host(host)):
         raise refusal(text, "is not encrypted: use https://")
     site = host.removeprefix("www.") if url.scheme == "https" and url.port in (None, 443) else ""
     if site in HUB_HOSTS and not url.path.startswith(("/datasets/", "/spaces/", "/buckets/")):
@@ -199,29 +198,19 @@ def parse_url(text: str, allow_loopback: bool) -> Source:
     check_no_pickle(text, unquote(url.path))
     if not url.path.lower().endswith(FILE_SUFFIXES):
         raise refusal(text, "is a URL that ends in none of .safetensors, .tar and .zip")
-    return UrlSource(url._replace(fragment="", path=quote(url.path, safe="/%:@!$&'()*+,;=~")).geturl())
+    return UrlSource(url._replace(fragment="", path=quote_path(url.path)).geturl())
 
 
-def split_url(text: str) -> SplitResult:
+def split_source_url(text: str) -> SplitResult:
     """The parts of an http(s) URL. Raises InputError for one that two programs could read in two ways."""
-    try:
-        url = urlsplit(text)
-        host, _ = url.hostname, url.port  # both read on access, and raise ValueError
-    except ValueError:
-        raise refusal(text, "is not a URL") from None
+    url = urls.split_url(text)
+    if url is None:
+        raise refusal(text, "is not a URL with a host name")
     if "@" in url.netloc:
         raise refusal(text, "has a user name or password in it, which logs would show: leave it out")
-    if not re.fullmatch(HOST, host or "") or re.search(r"[\\\s]", text):
+    if not re.fullmatch(HOST, url.hostname or "") or re.search(r"[\\\s]", text):
         raise refusal(text, "is not a URL with a host name in ASCII and without spaces or backslashes")
     return url
-
-
-def is_loopback_name(host: str) -> bool:
-    """Whether a URL's host is this machine by its very text; other spellings of 127.0.0.1 are not."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_no_pickle(text: str, path: str) -> None:

@@ -5,13 +5,15 @@ these is connected to: no second look-up could answer otherwise, and it does not
 still proves the name. There is no proxy, because it would resolve names itself.
 """
 
+import asyncio
 import functools
 import select
 import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,7 @@ import httpcore2
 
 from easel.errors import FetchError, UnreachableError
 from easel.net.addresses import address_problem
-from easel.net.look_ups import look_ups
+from easel.net.resolver import start_resolver
 
 SLICE_S = 0.2  # A cancel is an exception that Python raises between bytecodes, so no call may block for longer.
 
@@ -59,13 +61,12 @@ def resolve_host(host: str, port: int, network: Network, until: float) -> list[t
     """The (family, type, protocol, name, address) rows of a host. Raises FetchError unless all are public."""
     look_up = functools.partial(network.resolve, host, port, type=socket.SOCK_STREAM)
     try:
-        rows = look_ups().wait(look_up, until, SLICE_S, network.clock)
+        rows = start_resolver().wait(look_up, until, SLICE_S, network.clock)
     except TimeoutError:
         raise TransferError("was not found in time: the name look-up does not answer") from None
     if isinstance(rows, socket.gaierror) and rows.errno == socket.EAI_AGAIN:
         raise TransferError("was not found: the name look-up fails at the moment")
-    unknown = isinstance(rows, Exception) or not rows
-    if unknown or any(address_problem(row[4][0], network.allow_loopback) for row in rows):
+    if isinstance(rows, Exception) or rows_problem(rows, network):
         # One sentence for both: which names and addresses there are behind this machine is nobody's business.
         # A name that is not found may be a machine without a network. In words it is the same as a private address.
         raise (UnreachableError if isinstance(rows, socket.gaierror) else FetchError)(
@@ -73,6 +74,12 @@ def resolve_host(host: str, port: int, network: Network, until: float) -> list[t
             "for typing errors."
         )
     return rows
+
+
+def rows_problem(rows: Sequence[tuple[Any, ...]], network: Network) -> str | None:
+    """Return why a host must not be connected to, or None if it has addresses and all of them are public."""
+    kinds = [kind for row in rows if (kind := address_problem(row[4][0], network.allow_loopback))]
+    return f"has a {kinds[0]} address" if kinds else None if rows else "has no address"
 
 
 def wait_ready(sock: socket.socket, event: int, until: float, problem: str, clock: Callable[[], float]) -> None:
@@ -179,6 +186,34 @@ class GuardedBackend(httpcore2.NetworkBackend):
             else:
                 return SlicedStream(sock, self._network, self._deadline)
         raise AssertionError("resolve_host gives at least one row")
+
+
+class AsyncGuardedBackend(httpcore2.AsyncNetworkBackend):
+    """The same for asyncio, where no wait needs slices. Raises httpcore2.ConnectError for hosts that are not public."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._inner = httpcore2.AnyIOBackend()
+        self._look_ups = ThreadPoolExecutor(8, "easel-look-up")  # of its own: one that hangs holds up nothing else
+
+    async def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore2.AsyncNetworkStream:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._network.connect_s
+        look_up = functools.partial(self._network.resolve, host, port, type=socket.SOCK_STREAM)
+        try:
+            rows = await loop.run_in_executor(self._look_ups, look_up)
+        except (OSError, UnicodeError):
+            rows = []
+        if problem := rows_problem(rows, self._network):
+            raise httpcore2.ConnectError(f"{host} {problem}")
+        for k, row in enumerate(rows):
+            share = (until - loop.time()) / (len(rows) - k)
+            try:
+                return await self._inner.connect_tcp(row[4][0], port, max(0.1, share))
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                if k == len(rows) - 1:
+                    raise
+        raise AssertionError("a public host has at least one row")
 
 
 def connect(

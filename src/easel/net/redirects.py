@@ -8,19 +8,27 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, quote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote
 
 import httpcore2
 
 from easel.errors import FetchError, InputError
-from easel.lora.references import HOST, MAX_SHOWN, is_loopback_name
 from easel.net.guard import GuardedBackend, Network, system_tls
+from easel.net.urls import (
+    DEFAULT_PORTS,
+    HOST,
+    MAX_SHOWN,
+    PATH_CHARACTERS,
+    is_loopback_host,
+    origin,
+    quote_path,
+    split_url,
+)
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"  # RFC 3986: what else a URL consists of than letters, digits and "-._"
 MAX_HOST = 253  # characters, as a name has at most (RFC 1035)
-DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True)
@@ -69,12 +77,10 @@ def final_answer(
 
 
 def split_address(text: str, base: SplitResult | None = None) -> SplitResult:
-    """The parts of a URL that a site gave, relative to `base` if that is given. Raises FetchError if it is none."""
-    try:
-        url = urlsplit(urljoin(base.geturl(), text) if base else text)
-        _ = url.hostname, url.port  # read on access, and raise ValueError
-    except ValueError:
-        raise FetchError("The site names an address that is not a URL.") from None
+    """Return the parts of a URL that a site gave, relative to `base` if given. Raises FetchError if it is none."""
+    url = split_url(text, base)
+    if url is None:
+        raise FetchError("The site names an address that is not a URL.")
     return url
 
 
@@ -82,17 +88,13 @@ def check_url(url: SplitResult, network: Network) -> tuple[httpcore2.URL, str]:
     """An httpcore URL and its Host header. Raises FetchError unless it is https, or http to loopback if allowed."""
     host = url.hostname or ""
     place = f"{url.scheme}://{host}"[:MAX_SHOWN]
-    if url.scheme != "https" and not (url.scheme == "http" and network.allow_loopback and is_loopback_name(host)):
+    if url.scheme != "https" and not (url.scheme == "http" and network.allow_loopback and is_loopback_host(host)):
         raise FetchError(f"{place} is not encrypted, and files are fetched over https:// only.")
     if not re.fullmatch(HOST, host) or len(host) > MAX_HOST or "@" in url.netloc:
         raise FetchError(f"{place} is not a host in ASCII without a user name.")
     port = url.port or DEFAULT_PORTS[url.scheme]
     name = f"[{host}]" if ":" in host else host
-    path = quote(url.path or "/", safe="/%:@!$&'()*+,;=~")
-    query = "?" + quote(url.query, safe="/%:@!$&'()*+,;=~?") if url.query else ""
+    path = quote_path(url.path or "/")
+    query = "?" + quote(url.query, safe=f"{PATH_CHARACTERS}?") if url.query else ""
     target = httpcore2.URL(scheme=url.scheme, host=host, port=port, target=path + query)
     return target, name if port == DEFAULT_PORTS[url.scheme] else f"{name}:{port}"
-
-
-def origin(url: SplitResult) -> tuple[str, str | None, int | None]:
-    return url.scheme, url.hostname, url.port or DEFAULT_PORTS.get(url.scheme)

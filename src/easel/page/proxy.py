@@ -1,6 +1,5 @@
 """From the page to the API, with the token added here; and back."""
 
-import ipaddress
 import os
 import re
 import ssl
@@ -8,13 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx2
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from easel.net.urls import shown_error, shown_url
+from easel.net.urls import is_loopback, origin, shown_error, shown_url, split_url
 from easel.page.guard import NAME
 
 NAMES = re.compile(NAME)
@@ -132,28 +130,16 @@ class Proxy:
         return Response(bytes(content), media_type=kind, headers=headers)
 
     def _is_output(self, url: str) -> bool:
-        try:
-            parts, own = urlsplit(url), urlsplit(self._api)
-            port, own_port = parts.port, own.port
-        except ValueError:
+        parts, own = split_url(url), split_url(self._api)
+        if parts is None or own is None or parts.username or parts.password:
             return False
-        if parts.username or parts.password or not parts.hostname:
-            return False
-        if (parts.scheme, parts.hostname, port) == (own.scheme, own.hostname, own_port):
+        if origin(parts) == origin(own):
             return True
-        return parts.scheme == "https" and port is None and f".{parts.hostname}".endswith(f".{DELIVERY}")
+        return parts.scheme == "https" and parts.port is None and f".{parts.hostname}".endswith(f".{DELIVERY}")
 
 
 def are_names(request: Request) -> bool:
     return all(NAMES.fullmatch(part) for part in request.path_params.values())
-
-
-def is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def problem(status: int, title: str, detail: str) -> JSONResponse:

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from easel.errors import FetchError
 from easel.net.fetch import TRANSIENT
-from easel.net.redirects import origin, split_address
-from easel.net.urls import shown_error
+from easel.net.redirects import split_address
+from easel.net.urls import origin, shown_error
 from easel.weights.download.ranges import Address
 from easel.weights.sources import HubFile
 

@@ -3,18 +3,15 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from easel.errors import WeightsError
-from easel.lora.references import is_loopback_name
-from easel.net.urls import shown_url
+from easel.net.urls import is_loopback_host, parse_hub_url, shown_url, split_url
 
 ACCEPTED = (
     "Accepted: hf://owner/name@REVISION/filename with the 40 hex digits of a commit, https://..., "
     "http:// on this machine, file:/path, or file:path from the model's folder"
 )
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
-HUB = rf"hf://({NAME}/{NAME})@([0-9a-f]{{40}})/([^?#%]+)"
+COMMIT = r"[0-9a-f]{40}"
 UNSEEN = r"[\s\\\x00-\x1f\x7f]"
 
 
@@ -69,26 +66,24 @@ def parse_weight_source(text: str) -> WeightSource:
 
 
 def parse_hub_file(text: str) -> HubFile:
-    found = re.fullmatch(HUB, text)
-    if not found:
+    found = parse_hub_url(text)
+    if not found or not found.filename or not re.fullmatch(COMMIT, found.revision or ""):
         raise refusal(text, "does not name a file at one commit")
-    filename = found[3]
-    if re.search(UNSEEN, filename) or any(part in ("", ".", "..") for part in filename.split("/")):
+    filename = found.filename
+    if re.search(rf"[?#%]|{UNSEEN}", filename) or any(part in ("", ".", "..") for part in filename.split("/")):
         raise refusal(text, "has a filename that cannot be one")
-    return HubFile(found[1], found[2], filename)
+    return HubFile(found.repo_id, found.revision, filename)
 
 
 def parse_web_file(text: str) -> WebFile:
-    try:
-        url = urlsplit(text)
-        host, _ = url.hostname, url.port  # both read on access, and raise ValueError
-    except ValueError:
-        host = None
-    if not host or re.search(UNSEEN, text):
+    url = split_url(text)
+    if url is None or re.search(UNSEEN, text):
         raise refusal(text, "is not a URL")
     if "@" in url.netloc:
-        raise refusal(url._replace(netloc=host).geturl(), "has a user name or password in it, which logs would show")
-    if url.scheme == "http" and not is_loopback_name(host):
+        raise refusal(
+            url._replace(netloc=url.hostname or "").geturl(), "has a user name or password in it, which logs would show"
+        )
+    if url.scheme == "http" and not is_loopback_host(url.hostname):
         raise refusal(text, "is not encrypted: use https://")
     return WebFile(text)
 

@@ -18,9 +18,9 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from easel.errors import FetchError
-from easel.lora.references import is_loopback_name
 from easel.net.guard import Network
 from easel.net.redirects import MAX_REDIRECTS, REDIRECTS, URL_CHARACTERS, check_url, origin, split_address
+from easel.net.urls import is_loopback_host
 from easel.weights.download.crew import Crew
 
 MAX_REST = 65536  # bytes; opening another connection costs about as much as reading them
@@ -221,7 +221,7 @@ def tls_context() -> ssl.SSLContext:
 def proxy_for(host: str) -> SplitResult | None:
     """The proxy that the environment names for https to this host."""
     text = getproxies().get("https")
-    if not text or proxy_bypass(host) or is_loopback_name(host):
+    if not text or proxy_bypass(host) or is_loopback_host(host):
         return None
     proxy = urlsplit(text if "://" in text else f"http://{text}")
     if proxy.scheme != "http" or not proxy.hostname:

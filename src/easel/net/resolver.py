@@ -14,24 +14,26 @@ from typing import Any
 WORKERS = 4  # One that nobody waits for any more is busy until the system gives up, which takes some seconds.
 
 
-class LookUps:
+class Resolver:
+    """Run name look-ups in threads of its own."""
+
     def __init__(self) -> None:
-        self._orders: queue.SimpleQueue = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue = queue.SimpleQueue()
         for _ in range(WORKERS):
             threading.Thread(target=self._work, name="easel-look-up", daemon=True).start()
 
     def _work(self) -> None:
         while True:
-            look_up, answer = self._orders.get()
+            look_up, answer = self._jobs.get()
             try:
                 answer.put(look_up())
             except Exception as error:
                 answer.put(error)
 
     def wait(self, look_up: Callable[[], Any], until: float, slice_s: float, clock: Callable[[], float]) -> Any:
-        """What `look_up` returns, or the exception that it raises; TimeoutError after `until` on `clock`."""
+        """Return what `look_up` returns, or the exception it raises. Raises TimeoutError after `until` on `clock`."""
         answer: queue.SimpleQueue = queue.SimpleQueue()
-        self._orders.put((look_up, answer))
+        self._jobs.put((look_up, answer))
         while True:
             left = until - clock()
             try:
@@ -41,11 +43,11 @@ class LookUps:
                     raise TimeoutError from None
 
 
-def look_ups() -> LookUps:
-    """This process's. Call it once where no cancel can strike: that starts the threads."""
+def start_resolver() -> Resolver:
+    """Return this process's resolver. Call it once where no cancel can strike: that starts the threads."""
     return _of_process(os.getpid())  # Threads do not outlive a fork.
 
 
 @functools.cache
-def _of_process(_pid: int) -> LookUps:
-    return LookUps()
+def _of_process(_pid: int) -> Resolver:
+    return Resolver()
