@@ -49,28 +49,28 @@ class Runner(BaseRunner):
         prompt: str = Input(
             min_length=1,
             max_length=5000,
-            description="What the picture should show, in English. What exceeds the model's token limit is ignored, and the logs say how much.",
+            description="What the image should show, in English. Text beyond the model's token limit is ignored; the logs say how much.",
         ),
         negative_prompt: str = Input(
             default="",
             max_length=5000,
-            description="What the picture should not show. It has an effect only when guidance_scale is above 0.",
+            description="What the image should not show. It has an effect only when guidance_scale is above 0.",
         ),
         image: Path | None = Input(
             default=None,
             accept="image/jpeg,image/png,image/webp,image/gif,image/avif,image/heic,image/heif",
-            description="Picture to begin from: JPEG, PNG, WebP, GIF (first frame), AVIF or HEIC, at most 30 MB and 50 megapixels. It is turned as its EXIF says, transparency becomes white, and it is cut around its centre to the picture's aspect ratio and resized (Lanczos).",
+            description="Input image: JPEG, PNG, WebP, GIF, AVIF or HEIC, at most 30 MB and 50 megapixels. Cropped to the output's aspect ratio.",
         ),
         mask: Path | None = Input(
             default=None,
             accept="image/jpeg,image/png,image/webp,image/gif,image/avif,image/heic,image/heif",
-            description="Where to repaint the image: white (grey of 128 and more) is repainted, black stays as it is, up to a soft edge of 8 pixels around the white. Needs image, and has its aspect ratio.",
+            description="Where to repaint the image: white is repainted, black is kept. It must have the image's aspect ratio.",
         ),
         prompt_strength: float = Input(
             default=0.8,
             ge=0,
             le=1,
-            description="How far the picture may go from the image: 1 ignores its content, 0 keeps it. Of n steps, n x prompt_strength are run, rounded up. Without an image it has no effect.",
+            description="How much the output may differ from image: 0 keeps it, 1 ignores it. Of n steps, n x prompt_strength are run.",
         ),
         aspect_ratio: str = Input(
             default="1:1",
@@ -88,7 +88,7 @@ class Runner(BaseRunner):
                 "9:21",
                 "match_input_image",
             ],
-            description="Width to height of the picture, at the model's native area (emoji: 128 x 128 pixels, z-image-turbo: 1024 x 1024). match_input_image takes the image's, at most 21:9. Ignored when width and height are given.",
+            description="Width to height of the output, at the model's native area. Ignored when width and height are given.",
         ),
         width: int | None = Input(
             default=None,
@@ -106,38 +106,38 @@ class Runner(BaseRunner):
             default=1,
             ge=1,
             le=4,
-            description="How many pictures to make. Picture k has the seed seed + k, so each can be made again alone.",
+            description="Number of images. Image k has the seed `seed + k`, so each can be made again alone.",
         ),
         num_inference_steps: int | None = Input(
             default=None,
             ge=1,
             le=50,
-            description="Denoising steps, each one pass of the transformer (two with guidance). Empty: the model's own number.",
+            description="Denoising steps, each one transformer pass (two with guidance). Empty: the model's own number.",
         ),
         guidance_scale: float | None = Input(
             default=None,
             ge=0,
             le=20,
-            description="How strongly the prompt is followed. Z-Image's number: prediction = prompt + scale x (prompt - negative_prompt), so s here is 1 + s in the textbook formula. 0 is off (and twice as fast); above 0, negative_prompt counts. Empty: the model's own value.",
+            description="How strongly the prompt is followed; 0 is off and twice as fast. s here is 1 + s elsewhere. Empty: the model's own value.",
         ),
         seed: int | None = Input(
             default=None,
             ge=0,
             le=4294967295,
-            description="Same seed and inputs, same picture, bit for bit on one device. 0 is a seed like any other. Empty: random; the seed used is in the logs, the metrics and the file.",
+            description="Same seed and inputs, same image on one device. Empty: random; logs, metrics and file tell the seed that was used.",
         ),
         lora_weights: list[str] | None = Input(
             default=None,
-            description="Up to 4 LoRAs for this model, as safetensors: owner/name or owner/name/version (Replicate), huggingface.co/owner/name[/file.safetensors], civitai.com/models/ID, an https:// address of a .safetensors, .tar or .zip file, or a data: URL. Each must fit the model in full; it holds for this request only. On cog run's command line a file goes by --json.",
+            description="Up to 4 LoRAs: owner/name (Replicate), huggingface.co/owner/name, civitai.com/models/ID, or an https:// or data: URL.",
         ),
         lora_scales: list[float] | None = Input(
             default=None,
-            description="How strongly each LoRA works, from -2 to 2; 0 is off. One number serves all. Empty: 1 for each.",
+            description="Scale of each LoRA, from -2 to 2; 0 is off. One number serves all. Empty: 1 for each.",
         ),
         output_format: str = Input(
             default="webp",
             choices=["webp", "jpg", "png"],
-            description="File format of the pictures. png is lossless. All carry the parameters as metadata.",
+            description="File format of the images. png is lossless. All carry the parameters as metadata.",
         ),
         output_quality: int = Input(
             default=80,
@@ -147,22 +147,22 @@ class Runner(BaseRunner):
         ),
         go_fast: bool = Input(
             default=False,
-            description="Foretell every second step from the ones before it, after the first few, instead of computing it. A third faster at 20 steps, with a picture that differs little. Where it has no effect (few steps, or a model without a setting for it), the logs say so.",
+            description="Skip every second transformer pass after the first few and extrapolate its output from the last two.",
         ),
         disable_safety_checker: bool = Input(
             default=False,
-            description="Let every picture out without a look at it. Otherwise one that is held to be unsafe is left out, and the logs and the metric safety.blocked say which. The emoji model has no checker: all that it has ever seen are 950 icons.",
+            description="Disable the safety checker. When it is on, unsafe images are removed from the output and listed in `safety.blocked`.",
         ),
         hf_token: Secret | None = Input(
             default=None,
-            description="Token for private LoRAs on Hugging Face. It goes to Hugging Face alone, and into no log.",
+            description="Token for private LoRAs on Hugging Face. It is sent to Hugging Face only, and never logged.",
         ),
         civitai_token: Secret | None = Input(
             default=None,
-            description="Token for LoRAs on Civitai that need one. It goes to Civitai alone, and into no log.",
+            description="Token for LoRAs on Civitai that need one. It is sent to Civitai only, and never logged.",
         ),
     ) -> list[Path]:
-        """Make `num_outputs` pictures of `prompt`."""
+        """Make `num_outputs` images of `prompt`."""
         self.uploads.clear(keep=(image, mask))
         request = Request(
             prompt=prompt,

@@ -2,14 +2,14 @@
 
     script/bench [NAME ...] [--rounds N]
 
-request     one request over HTTP against the bare diffusers pipeline with the same weights, steps and size, by turns
-start       from process start to READY against `python -c "import torch"`, by turns
+request     one request over HTTP against the bare diffusers pipeline with the same weights, steps and size, interleaved
+start       from process start to READY against `python -c "import torch"`, interleaved
 cold-start  from process start to 4 GB of weights in memory, page cache emptied, against diffusers' own loading (root)
-go-fast     the emoji model at 20 steps, 50 prompts, exact and with go_fast by turns: time saved, PSNR
-fetch       one file from nginx on loopback, by Easel and by curl, aria2 and huggingface_hub, by turns (needs them)
-api         a prediction through `easel api` against its Cog server alone, by turns; then 1,000 from 32 clients
+go-fast     the emoji model at 20 steps, 50 prompts, exact and with go_fast interleaved: time saved, PSNR
+fetch       one file from nginx on loopback, by Easel and by curl, aria2 and huggingface_hub, interleaved (needs them)
+api         a prediction through `easel api` against its Cog server alone, interleaved; then 1,000 from 32 clients
 api-faults  500 random faults under load, or --rounds N: everything around `easel api` and itself breaks (best as root)
-images      the largest image of each format that is accepted, from file to sRGB pixels, by turns with Pillow alone
+images      the largest image of each format that is accepted, from file to sRGB pixels, interleaved with Pillow alone
 compile     two starts with EASEL_COMPILE=1: what the second pays of the first, and a request against an uncompiled one
 
 Ratios are what counts: both sides are measured side by side in one run, and medians are taken. Absolute times differ

@@ -39,8 +39,8 @@ def load_latents(icons, images, vae_folder: Path) -> dict[tuple[int, int], tuple
     draw = np.random.default_rng(0)
     for size in data.OTHER_SIZES:
         chosen = np.sort(draw.choice(len(icons), min(OTHER_SIZE_ICONS, len(icons)), replace=False))
-        pictures = np.stack([data.render(icons[i].svg, size) for i in chosen])
-        latents[size] = (torch.from_numpy(chosen), encode_images(vae, pictures))
+        images = np.stack([data.render(icons[i].svg, size) for i in chosen])
+        latents[size] = (torch.from_numpy(chosen), encode_images(vae, images))
     torch.save(latents, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)
     return latents

@@ -41,12 +41,12 @@ SQUARE = (128, 128)  # width, height in pixels
 # The sizes of predict.py's other aspect ratios, wide and tall.
 OTHER_SIZES = sorted({size_for(ratio, SQUARE[0] * SQUARE[1], 16) for ratio in ASPECT_RATIOS} - {SQUARE})
 
-# Root mean square distance of two 16 x 16 average-pooled icons (0 to 255) below which they are the same picture for
+# Root mean square distance of two 16 x 16 average-pooled icons (0 to 255) below which they are the same image for
 # a model of this size: some moons, mailboxes, speakers and smileys. The first in Unicode's order stays.
 NEAR_DUPLICATE = 20.0
 CLOCK_FACE = re.compile("oclock$|thirty$")  # 24 icons that differ in two thin lines
 
-TEMPLATES = ["{}", "{}", "{}", "a {}", "a {}", "{} emoji", "an emoji of a {}", "a picture of a {}"]
+TEMPLATES = ["{}", "{}", "{}", "a {}", "a {}", "{} emoji", "an emoji of a {}", "an image of a {}"]
 TAG_OWNERS = 2  # a tag shared by more names than this says too little by itself
 PHRASES = 24  # of an icon: several of its tags, shared ones too, put together
 PHRASE_TEMPLATES = ["{} {} {}", "{} {}", "a {} with {}", "{} and {} {}", "a {} {}"]
@@ -150,7 +150,7 @@ def render(svg: str, size: tuple[int, int]) -> np.ndarray:
 
 
 def pool(images: np.ndarray, grid: int = 16) -> np.ndarray:
-    """Average-pool images (N, H, W, 3) to (N, grid * grid * 3) float32, the space in which pictures are compared."""
+    """Average-pool images (N, H, W, 3) to (N, grid * grid * 3) float32, the space in which images are compared."""
     count, height, width, _ = images.shape
     blocks = images.reshape(count, grid, height // grid, grid, width // grid, 3).astype(np.float32)
     return blocks.mean(axis=(2, 4)).reshape(count, -1)
@@ -168,12 +168,12 @@ def keep_distinct(icons: list[Icon], images: np.ndarray) -> list[int]:
 
 
 def digest_of(icons: list[Icon]) -> str:
-    """Stands for the pictures of these icons in the names of files made from them."""
+    """Stands for the images of these icons in the names of files made from them."""
     return hashlib.sha256("".join(icon.name + icon.svg for icon in icons).encode()).hexdigest()[:12]
 
 
 def load_dataset(folder: Path = WORK) -> tuple[list[Icon], np.ndarray]:
-    """The distinct icons and their square pictures (N, 128, 128, 3) uint8; drawn once, then read from `folder`."""
+    """The distinct icons and their square images (N, 128, 128, 3) uint8; drawn once, then read from `folder`."""
     icons = read_icons(folder)
     path = folder / f"square-{digest_of(icons)}.npy"
     if path.exists():

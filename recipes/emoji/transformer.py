@@ -36,7 +36,7 @@ CONFIG = {
     "axes_dims": [16, 24, 24],
     "axes_lens": [128, 64, 64],
 }
-# sigma = sigmoid(normal(mean, SIGMA_STD)); the mean falls over the training: what a picture shows is decided at high
+# sigma = sigmoid(normal(mean, SIGMA_STD)); the mean falls over the training: what an image shows is decided at high
 # noise, its details at low noise.
 SIGMA_MEANS, SIGMA_STD = (1.1, 0.7), 1.2
 EMA = 0.997

@@ -36,7 +36,7 @@ def start(kept: str, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """One start: the pictures uncompiled, then compiled. Times are wall clock, and CPU of this process and g++."""
+    """One start: the images uncompiled, then compiled. Times are wall clock, and CPU of this process and g++."""
     import io
     import time
 

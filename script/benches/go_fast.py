@@ -1,4 +1,4 @@
-"""go_fast on the emoji model: the time that it saves, and how near its pictures come to the exact ones."""
+"""go_fast on the emoji model: the time that it saves, and how near its images come to the exact ones."""
 
 import io
 import math
@@ -11,7 +11,7 @@ PROMPTS = 50
 
 
 def bench_go_fast(_rounds: int) -> dict[str, float]:
-    """Each prompt is one round: the exact picture and the fast one of the same seed, by turns."""
+    """Each prompt is one round: the exact image and the fast one of the same seed, interleaved."""
     from tqdm import tqdm
 
     from easel.inference.loader import load_components
@@ -51,7 +51,7 @@ def prompts() -> list[str]:
 
 
 def draw(components, prompt: str, seed: int, go_fast: bool):
-    """The picture as an array (height, width, 3), and the seconds of its denoising."""
+    """The image as an array (height, width, 3), and the seconds of its denoising."""
     import numpy as np
 
     from easel.inference.pipeline import Timings, run_plan
@@ -65,5 +65,5 @@ def draw(components, prompt: str, seed: int, go_fast: bool):
 
 
 def psnr(a, b) -> float:
-    """Decibels between two 8-bit pictures; equal ones count as 99."""
+    """Decibels between two 8-bit images; equal ones count as 99."""
     return 10 * math.log10(255**2 / error) if (error := ((a - b) ** 2).mean()) else 99.0

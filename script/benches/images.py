@@ -1,4 +1,4 @@
-"""The largest image of each format that is accepted, from file to pixels, by turns with Pillow alone."""
+"""The largest image of each format that is accepted, from file to pixels, interleaved with Pillow alone."""
 
 import statistics
 import sys
@@ -29,7 +29,7 @@ OPTIONS = {
 
 
 def bench_images(rounds: int) -> dict[str, float]:
-    """Median seconds of each format, with a Display P3 profile where the format has any; Pillow by turns with it."""
+    """Median seconds of each format, with a Display P3 profile where the format has any; Pillow interleaved with it."""
     sys.path.insert(0, str(REPOSITORY))
     from tests.support.picture_files import P3
 

@@ -50,7 +50,7 @@ def request(context: Context, name: str) -> Outcome:
 
 
 def plain(context: Context, name: str) -> Outcome:
-    """By turns, so that both sides meet the same clock of the card."""
+    """Interleaved, so that both sides meet the same clock of the card."""
     pipeline = new_pipeline(context)
     asked = new_request(context)
 

@@ -26,7 +26,7 @@ class AdapterError(EaselError):
 
 
 class SafetyError(EaselError):
-    """No picture of the request may leave."""
+    """No image of the request may leave."""
 
 
 class ResourceError(EaselError):

@@ -26,7 +26,7 @@ NAMES_OF_TYPES = {
 class Model:
     """One text-to-image model.
 
-    Sizes are in pixels, areas in square pixels, both of the picture. `pipelines` names the diffusers class for each
+    Sizes are in pixels, areas in square pixels, both of the image. `pipelines` names the diffusers class for each
     kind of request (`text`, and `image` and `inpaint` where the model has them), `dtype` the number type of each
     component (or of `default`). `safety_checker` is None, or names the `folder` of an image classifier of transformers
     inside the model's folder and the `blocked_label` among its labels. `skip` names, for each component, modules whose

@@ -97,7 +97,7 @@ def text_problems(name: str, value: Any) -> list[str]:
     if not isinstance(value, str):
         return [f"{name} must be text, not {value!r}."]
     if name == "prompt" and not value.strip():
-        return ["prompt is empty: say what the picture should show."]
+        return ["prompt is empty: say what the image should show."]
     if len(value) > MAX_PROMPT_CHARACTERS:
         return [f"{name} has {len(value)} characters; at most {MAX_PROMPT_CHARACTERS} are accepted: shorten it."]
     if found := CONTROL_CHARACTERS.search(value):
@@ -132,7 +132,7 @@ def image_problems(request: Request, model: Model) -> list[str]:
     if request.mask is not None and request.image is None:
         problems.append("mask is given without image: give the image that it belongs to.")
     elif request.kind not in model.pipelines:
-        problems.append(f"{model.name} cannot work on an image: it makes pictures from the prompt alone.")
+        problems.append(f"{model.name} cannot work on an image: it makes images from the prompt alone.")
     if request.aspect_ratio == MATCH_INPUT_IMAGE and request.image is None:
         problems.append(
             f"aspect_ratio is {MATCH_INPUT_IMAGE}, but there is no image: give one, or a ratio such as 1:1."

@@ -1,4 +1,4 @@
-"""Picture sizes: from an aspect ratio and an area to width and height that a model accepts. All in pixels."""
+"""Image sizes: from an aspect ratio and an area to width and height that a model accepts. All in pixels."""
 
 ASPECT_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
 MATCH_INPUT_IMAGE = "match_input_image"  # as Replicate's models call it

@@ -211,7 +211,7 @@ def test_a_readme_runs_nothing(text):
 
 def test_a_readme_shows_images_by_https_alone():
     shown = render('| a |\n|---|\n| <img src="samples/a.png" width="120" alt="a"> |\n\n![b](https://a.example/b.png)')
-    assert '<span class="no-picture">a</span>' in shown  # the API has no file of the model's repository
+    assert '<span class="no-image">a</span>' in shown  # the API has no file of the model's repository
     assert '<img src="https://a.example/b.png" alt="b" loading="lazy" referrerpolicy="no-referrer">' in shown
     for source in ("http://a.example/b.png", "//a.example/b.png", "/page/output?url=x", "data:image/svg+xml,<svg/>"):
         assert "<img" not in render(f'<img src="{source}" alt="c"> ![c]({source})')

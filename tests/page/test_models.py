@@ -102,12 +102,12 @@ def test_an_example_opens_as_a_whole_run_and_fits_its_form(visit: Callable[..., 
     page.click(".card")
     expect(page.locator("#input-prompt")).to_have_value("a sea")
     expect(page.locator("#input-seed")).to_have_value("3")
-    expect(page.locator("#pictures img")).to_have_count(1)
+    expect(page.locator("#images img")).to_have_count(1)
     expect(page.locator("#log-text")).to_have_text("10 steps")
     expect(page.locator("#state")).to_have_text("Done: 1 file in 2.0 s")
     assert page.url == f"{address}/p/good"
     page.go_back()
-    expect(page.locator("#pictures img")).to_have_count(0)
+    expect(page.locator("#images img")).to_have_count(0)
 
 
 def test_all_models_are_listed(visit: Callable[..., Any], address: str) -> None:

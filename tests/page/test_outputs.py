@@ -44,12 +44,12 @@ def test_a_text_in_parts_is_one_text_that_grows(visit: Callable[..., Any], site:
     parts = ["Once", " upon", "\na <b>time</b>", " https://a.example/x.png"]
     fake.states["words/writer"] = [{"status": "processing", "output": parts[:k]} for k in (1, 2)]
     page = begin(visit, site, "words/writer", question="?")
-    expect(page.locator("#pictures .text")).to_have_text("Once upon")
+    expect(page.locator("#images .text")).to_have_text("Once upon")
     expect(page.locator("#state")).to_have_text("Running")
     fake.predictions[page.url.rpartition("/")[2]].append({"id": "x", "status": "succeeded", "output": parts})
     expect(page.locator("#state")).to_have_text("Done")
-    assert page.locator("#pictures .text").text_content() == "".join(parts)
-    assert page.locator("#pictures img").count() == 0
+    assert page.locator("#images .text").text_content() == "".join(parts)
+    assert page.locator("#images img").count() == 0
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_each_kind_of_output_is_shown_as_what_it_is(
     page = begin(visit, site, model, question="?")
     expect(page.locator("#state")).to_contain_text("Done")
     expect(page.locator(".nothing")).to_be_hidden()
-    assert page.locator("#pictures .text").all_text_contents() == shown
+    assert page.locator("#images .text").all_text_contents() == shown
 
 
 def test_files_that_are_no_images_can_be_saved(visit: Callable[..., Any], site: str, fake: FakeApi) -> None:
     fake.files["/delivery/a/b.txt"] = ("text/plain", b"hello")
     fake.states["any/files"] = [{"status": "succeeded", "output": [f"{fake.url}/delivery/a/b.txt"]}]
     page = begin(visit, site, "any/files")
-    expect(page.locator("#pictures .file")).to_contain_text("b.txt")
+    expect(page.locator("#images .file")).to_contain_text("b.txt")
     with page.expect_download() as saved:
         page.click("text=Download")
     assert saved.value.suggested_filename == "b.txt"

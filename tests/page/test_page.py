@@ -28,9 +28,9 @@ def test_from_prompt_to_picture(page):
     expect(page.locator("#time")).to_contain_text(" s")
     expect(page.locator("#state")).to_contain_text("Done: 2 files")
     assert page.locator("#log-text").text_content().startswith("seed: 7, 8\n")
-    figures = page.locator("#pictures figure")
+    figures = page.locator("#images figure")
     expect(figures).to_have_count(2)
-    assert shown_width(page, "#pictures img >> nth=1") == 128
+    assert shown_width(page, "#images img >> nth=1") == 128
     expect(figures.nth(1)).to_contain_text("seed 8")
     image = picture(download(page, figures.nth(1).get_by_label("Download")))
     assert (image.format or "WEBP", image.size) == ("WEBP", (128, 128))
@@ -130,7 +130,7 @@ def test_a_run_is_canceled(page, api):
     page.click("#cancel")
     expect(page.locator("#state")).to_have_text("Canceled")
     expect(page.locator("#cancel")).to_be_hidden()
-    expect(page.locator("#pictures figure")).to_have_count(0)
+    expect(page.locator("#images figure")).to_have_count(0)
     assert ask(api, "GET", "/v1/predictions")[1]["results"][0]["status"] == "canceled"
 
 
@@ -222,9 +222,9 @@ def test_an_example_fills_the_form(page):
     page.locator(".card", has_text="lora_weights").click()
     expect(page.locator("#input-prompt")).to_have_value("rocket")
     expect(page.locator("[data-name=lora_weights] input[type=text]")).to_have_value("blue-ink.safetensors (173 kB)")
-    assert shown_width(page, "#pictures img") == 128
+    assert shown_width(page, "#images img") == 128
     run(page)
     page.click("#reset")
     expect(page.locator("#input-prompt")).to_have_value("")
     expect(page.locator("[data-name=lora_weights] .rows > *")).to_have_count(0)
-    expect(page.locator("#pictures figure")).to_have_count(0)
+    expect(page.locator("#images figure")).to_have_count(0)

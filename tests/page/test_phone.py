@@ -139,7 +139,7 @@ def test_in_a_narrow_window(visit, address):
     fill(page, num_inference_steps=2)
     run(page)
     expect(page.locator("#state")).to_be_in_viewport()
-    expect(page.locator("#pictures img").first).to_be_in_viewport()
+    expect(page.locator("#images img").first).to_be_in_viewport()
     expect(page.locator("#run")).to_be_in_viewport()
     for tab in ("output", "history", "api", "versions", "readme", "json"):
         page.click(f"#tab-{tab}")

@@ -31,13 +31,13 @@ def test_a_run_can_be_reloaded_shared_and_gone_back_to(page: Any, visit: Callabl
     expect(page.locator("#input-prompt")).to_have_value("a red apple")
     page.go_back()
     assert page.url == home
-    expect(page.locator("#pictures figure")).to_have_count(0)
+    expect(page.locator("#images figure")).to_have_count(0)
     page.go_forward()
-    expect(page.locator("#pictures figure")).to_have_count(1)
+    expect(page.locator("#images figure")).to_have_count(1)
     for other in (page, visit(first)):
         other.reload()
         expect(other.locator("#state")).to_contain_text("Done: 1 file")
-        assert shown_width(other, "#pictures img") == 128
+        assert shown_width(other, "#images img") == 128
         expect(other.locator("#log-text")).to_contain_text("seed: 7")
         expect(other.locator("#parameter-list")).to_contain_text("time of the model")
         expect(other.locator("#input-seed")).to_have_value("7")
@@ -82,7 +82,7 @@ def test_the_history_has_thumbnails_and_opens_runs(page: Any, address: str) -> N
     assert shown_width(page, ".runs li:first-child img") == 128
     row.locator("a").click()
     expect(page.locator("#input-prompt")).to_have_value("a violet star")
-    expect(page.locator("#pictures figure")).to_have_count(1)
+    expect(page.locator("#images figure")).to_have_count(1)
     assert page.url == made
 
 
@@ -119,7 +119,7 @@ def test_the_history_is_of_one_model_or_of_all_a_page_at_a_time(visit: Callable[
     expect(titles).to_have_count(5)
     page.click("text=what?")
     expect(page.locator("h1")).to_have_text("words/writer")
-    expect(page.locator("#pictures .text")).to_have_text("It was.")
+    expect(page.locator("#images .text")).to_have_text("It was.")
 
 
 def test_of_a_model_whose_runs_are_far_back_the_history_looks_for_them(visit: Callable[..., Any], site: str) -> None:
@@ -153,7 +153,7 @@ def test_a_run_outlives_its_model(visit: Callable[..., Any], site: str, made: Fa
     try:
         page = visit(f"{site}/p/orphan")
         expect(page.locator("#notice")).to_contain_text("There is no such thing")
-        expect(page.locator("#pictures .text")).to_have_text(["one", "two"])
+        expect(page.locator("#images .text")).to_have_text(["one", "two"])
         expect(page.locator("#form")).to_be_hidden()
     finally:
         del made.predictions["orphan"]

@@ -65,9 +65,9 @@ def test_it_writes_one_text(page: Any) -> None:
     fill(page, text=TEXT)
     page.click("#run")
     expect(page.locator("#state")).to_contain_text("Done")
-    expect(page.locator("#pictures .text")).to_have_text(TEXT)
+    expect(page.locator("#images .text")).to_have_text(TEXT)
     page.reload()
-    expect(page.locator("#pictures .text")).to_have_text(TEXT)
+    expect(page.locator("#images .text")).to_have_text(TEXT)
     expect(page.locator("#input-text")).to_have_value(TEXT)
 
 

@@ -94,7 +94,7 @@ def parse_body(data: bytes, kind: type[Body]) -> Body:
     except JsonTooLarge as error:
         raise Problem(413, f"The body is too large: {error}") from None
     except UnicodeError:
-        raise Problem(400, "The body is not JSON in UTF-8, or holds half a character.") from None
+        raise Problem(400, "The body must be valid JSON in UTF-8, without unpaired surrogates.") from None
     except ValueError as error:
         raise Problem(400, f"The body is not JSON that can be kept: {error}") from None
     try:

@@ -39,7 +39,7 @@ class Endpoint:
         headers: dict[str, str] = {}
         try:
             if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-                raise Problem(400, "An address has no NUL.")
+                raise Problem(400, "The URL must not contain NUL.")
             if not HOST.fullmatch(request.headers.get("host", "")):
                 raise Problem(400, "The header Host is not the name of a host.")
             if self.limiter:

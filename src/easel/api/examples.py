@@ -1,4 +1,4 @@
-"""A model's README and examples from a repository: `samples/requests/*.json` and the pictures made of them."""
+"""A model's README and examples from a repository: `samples/requests/*.json` and the images made of them."""
 
 import base64
 import hashlib
@@ -41,13 +41,13 @@ def read_examples(root: Path, model: str, version: str, outputs: Outputs, base: 
     texts = {path: path.read_text(encoding="utf-8") for path in (root / "samples" / "requests").glob("*.json")}
     # The plainest first: it is the model's default example, and its image the cover.
     for k, path in enumerate(sorted(texts, key=lambda path: (len(texts[path]), path))):
-        pictures = sorted((root / "samples" / "outputs").glob(f"{path.stem}.*"))
-        if not pictures:
+        images = sorted((root / "samples" / "outputs").glob(f"{path.stem}.*"))
+        if not images:
             continue
         digest = hashlib.sha256(f"{model} {path.stem}".encode()).digest()
         identity = base64.b32hexencode(digest).decode().lower()[:26]
-        for picture in pictures:
-            outputs.put(identity, picture.name, picture.read_bytes())
+        for image in images:
+            outputs.put(identity, image.name, image.read_bytes())
 
         def address(value: Any, folder: Path = path.parent, identity: str = identity) -> Any:
             if not isinstance(value, str) or not value.startswith("@"):
@@ -69,7 +69,7 @@ def read_examples(root: Path, model: str, version: str, outputs: Outputs, base: 
                 version=version,
                 status="succeeded",
                 input=given,
-                output=[{FILE: picture.name} for picture in pictures],
+                output=[{FILE: image.name} for image in images],
                 logs="",
                 metrics={},
                 webhook_events_filter=[],

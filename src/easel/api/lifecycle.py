@@ -30,7 +30,10 @@ OVERTIME = "It took longer than {:g} s, this API's limit (--max-seconds), and wa
 
 
 class Lifecycle:
-    """`secret` proves that a callback comes from a server that was given the prediction."""
+    """Queue, run, cancel and end predictions, each exactly once.
+
+    `secret` signs the callback URL of each: only a server that was given the prediction can report on it.
+    """
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ From a clean tree to a published version. Without --staging or --release nothing
   1  lint, tests, schema check; what passed for this very commit is not repeated
   2  the schema as the model's page, and compared with the live version: a break stops it, with the callers' lines
   3  --staging   cog push to IMAGE-staging
-  4  --staging   the cases run there twice and are checked; old and new pictures side by side as a page
+  4  --staging   the cases run there twice and are checked; old and new images side by side as a page
   5  --release   cog push to IMAGE, then the deployment
   6  --release   a record in CHANGELOG.md
 
@@ -64,7 +64,7 @@ def add_push_command(commands: argparse._SubParsersAction, common: argparse.Argu
     )
     push.add_argument("--deployment", metavar="OWNER/NAME", help="let it run the version that is released")
     push.add_argument(
-        "--hardware", choices=PRICES, help="whose price is reckoned with (cpu, or gpu-l40s for a GPU build)"
+        "--hardware", choices=PRICES, help="hardware for the cost estimate (cpu, or gpu-l40s for a GPU build)"
     )
     push.set_defaults(run=run_push)
 

@@ -1,4 +1,4 @@
-"""`easel weights ...`: have a model's files here, prove them, see and free what they take, pin a new model."""
+"""`easel weights ...`: have a model's files here, verify them, see and free what they take, pin a new model."""
 
 import argparse
 import os
@@ -21,15 +21,15 @@ from easel.weights.verify import verify_model
 
 FAILED = 1
 DESCRIPTION = """\
-Have a model's files on this machine, and the proof that they are the right ones.
+Have a model's files on this machine, verified against the digests in weights.lock.
 
 A model is a folder in weights/. Its weights.lock names every file, its size and SHA-256, and where it comes from. Files
 that are not in this repository are looked for, in this order:
 
   1. in the folder EASEL_WEIGHTS_DIR, if it is set: used in place
   2. in the store, EASEL_CACHE_DIR (by default easel in your cache folder)
-  3. in the cache of huggingface_hub (HF_HOME, HF_HUB_CACHE): proven once, then used in place
-  4. at their source, from where they are fetched into the store: proven while they arrive, resumed after a break
+  3. in the cache of huggingface_hub (HF_HOME, HF_HUB_CACHE): verified once, then used in place
+  4. at their source, from where they are fetched into the store: verified while they arrive, resumed after a break
 
 HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are honoured.
 """
@@ -47,7 +47,7 @@ exit codes: 0 done, 1 failed, or something is bad, missing or not pinned
 def add_weights_commands(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
     weights = commands.add_parser(
         "weights",
-        help="fetch, prove, see and free the files of the models",
+        help="fetch, verify, see and free the files of the models",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,4 +1,4 @@
-"""What AVIF and HEIC files say of their picture in the boxes that their decoders leave to the reader."""
+"""What AVIF and HEIC files say of their image in the boxes that their decoders leave to the reader."""
 
 import struct
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def find(data: bytes, kind: bytes, start: int, end: int) -> list[int] | None:
 
 
 def primary_properties(data: bytes) -> dict[bytes, bytes]:
-    """{kind: content} of the properties of the main picture (ISO/IEC 23008-12, 9.3), of its colours also b"colrnclx".
+    """{kind: content} of the properties of the main image (ISO/IEC 23008-12, 9.3), of its colours also b"colrnclx".
 
     Empty for a damaged file.
     """
@@ -63,7 +63,7 @@ def associations(ipma: bytes, item: int) -> list[int]:
 
 
 def clean_aperture(clap: bytes, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """The box (left, top, right, bottom) of a picture that is to be seen; None without one, or for one of no sense."""
+    """The box (left, top, right, bottom) of an image that is to be seen; None without one, or if it makes no sense."""
     if len(clap) < 32:
         return None
     # As fractions: width, height, and how far the centre is to the right of the middle and below it.
@@ -80,6 +80,6 @@ def clean_aperture(clap: bytes, size: tuple[int, int]) -> tuple[int, int, int, i
 
 
 def colour_space(properties: dict[bytes, bytes]) -> tuple[int, int] | None:
-    """The numbers of the picture's primaries and transfer function (ITU-T H.273), if it says them."""
+    """The numbers of the image's primaries and transfer function (ITU-T H.273), if it says them."""
     colr = properties.get(b"colrnclx", b"")
     return (int.from_bytes(colr[4:6]), int.from_bytes(colr[6:8])) if len(colr) >= 8 else None

@@ -28,7 +28,7 @@ ACCEPTED = "JPEG, PNG, WebP, GIF, AVIF and HEIC"
 
 MAX_READS = 200_000  # one second of a decoder in Python that reads byte by byte; a real file of 30 MB needs 15,000
 
-# Each file meets one decoder, chosen here: `Image.open` would try others, and look into the later pictures of an MPO.
+# Each file meets one decoder, chosen here: `Image.open` would try others, and look into the later images of an MPO.
 DECODERS = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
@@ -45,7 +45,7 @@ class Details:
 
     `gamma` is the exponent by which light became samples; `cicp` the numbers of ITU-T H.273 for its
     primaries and its transfer function; `box` the part (left,
-    top, right, bottom) of the picture, as it is stored, that is to be seen.
+    top, right, bottom) of the image, as it is stored, that is to be seen.
     """
 
     data: bytes = field(repr=False)
@@ -118,7 +118,7 @@ def open_checked(name: str, kind: str, data: bytes) -> tuple[ImageFile.ImageFile
         image.info |= transparent_colour(image, data[24])
     if kind in ("AVIF", "HEIC"):
         properties = primary_properties(data)
-        # libheif cuts HEIC pictures itself.
+        # libheif cuts HEIC images itself.
         box = clean_aperture(properties.get(b"clap", b""), image.size) if kind == "AVIF" else None
         info = image.info
         details = Details(data, info.get("icc_profile"), info.get("exif"), None, colour_space(properties), box)
@@ -196,7 +196,7 @@ def frame_is_smaller(image: Image.Image, frame: tuple[int, int, int, int] | None
 
 
 def on_canvas(image: Image.Image, frame: tuple[int, int, int, int]) -> Image.Image:
-    """A GIF's first picture; around one that is smaller than its canvas it is transparent, as in browsers."""
+    """A GIF's first image; around one that is smaller than its canvas it is transparent, as in browsers."""
     if not frame_is_smaller(image, frame):
         return image.copy()
     canvas = Image.new("RGBA", image.size)

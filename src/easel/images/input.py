@@ -1,4 +1,4 @@
-"""Pictures that a caller sends: checked by their headers, then decoded to upright sRGB, or refused in a sentence."""
+"""Images that a caller sends: checked by their headers, then decoded to upright sRGB, or refused in a sentence."""
 
 import math
 from collections.abc import Callable
@@ -144,7 +144,7 @@ def fit_mask(mask: Image.Image, width: int, height: int) -> tuple[Image.Image, b
 
 
 def fit_box(size: tuple[int, int], width: int, height: int) -> tuple[float, float, float, float]:
-    """The largest centred box (left, top, right, bottom) of width:height in a picture of this size."""
+    """The largest centred box (left, top, right, bottom) of width:height in an image of this size."""
     scale = min(size[0] / width, size[1] / height)
     left, top = (size[0] - width * scale) / 2, (size[1] - height * scale) / 2
     return max(left, 0.0), max(top, 0.0), min(size[0] - left, size[0]), min(size[1] - top, size[1])

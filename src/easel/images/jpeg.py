@@ -49,7 +49,7 @@ def clean_jpeg(data: bytes) -> JpegFile:
         found = MARKER.search(data, at)
         if is_scan:
             file.scan_ends.append(sum(map(len, kept)) + (found.start() if found else len(data)) - copied)
-        if not found or found[1][0] == END:  # the end of the picture; phones append films
+        if not found or found[1][0] == END:  # the end of the image; phones append films
             file.is_closed = bool(found)
             break
         if len(file.scan_ends) > MAX_SCANS:

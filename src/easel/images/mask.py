@@ -2,7 +2,7 @@
 
 from PIL import Image, ImageChops, ImageFilter
 
-# Pixels over which the new picture passes into the old one, outside the mask: one cell of the latents.
+# Pixels over which the new image passes into the old one, outside the mask: one cell of the latents.
 FEATHER = 8
 
 
@@ -11,12 +11,12 @@ def widen(mask: Image.Image) -> Image.Image:
     return mask.filter(ImageFilter.MaxFilter(FEATHER + 1))
 
 
-def keep_outside(picture: Image.Image, original: Image.Image, mask: Image.Image) -> Image.Image:
-    """`picture` inside the mask, `original` outside, and a linear passage over FEATHER pixels around the mask.
+def keep_outside(image: Image.Image, original: Image.Image, mask: Image.Image) -> Image.Image:
+    """`image` inside the mask, `original` outside, and a linear passage over FEATHER pixels around the mask.
 
-    All have one size; the mask (mode L) is 255 where the picture may change and 0 elsewhere. A pixel further than
-    FEATHER from the mask in both axes keeps its value exactly, one inside gets the picture's exactly.
+    All have one size; the mask (mode L) is 255 where the image may change and 0 elsewhere. A pixel further than
+    FEATHER from the mask in both axes keeps its value exactly, one inside gets the image's exactly.
     """
     soft = widen(mask).filter(ImageFilter.BoxBlur(FEATHER // 2))
     soft = ImageChops.lighter(soft, mask)  # the blur's rounding must not touch the inside
-    return Image.composite(picture, original, soft)
+    return Image.composite(image, original, soft)

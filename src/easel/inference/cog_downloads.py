@@ -26,7 +26,7 @@ MAX_URL = 8000  # characters; what most servers take
 
 
 def limits(allow_loopback: bool = False) -> Network:
-    """For a picture of at most 30 MB; a small one may take its time. `total_s` is for all files of a request."""
+    """For an image of at most 30 MB; a small one may take its time. `total_s` is for all files of a request."""
     return Network(allow_loopback=allow_loopback, total_s=60, stall_s=15, least_rate=10_000, rate_s=10)
 
 

@@ -78,7 +78,7 @@ class Engine:
             record(f"timings.{phase}", round(seconds, 4))
         if not files:
             raise SafetyError(
-                f"The safety checker blocks {'the picture' if len(blocked) == 1 else 'all pictures'} of this request. "
+                f"The safety checker blocks {'the image' if len(blocked) == 1 else 'all images'} of this request. "
                 "Try another prompt or seed; disable_safety_checker turns the checker off."
             )
         return files
@@ -112,7 +112,7 @@ class Engine:
                         unsafe = checker.blocks(image)
                     if unsafe:
                         blocked.append(k)
-                        log(f"warning: picture {k} (seed {plan.seeds[k]}) is left out: the safety checker blocks it.")
+                        log(f"warning: image {k} (seed {plan.seeds[k]}) is left out: the safety checker blocks it.")
                         continue
                 path = folder / f"{plan.model}-{plan.seeds[k]}.{plan.output_format}"
                 with timings.measure("encode_file"):

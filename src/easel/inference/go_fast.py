@@ -1,4 +1,4 @@
-"""go_fast: every second pass of the transformer is foretold from the ones before it instead of computed.
+"""go_fast: every second pass of the transformer is skipped and its output extrapolated from the last two.
 
 A flow model's prediction changes slowly once the outlines stand, so a straight line through the last two results meets
 the next one closely. That is the first order of TaylorSeer (arXiv 2503.06923), applied to the whole transformer.
@@ -14,7 +14,7 @@ import torch
 class FastTransformer:
     """The transformer for the denoising of one image.
 
-    The first `exact_passes` (at least 2) are computed; of those that follow, the first is foretold, the second
+    The first `exact_passes` (at least 2) are computed; of those that follow, the first is extrapolated, the second
     computed, and so on.
     """
 
@@ -32,13 +32,13 @@ class FastTransformer:
         beyond = self.done - self.exact_passes
         self.done += 1
         if beyond >= 0 and beyond % 2 == 0:
-            return (foretell(t, *self.results),)
+            return (extrapolate(t, *self.results),)
         predictions = self.transformer(x, t, *args, **kwargs)[0]
         self.results = [*self.results[-1:], (t, predictions)]
         return (predictions,)
 
 
-def foretell(
+def extrapolate(
     t: torch.Tensor, before: tuple[torch.Tensor, list[torch.Tensor]], last: tuple[torch.Tensor, list[torch.Tensor]]
 ) -> list[torch.Tensor]:
     """The straight line through two results, at time `t`. Nothing is read back from the device."""

@@ -31,7 +31,7 @@ class Components:
     """What every request shares and none may change: the modules by diffusers' names, without the scheduler.
 
     A scheduler keeps state, so each request gets its own, made from `scheduler_class` and `scheduler_config`.
-    `digest` is the proof of the weights ("sha256:..."), `pipeline_classes` the diffusers class for each kind of request
+    `digest` is that of the manifest ("sha256:..."), `pipeline_classes` the diffusers class for each kind of request
     (text, image, inpaint). `transformer` is the one in `modules` with the way back from any LoRA. `safety_checker` is
     None for a model that needs none.
     """
@@ -56,7 +56,7 @@ def default_device() -> str:
 
 
 def load_components(model: Model, reading: Reading, device: str) -> Components:
-    """The model's modules with the tensors of the files that `reading` reads, which are proven when this returns.
+    """The model's modules with the tensors of the files that `reading` reads, which are verified when this returns.
 
     What it took is logged. Raises WeightsError for files that are not those of the lock, or do not fit the model.
     """

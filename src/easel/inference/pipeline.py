@@ -104,9 +104,7 @@ def run_plan(
                 with timings.measure("denoise"):
                     latents = denoise(pipeline, plan, seed, embeds, source, bar)
                 if adapters and not latents.isfinite().all():
-                    raise AdapterError(
-                        "The LoRAs at these scales drive the picture out of all numbers: lower lora_scales."
-                    )
+                    raise AdapterError("The LoRAs at these scales produced NaN or Infinity: lower lora_scales.")
                 with timings.measure("decode"):
                     image = decode(pipeline, latents)
                     if source and source.mask:

@@ -74,7 +74,7 @@ class TempFiles:
 
 def lack_of_room(error: OSError, folder: str) -> ResourceError:
     return ResourceError(
-        f"The pictures cannot be written to {error.filename or folder} ({error.strerror}). "
+        f"The images cannot be written to {error.filename or folder} ({error.strerror}). "
         "Make room there and send the request again; nothing of this one is kept."
     )
 

@@ -176,7 +176,7 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
                         *(tensor.to(weight.device, weight.dtype, copy=True) for tensor in (down, part)), scaling
                     )
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        problem = header_problem(file.path) or f"it is no whole safetensors file ({str(error)[:300]})."
+        problem = header_problem(file.path) or f"it is not a valid safetensors file ({str(error)[:300]})."
         raise AdapterError(problem) from None
     check_finite(pairs)
     return Adapter(file.label, MappingProxyType(pairs))

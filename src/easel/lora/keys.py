@@ -138,7 +138,7 @@ def unmatched_sentence(unmatched: list[str], count: int, places: Mapping[str, tu
     guess = f" The names look like {models[0]}." if models else ""
     if len(unmatched) == count:
         return f"it is for another base model: none of its {count} keys fits ({shown(unmatched)}).{guess}"
-    return f"{what}, and a LoRA that is applied in part makes wrong pictures without a word.{guess}"
+    return f"{what}, and a LoRA that is applied in part makes wrong images without a word.{guess}"
 
 
 def kind_of_name(name: str) -> str:

@@ -56,7 +56,7 @@ class AdapterSettings:
         try:
             return alpha / (math.sqrt(rank) if self.values.get("use_rslora") else rank)
         except OverflowError:
-            raise AdapterError("lora_alpha is too large for a number with a point.") from None
+            raise AdapterError("lora_alpha overflows a float.") from None
 
     def _said_rank(self, layers: Sequence[str], rank: int, shares: int) -> int:
         """The rank that the alpha of the settings belongs to. Raises AdapterError when they do not fit the tensors."""

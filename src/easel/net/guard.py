@@ -2,7 +2,7 @@
 
 The check sits where the connection is made. A name is resolved once, all its addresses are checked, and one of exactly
 these is connected to: no second look-up could answer otherwise, and it does not matter how a URL spells its host. TLS
-still proves the name. There is no proxy, because it would resolve names itself.
+still verifies the name. There is no proxy, because it would resolve names itself.
 """
 
 import asyncio
@@ -154,7 +154,7 @@ class SlicedStream(httpcore2.NetworkStream):
             self.close()
             if isinstance(error, ssl.SSLCertVerificationError):
                 raise FetchError(
-                    f"{server_hostname} cannot prove that it is {server_hostname} ({error.verify_message})."
+                    f"The certificate of {server_hostname} is not valid ({error.verify_message})."
                 ) from None
             raise
         return self

@@ -13,7 +13,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 
 LINK = re.compile(r"(?i)(https?://|mailto:)")
-PICTURE = re.compile(r"(?i)https://")
+IMAGE = re.compile(r"(?i)https://")
 KEPT = ("src", "alt", "width", "height", "title")
 MOST_CHARACTERS = 200_000
 
@@ -62,8 +62,8 @@ class Images(HTMLParser):
 
 
 def image(attributes: dict[str, str]) -> str:
-    if not PICTURE.match(attributes.get("src", "")):
-        return f'<span class="no-picture">{html.escape(attributes.get("alt", ""))}</span>'
+    if not IMAGE.match(attributes.get("src", "")):
+        return f'<span class="no-image">{html.escape(attributes.get("alt", ""))}</span>'
     written = "".join(f' {name}="{html.escape(attributes[name])}"' for name in KEPT if name in attributes)
     return f'<img{written} loading="lazy" referrerpolicy="no-referrer">'
 

@@ -22,7 +22,7 @@ def print_plan(push: Push, cases: Sequence[Case], live: str | None) -> None:
         f"Plan for commit {push.commit[:12]}; what is done already is not repeated:\n"
         f"3. --staging: {push.cog_file.command_text(target.staging)}\n"
         f"4. --staging: {len(cases)} cases of {push.cases_folder}, each twice, on {model}-staging ({push.hardware}, "
-        f"USD {push.price:.6f} a second); old pictures from {old}\n"
+        f"USD {push.price:.6f} a second); old images from {old}\n"
         f"   the page with both: {push.folder}/contact-sheet.html\n"
         f"5. --release: {push.cog_file.command_text(target)}\n"
         f"   --release: {deployment}\n"

@@ -1,4 +1,4 @@
-"""The cases of a push: requests with their expected pictures, run on one version by the client, and checked.
+"""The cases of a push: requests with their expected images, run on one version by the client, and checked.
 
 What ran is in the state with the files that it made, so that it is not run again.
 """
@@ -49,7 +49,7 @@ def read_cases(folder: Path, model: Model) -> list[Case]:
 def read_case(path: Path, model: Model) -> Case:
     given = read_json_inputs(f"@{path}")
     if given.get("seed") is None:
-        raise InputError(f"{path}: names no seed, and without one its pictures cannot be compared. Add one.")
+        raise InputError(f"{path}: names no seed, and without one its images cannot be compared. Add one.")
     inputs = encode_files(given, path.parent)
     files = {name: path.parent / given[name][1:] for name in ("image", "mask") if str(given.get(name))[:1] == "@"}
     try:
@@ -62,7 +62,7 @@ def read_case(path: Path, model: Model) -> Case:
 
 @dataclass(frozen=True)
 class CaseRun:
-    """One prediction that ended. `files` are its pictures, in order."""
+    """One prediction that ended. `files` are its images, in order."""
 
     status: str
     files: tuple[Path, ...] = ()
@@ -107,7 +107,7 @@ def wait(api: Replicate, prediction: "Prediction", name: str) -> "Prediction":
 
 
 def ended(api: Replicate, prediction: "Prediction", folder: Path, stem: str) -> dict[str, Any]:
-    """What the state keeps of a prediction; its pictures are written to `folder`."""
+    """What the state keeps of a prediction; its images are written to `folder`."""
     output = prediction.output or []
     urls = output if isinstance(output, list) else [output]
     files = []
@@ -135,18 +135,18 @@ def check_runs(case: Case, runs: list[CaseRun]) -> list[str]:
         else:
             problems += check_pictures(case.plan, run.files)
     if not problems and any(pixels(run.files) != pixels(runs[0].files) for run in runs[1:]):
-        problems.append("the same seed gave other pictures the second time")
+        problems.append("the same seed gave other images the second time")
     return list(dict.fromkeys(problems))  # both runs mostly have the same ones
 
 
 def check_pictures(plan: Plan, files: tuple[Path, ...]) -> list[str]:
     problems = []
     if len(files) != len(plan.seeds):
-        problems.append(f"{len(files)} pictures, and {len(plan.seeds)} were asked for")
+        problems.append(f"{len(files)} images, and {len(plan.seeds)} were asked for")
     for path in files:
         image = opened(path)
         if image is None:
-            problems.append(f"{path.name} is no picture")
+            problems.append(f"{path.name} is no image")
             continue
         if FORMATS.get(image.format or "") != plan.output_format:
             problems.append(f"{path.name} is {image.format}, and {plan.output_format} was asked for")
@@ -180,7 +180,7 @@ def pixels(files: tuple[Path, ...]) -> list[bytes]:
 
 
 def summary(case: Case, runs: list[CaseRun], price: float) -> str:
-    """Number, size and format of the pictures, and seconds and cost of the slower run."""
+    """Number, size and format of the images, and seconds and cost of the slower run."""
     plan = case.plan
     told = f"{len(plan.seeds)} x {plan.width} x {plan.height} {plan.output_format}"
     seconds = [run.predict_s for run in runs if run.predict_s is not None]

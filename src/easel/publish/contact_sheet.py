@@ -1,4 +1,4 @@
-"""One page with the old and the new pictures of every case side by side: what a person looks at before a release."""
+"""One page with the old and the new images of every case side by side: what a person looks at before a release."""
 
 import base64
 import html
@@ -56,7 +56,7 @@ def write_sheet(path: Path, title: str, facts: Sequence[str], rows: Sequence[Row
 <style>{STYLE}</style>
 <h1>{html.escape(title)}</h1>
 {told}
-<p>{verdict}; {changed} with other pictures than before.</p>
+<p>{verdict}; {changed} with other images than before.</p>
 {"".join(section(row) for row in rows)}
 </html>
 """
@@ -81,7 +81,7 @@ def section(row: Row) -> str:
 
 def figure(which: str, name: str, files: Sequence[Path], note: str) -> str:
     alt = html.escape(f"{which}: {name}", quote=True)
-    images = "".join(f'<img src="{data_url(path)}" alt="{alt}">' for path in files) or "<p>no picture</p>"
+    images = "".join(f'<img src="{data_url(path)}" alt="{alt}">' for path in files) or "<p>no image</p>"
     return f"<figure>{images}<figcaption>{which}: {html.escape(note)}</figcaption></figure>"
 
 

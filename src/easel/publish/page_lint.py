@@ -5,7 +5,7 @@ from pathlib import Path
 
 from easel.schema.compat import inputs_of
 
-PICTURE = re.compile(r"""!\[[^\]]*\]\(([^)\s]+)|<img\b[^>]*\bsrc=["']([^"']+)""")
+IMAGE = re.compile(r"""!\[[^\]]*\]\(([^)\s]+)|<img\b[^>]*\bsrc=["']([^"']+)""")
 FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WITHOUT_LENGTH = ("uri", "password")  # files and secrets
 
@@ -52,19 +52,19 @@ def lint_input(published: dict, *, required: bool) -> list[str]:
 
 
 def lint_readme(root: Path, document: dict) -> list[str]:
-    """The README is the page's text: it shows a picture, an example call, and every input."""
+    """The README is the page's text: it shows an image, an example call, and every input."""
     path = root / "README.md"
     if not path.is_file():
         return ["README.md is missing: it is the text of the model's page"]
     text = path.read_text(encoding="utf-8")
     problems = []
-    pictures = [first or second for first, second in PICTURE.findall(text)]
-    if not pictures:
-        problems.append("README.md shows no picture")
+    images = [first or second for first, second in IMAGE.findall(text)]
+    if not images:
+        problems.append("README.md shows no image")
     problems += [
-        f"README.md shows {picture}, which is not there"
-        for picture in pictures
-        if "://" not in picture and not (root / picture).is_file()
+        f"README.md shows {image}, which is not there"
+        for image in images
+        if "://" not in image and not (root / image).is_file()
     ]
     if not any("prompt" in block for block in FENCED.findall(text)):
         problems.append("README.md has no example: a fenced block that sends a prompt")

@@ -23,7 +23,7 @@ class Push:
     target: Target | None
     checks: State
     state: State
-    folder: Path  # for pictures and the contact sheet
+    folder: Path  # for images and the contact sheet
     cases_folder: Path
     hardware: str
     price: float

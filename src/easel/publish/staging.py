@@ -16,7 +16,7 @@ RUNS = ("first", "second")
 
 @dataclass(frozen=True)
 class Staging:
-    """The two versions, the price of a second of both in USD, and where pictures go."""
+    """The two versions, the price of a second of both in USD, and where images go."""
 
     api: Replicate
     version: str
@@ -24,7 +24,7 @@ class Staging:
     price: float
     state: State
     folder: Path
-    samples: Path  # the committed pictures, shown where nothing is live
+    samples: Path  # the committed images, shown where nothing is live
 
     def run(self, case: Case) -> tuple[Row, str]:
         """A case to its end, and one line about it."""

@@ -38,7 +38,7 @@ def check_tree(push: Push) -> None:
             [push.root / command[0], *command[1:]], cwd=push.root, env=environment, stdout=sys.stderr
         ).returncode
         if code:
-            raise EaselError(f"{text} ended with exit code {code}. Mend that, commit, and run this again.")
+            raise EaselError(f"{text} ended with exit code {code}. Fix it, commit, and run this again.")
         push.checks.set(text, value="passed")
     check_unchanged(push)
 
@@ -57,7 +57,7 @@ def check_page(push: Push) -> Comparison:
     problems = lint_schema(push.document) + lint_readme(push.root, push.document)
     if problems:
         raise EaselError("The model's page would be incomplete:\n  " + "\n  ".join(problems))
-    say("  the page: every input described, ordered, with default and limits; README with picture and example")
+    say("  the page: every input described, ordered, with default and limits; README with image and example")
     if push.target is None:
         say("  no model is named, so there is no live version to compare with; name IMAGE for that")
         return Comparison()

@@ -1,1 +1,1 @@
-"""Where a model's files come from, and the proof that they are the right ones."""
+"""Where a model's files come from, and how they are verified."""

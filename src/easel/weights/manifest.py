@@ -89,13 +89,13 @@ def source_problem(file: LockedFile) -> str | None:
 def read_manifest(folder: Path) -> Manifest:
     path = folder / LOCK_NAME
     if not path.is_file():
-        raise WeightsError(f"{path} is missing: the model's files cannot be proven. Restore it from the repository.")
+        raise WeightsError(f"{path} is missing: the model's files cannot be verified. Restore it from the repository.")
     return parse_manifest(path.read_bytes(), str(path))
 
 
 def check_files(manifest: Manifest, folder: Path) -> None:
     """That all files are there with their sizes and none beside them, in one WeightsError; no byte is read for it:
-    whoever uses the files must still prove their digests.
+    whoever uses the files must still verify their digests.
     """
     problems = [file_problem(file, folder) for file in manifest.files]
     raise_problems([*problems, *unlisted(manifest, folder)], manifest, folder)

@@ -70,14 +70,16 @@ def pull_files(files: Sequence[LockedFile], folder: Path, cache: Path, log: Log,
         for one in sorted(missing, key=lambda one: one.file.size or 0):  # a token that is missing shows at the first
             progress = bar.advance_unforeseen if one.file.size is None else bar.advance
             pull_file(one, cache, progress, functools.partial(bar.log_above, log))
-    log(f"weights: {readable(bar.n)} are here and proven after {time.monotonic() - started:.1f} s")
+    log(f"weights: {readable(bar.n)} are here and verified after {time.monotonic() - started:.1f} s")
 
 
 def known(missing: Sequence[Missing]) -> str:
     """What of the missing files is on this machine already."""
     begun = sum(bytes_done(one.blob) for one in missing)
     in_hub_cache = [one for one in missing if one.in_hub_cache]
-    text = f"; {len(in_hub_cache)} of them are in the Hub's cache, to be proven and used there" if in_hub_cache else ""
+    text = (
+        f"; {len(in_hub_cache)} of them are in the Hub's cache, to be verified and used there" if in_hub_cache else ""
+    )
     return text + (f"; an unfinished download has {readable(begun)}" if begun else "")
 
 

@@ -1,6 +1,6 @@
 """Read a model's files while Python is still importing torch: they are in memory when the loader asks for them.
 
-What is read is what the disk has to give anyway; a file that nobody has proven yet is proven on the way.
+What is read is what the disk has to give anyway; a file that nobody has verified yet is verified on the way.
 """
 
 import queue
@@ -52,7 +52,7 @@ def start_reading(snapshot: Snapshot) -> Reading:
             except queue.Empty:
                 return
             try:
-                problem = read_file(file, snapshot.folder, snapshot.proven)
+                problem = read_file(file, snapshot.folder, snapshot.verified)
             except OSError as error:
                 problem = f"{file.path} cannot be read ({error.strerror})"
             if problem:
@@ -64,9 +64,9 @@ def start_reading(snapshot: Snapshot) -> Reading:
     return Reading(snapshot, began, threads, problems)
 
 
-def read_file(file: LockedFile, folder: Path, proven: bool) -> str | None:
-    """Read all of a file; what is wrong with it if it was not proven before."""
-    if not proven:
+def read_file(file: LockedFile, folder: Path, verified: bool) -> str | None:
+    """Read all of a file; what is wrong with it if it was not verified before."""
+    if not verified:
         return digest_problem(file, folder)
     for _ in pieces(folder / file.path):
         pass

@@ -24,12 +24,12 @@ from easel.weights.store import READ_ONLY, Log, Places, blob_path, find_blob, ha
 class Snapshot:
     """A folder in diffusers' layout with every file of the lock at its path, and no other.
 
-    `proven`: this machine's store has hashed all of them. Otherwise whoever reads the files checks the digests.
+    `verified`: this machine's store has hashed all of them. Otherwise whoever reads the files checks the digests.
     """
 
     folder: Path
     manifest: Manifest
-    proven: bool
+    verified: bool
 
 
 def obtain(model: Model, places: Places, *, log: Log, progress: TextIO | None = None) -> Snapshot:
@@ -40,15 +40,15 @@ def obtain(model: Model, places: Places, *, log: Log, progress: TextIO | None = 
     """
     manifest = read_manifest(model.folder)
     if is_embedded(manifest):
-        return Snapshot(model.folder, manifest, proven=False)
+        return Snapshot(model.folder, manifest, verified=False)
     check_pinned(model.name, manifest)
     mounted = find_mounted(model.name, manifest, places, log)
     wanted = [file for file in manifest.files if file.source and file.path not in mounted]
     pull_files(wanted, model.folder, places.cache, log, progress or sys.stderr)
     if mounted:
         files = mounted | {file.path: find_blob(places.cache, file) for file in wanted}
-        return Snapshot(temporary_snapshot(model, manifest, files), manifest, proven=False)
-    return Snapshot(stored_snapshot(model, manifest, places.cache), manifest, proven=True)
+        return Snapshot(temporary_snapshot(model, manifest, files), manifest, verified=False)
+    return Snapshot(stored_snapshot(model, manifest, places.cache), manifest, verified=True)
 
 
 def is_embedded(manifest: Manifest) -> bool:

@@ -1,7 +1,7 @@
 """The store: model files on disk, each once by its content, for all models and processes of this machine.
 
-CACHE/blobs/sha256-HEX       a file, read-only; it has this name only when it is whole and proven. Or a link to a
-                             file of the Hub's own cache, which was proven and is used in place
+CACHE/blobs/sha256-HEX       a file, read-only; it has this name only when it is whole and verified. Or a link to a
+                             file of the Hub's own cache, which was verified and is used in place
 CACHE/blobs/md5-HEX          a link to the blob whose bytes have this MD5
 CACHE/blobs/NAME.*           an unfinished download; the next one goes on from there
 CACHE/snapshots/MODEL/KEY/   a model's folder of links into blobs/ (see snapshots.py)
@@ -58,7 +58,7 @@ def has_size(path: Path, size: int | None) -> bool:
 
 
 def find_blob(cache: Path, file: LockedFile) -> Path | None:
-    """The file's blob. It was proven when it got its name, so only its size is looked at."""
+    """The file's blob. It was verified when it got its name, so only its size is looked at."""
     path = blob_path(cache, file.digest) if file.digest else None
     return path if path and has_size(path, file.size) else None
 
@@ -161,7 +161,7 @@ def copy_file(source: Path, unfinished: Path, algorithms: set[str], progress: Pr
 
 
 def keep_blob(cache: Path, made: Path, sha256: str, other: str | None) -> Path:
-    """Give a proven file its final name, and a link by its `other` digest if it was pinned by that one."""
+    """Give a verified file its final name, and a link by its `other` digest if it was pinned by that one."""
     blob = blob_path(cache, sha256)
     with disk_errors(cache):
         if not made.is_symlink():

@@ -29,7 +29,7 @@ export function formatSeconds(seconds) {
   return seconds < 7200 ? `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
-/** Where this page can show the picture at `url` from: null where it cannot. */
+/** Where this page can show the image at `url` from: null where it cannot. */
 export function shownAddress(url, api) {
   if (/^(data:image\/|blob:|\/)/.test(url)) return url;
   if (url.startsWith(`${api}/`) || /^https:\/\/([\w-]+\.)*replicate\.delivery\//.test(url)) {

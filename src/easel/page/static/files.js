@@ -79,12 +79,12 @@ export function fileControl(input, id, change, api) {
     get: () => file ?? (address.value.trim() || undefined),
     set,
     parts,
-    picture: () => (image.hidden ? undefined : shown),
+    image: () => (image.hidden ? undefined : shown),
   };
   return control;
 }
 
-/** A file control that can also be drawn: `image()` gives the control of the picture that the mask belongs to. */
+/** A file control that can also be drawn: `image()` gives the control of the image that the mask belongs to. */
 export function maskControl(input, id, change, api, image, openMask) {
   const control = fileControl(input, id, change, api);
   const save = button("Save", () => {
@@ -94,7 +94,7 @@ export function maskControl(input, id, change, api, image, openMask) {
     setTimeout(() => URL.revokeObjectURL(url), 1000);
   }, { hidden: true, "aria-label": "Save the mask as a file" });
   const draw = button("Draw it on the image", async () => {
-    const blob = await openMask(image().picture(), control.picture());
+    const blob = await openMask(image().image(), control.image());
     if (blob) {
       control.drawn = true;
       control.set({ blob, name: "mask.png" });
@@ -106,14 +106,14 @@ export function maskControl(input, id, change, api, image, openMask) {
   control.parts.append(save);
   let last;
   control.follow = () => {
-    const picture = image()?.picture();
-    draw.disabled = !picture;
-    draw.title = picture ? "" : "Choose an image first";
-    if (control.drawn && picture !== last) {
+    const source = image()?.image();
+    draw.disabled = !source;
+    draw.title = source ? "" : "Choose an image first";
+    if (control.drawn && source !== last) {
       control.drawn = false; // It has the size of the image before.
       control.set(undefined);
     }
-    last = picture;
+    last = source;
   };
   control.onvalue = () => {
     save.hidden = !control.get()?.blob;

@@ -17,7 +17,7 @@ async function fetchFiles(value, api) {
   if (typeof value !== "string") return value;
   if (value.startsWith("data:")) return fromDataUrl(value) ?? value;
   const address = shownAddress(value, api);
-  // An upload wants the token, which a picture's address has not: it stays an address.
+  // An upload wants the token, which an image's address has not: it stays an address.
   if (!address?.startsWith("/page/output") || value.startsWith(`${api}/v1/`)) return value;
   return fetchFile(address, fileName(value, 0)).catch(() => value);
 }

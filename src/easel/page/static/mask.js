@@ -7,13 +7,13 @@ import { button, byId, make } from "./dom.js";
 
 const PAINT = [225, 29, 72]; // how painted parts look here; the file has white
 const HALF = 128; // where a soft edge is cut, as the model cuts it
-const STEP = 40; // so many presses of an arrow key cross the picture
+const STEP = 40; // so many presses of an arrow key cross the image
 const BRUSHES = { low: 1, high: 50, start: 12 }; // per cent of the shorter side
 
 /** Resolves to a Blob, or to undefined when the dialog was left. `mask` is the address of one to go on with. */
-export async function drawMask(picture, mask) {
+export async function drawMask(source, mask) {
   const dialog = byId("mask-dialog");
-  const image = make("img", { src: picture, alt: "The image to draw on", draggable: false });
+  const image = make("img", { src: source, alt: "The image to draw on", draggable: false });
   await image.decode();
   const [width, height] = [image.naturalWidth, image.naturalHeight];
   const canvas = make("canvas", { width, height, tabIndex: 0, role: "application" });
@@ -129,7 +129,7 @@ export async function drawMask(picture, mask) {
     make("div", { className: "row end" }, status, leave, use),
   );
   dialog.showModal();
-  // As large as the dialog has room for, small pictures too.
+  // As large as the dialog has room for, small images too.
   const room = Math.min(stage.clientWidth / width, (innerHeight * 0.55) / height);
   Object.assign(stage.style, { width: `${width * room}px`, height: `${height * room}px` });
   choose(false);

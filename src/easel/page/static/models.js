@@ -32,8 +32,8 @@ export async function showModels(api) {
 }
 
 function modelCard(model, api) {
-  const picture = model.cover_image_url ?? [model.default_example?.output ?? []].flat().find(isImage);
-  const cover = picture && shownAddress(picture, api);
+  const address = model.cover_image_url ?? [model.default_example?.output ?? []].flat().find(isImage);
+  const cover = address && shownAddress(address, api);
   const name = `${model.owner}/${model.name}`;
   const image = cover ? make("img", { src: cover, alt: "", loading: "lazy", className: "thumbnail" }) : make("span", { className: "thumbnail words" });
   if (cover) image.onerror = () => image.replaceWith(make("span", { className: "thumbnail words" }));

@@ -1,4 +1,4 @@
-/** What a run brings: its state, progress and logs while it lasts, then its pictures and what they were made of. */
+/** What a run brings: its state, progress and logs while it lasts, then its images and what they were made of. */
 
 import { runPath } from "./address.js";
 import { button, byId, formatSeconds, make, plural } from "./dom.js";
@@ -28,7 +28,7 @@ export class Output {
   }
 
   clear() {
-    for (const id of ["pictures", "alert", "parameter-list"]) byId(id).replaceChildren();
+    for (const id of ["images", "alert", "parameter-list"]) byId(id).replaceChildren();
     for (const id of ["parameters", "logs", "run-state"]) byId(id).hidden = true;
     byId("log-text").textContent = "";
     byId("parameters").open = byId("logs").open = false;
@@ -105,7 +105,7 @@ export class Output {
   showValues({ output, input, metrics }) {
     const values = listValues(output, this.kind);
     const seeds = metrics?.seeds ?? [];
-    const container = byId("pictures");
+    const container = byId("images");
     for (const [k, value] of values.entries()) {
       const shown = container.children[k];
       if (shown && JSON.stringify(this.shown[k]) === JSON.stringify([value, seeds[k]])) continue;
@@ -137,9 +137,9 @@ export class Output {
 
   offerCopy(text) {
     const copy = button("Copy the text", async () => {
-      await navigator.clipboard.writeText(text).then(() => (copy.textContent = "Copied"), () => getSelection().selectAllChildren(byId("pictures").firstChild));
+      await navigator.clipboard.writeText(text).then(() => (copy.textContent = "Copied"), () => getSelection().selectAllChildren(byId("images").firstChild));
     });
-    byId("pictures").append(make("p", {}, copy));
+    byId("images").append(make("p", {}, copy));
   }
 
   listParameters({ input, metrics, version, id, created_at: created, status }) {
