@@ -34,7 +34,7 @@ CATEGORIES = [
     "Food & Drink",
     "Objects",
     "Smileys & Emotion",
-    "Travel & Places",
+    "Travel & WeightPaths",
 ]
 
 SQUARE = (128, 128)  # width, height in pixels

@@ -22,8 +22,8 @@ from easel.models import load_model
 from easel.plan import plan_request
 from easel.request import Request
 from easel.weights.reading import start_reading
-from easel.weights.snapshots import obtain
-from easel.weights.store import places_from
+from easel.weights.snapshots import ensure_snapshot
+from easel.weights.store import WeightPaths
 from recipes.emoji import data
 
 HERE = Path(__file__).parent
@@ -78,7 +78,7 @@ def main() -> None:
 
     icons, images = data.load_dataset()
     model = load_model(options.weights)
-    snapshot = obtain(model, places_from(os.environ), log=print)
+    snapshot = ensure_snapshot(model, WeightPaths.from_environ(os.environ), log=print)
     components = load_components(model, start_reading(snapshot), default_device())
     chosen = np.random.default_rng(NAMES_SEED).choice(len(icons), NAMES, replace=False).tolist()
     of_names = ranks(draw(components, [icons[i].name for i in chosen]), images, chosen)

@@ -1,4 +1,4 @@
-"""Pictures by Replicate's Python client, from Replicate or from an `easel api` of your own.
+"""Images by Replicate's Python client, from Replicate or from an `easel api` of your own.
 
 pip install replicate
 export REPLICATE_API_TOKEN=...
@@ -17,7 +17,7 @@ folder = Path(sys.argv[2] if len(sys.argv) > 2 else ".")
 
 
 def draw(name: str, **inputs: object) -> list[Path]:
-    """The pictures' paths, printed as well."""
+    """The images' paths, printed as well."""
     outputs = replicate.run(model, input=inputs)  # waits, and raises an error if the prediction fails
     paths = []
     for number, output in enumerate(outputs if isinstance(outputs, list) else [outputs]):
@@ -29,7 +29,7 @@ def draw(name: str, **inputs: object) -> list[Path]:
 
 try:
     folder.mkdir(parents=True, exist_ok=True)
-    # With a seed the same pictures every time: picture k has seed + k.
+    # With a seed the same images every time: image k has seed + k.
     first, *_ = draw("apple", prompt="a red apple", num_outputs=2, seed=7, output_format="webp")
     # An open file is an input as well: the client uploads it. 1 would ignore the image, 0 would keep it.
     with first.open("rb") as image:

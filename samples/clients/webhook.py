@@ -1,4 +1,4 @@
-"""Webhooks received, and proven to come from Replicate or from an `easel api` of your own.
+"""Webhooks received, and verified to come from Replicate or from an `easel api` of your own.
 
     pip install "replicate<2"                         # version 2 has no check of signatures yet
     export REPLICATE_API_TOKEN=...

@@ -77,7 +77,7 @@ def api_over(*urls: str) -> Iterator[Api]:
 
 
 def bench_api(rounds: int) -> dict[str, float]:
-    """Overhead of one prediction, interleaved with a direct one; then 1,000 from 32 clients; `rounds` is not used, the counts are fixed."""
+    """Time one prediction, interleaved with a direct one, then 1,000 from 32 clients. The counts are fixed."""
     receiver = Receiver()
     with run_server(REPOSITORY, timeout=120) as cog, api_over(cog.url) as api:
         figures = overhead(cog, api)

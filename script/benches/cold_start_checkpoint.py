@@ -18,8 +18,8 @@ from transformers import Qwen3Config, Qwen3Model
 
 from easel.models import load_model
 from easel.weights.manifest import Manifest, lock_files, lock_folder, write_manifest
-from easel.weights.snapshots import obtain
-from easel.weights.store import Places
+from easel.weights.snapshots import ensure_snapshot
+from easel.weights.store import WeightPaths
 
 MODEL = """# As z-image-turbo, with fewer layers and random weights.
 name: {name}
@@ -53,7 +53,7 @@ def write_checkpoint(root: Path, name: str, repository: Path) -> None:
     shutil.copy(repository / "weights" / "z-image-turbo" / index, folder)
     write_manifest(Manifest((*locked, *lock_files(folder, [index]))), folder)
     (folder / "model.yaml").write_text(MODEL.format(name=name))
-    obtain(load_model(folder), Places(root / "cache", None), log=print)
+    ensure_snapshot(load_model(folder), WeightPaths(root / "cache", None), log=print)
     shutil.rmtree(files)  # last: without it all is there
 
 

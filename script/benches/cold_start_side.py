@@ -55,7 +55,7 @@ def easel(folder: Path) -> tuple[float, list]:
     imported = time.time()
     runner = Runner()
     runner.setup()
-    return imported, list(runner.engine.components.modules.values())
+    return imported, list(runner.service.engine.components.modules.values())
 
 
 SIDES = {"example": example, "plain": from_pretrained, "imports": imports, "read": read, "easel": easel}

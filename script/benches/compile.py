@@ -50,11 +50,13 @@ def main() -> None:
     from easel.plan import plan_request
     from easel.request import Request
     from easel.weights.reading import start_reading
-    from easel.weights.snapshots import obtain
-    from easel.weights.store import places_from
+    from easel.weights.snapshots import ensure_snapshot
+    from easel.weights.store import WeightPaths
 
     model = load_model(REPOSITORY / "weights" / "emoji")
-    components = load_components(model, start_reading(obtain(model, places_from({}), log=lambda line: None)), "cpu")
+    components = load_components(
+        model, start_reading(ensure_snapshot(model, WeightPaths.from_environ({}), log=lambda line: None)), "cpu"
+    )
 
     def draw(steps: int = STEPS):
         plan = plan_request(Request("a red apple", seed=1, num_inference_steps=steps), model)

@@ -17,11 +17,13 @@ def bench_go_fast(_rounds: int) -> dict[str, float]:
     from easel.inference.loader import load_components
     from easel.models import load_model
     from easel.weights.reading import start_reading
-    from easel.weights.snapshots import obtain
-    from easel.weights.store import places_from
+    from easel.weights.snapshots import ensure_snapshot
+    from easel.weights.store import WeightPaths
 
     model = load_model(REPOSITORY / "weights" / "emoji")
-    components = load_components(model, start_reading(obtain(model, places_from({}), log=print)), "cpu")
+    components = load_components(
+        model, start_reading(ensure_snapshot(model, WeightPaths.from_environ({}), log=print)), "cpu"
+    )
     draw(components, "warm-up", 0, go_fast=True)
     ratios, decibels = [], []
     for seed, prompt in enumerate(tqdm(prompts(), desc="exact / fast", leave=False)):

@@ -14,8 +14,8 @@ from easel.lora.files import AdapterFiles
 from easel.models import load_model
 from easel.request import Request
 from easel.weights.reading import start_reading
-from easel.weights.snapshots import obtain
-from easel.weights.store import Places
+from easel.weights.snapshots import ensure_snapshot
+from easel.weights.store import WeightPaths
 from gpu_check.context import Context, median_of
 
 PROMPT = (
@@ -29,7 +29,7 @@ def engine(context: Context) -> Engine:
     if "engine" not in context.keep:
         model = load_model(context.folder / "weights" / "z-image-turbo")
         cache = context.folder / "cache"
-        reading = start_reading(obtain(model, Places(cache, None), log=lambda line: None))
+        reading = start_reading(ensure_snapshot(model, WeightPaths(cache, None), log=lambda line: None))
         components = load_components(model, reading, context.device)
         context.keep["engine"] = Engine(components, AdapterFiles(cache / "adapters", allow_files=True))
     return context.keep["engine"]

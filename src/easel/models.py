@@ -84,8 +84,8 @@ def key_problems(values: dict[str, Any]) -> list[str]:
     for key in expected:
         if key not in values:
             problems.append(f"missing key {key!r}")
-        elif not is_a(values[key], types[key]):
-            problems.append(f"{key} must be {described(types[key])}, not {values[key]!r}")
+        elif not matches_type(values[key], types[key]):
+            problems.append(f"{key} must be {type_name(types[key])}, not {values[key]!r}")
     return problems or value_problems(values)
 
 
@@ -118,22 +118,24 @@ def value_problems(values: dict[str, Any]) -> list[str]:
 
 
 def positive(value: Any) -> bool:
-    return is_a(value, float) and 0 < value < float("inf")
+    return matches_type(value, float) and 0 < value < float("inf")
 
 
-def described(kind: Any) -> str:
+def type_name(kind: Any) -> str:
     return NAMES_OF_TYPES.get(kind) or f"of type {kind.__name__}"
 
 
-def is_a(value: Any, kind: Any) -> bool:
+def matches_type(value: Any, kind: Any) -> bool:
     """Whether a value of YAML is of this type; an int also is a float, a bool only a bool."""
     if get_origin(kind) is UnionType:
-        return any(is_a(value, one) for one in get_args(kind))
+        return any(matches_type(value, one) for one in get_args(kind))
     if get_origin(kind) is dict:
         of_key, of_value = get_args(kind)
-        return isinstance(value, dict) and all(is_a(k, of_key) and is_a(v, of_value) for k, v in value.items())
+        return isinstance(value, dict) and all(
+            matches_type(k, of_key) and matches_type(v, of_value) for k, v in value.items()
+        )
     if get_origin(kind) is list:
-        return isinstance(value, list) and all(is_a(one, *get_args(kind)) for one in value)
+        return isinstance(value, list) and all(matches_type(one, *get_args(kind)) for one in value)
     if kind is Any or kind is bool:
         return kind is Any or isinstance(value, bool)
     return isinstance(value, int | float if kind is float else kind) and not isinstance(value, bool)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,17 @@ class Request:
     def kind(self) -> str:
         """Which of the model's pipelines it needs: text, image or inpaint."""
         return "text" if self.image is None else "image" if self.mask is None else "inpaint"
+
+
+def parse_inputs(inputs: Mapping[str, Any]) -> Request:
+    """Return the request of inputs by their names. A secret is what it hides, where Cog hands one over."""
+    return Request(**{name: reveal(value) for name, value in inputs.items()})
+
+
+def reveal(value: Any) -> Any:
+    """Return what one of pydantic's or Cog's secrets hides; any other value as it is."""
+    get = getattr(value, "get_secret_value", None)
+    return get() if get else value
 
 
 def check_request(request: Request, model: Model) -> None:

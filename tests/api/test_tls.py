@@ -70,8 +70,8 @@ def test_where_cog_servers_call_back_there_is_nothing_else():
         async with httpx2.AsyncClient(transport=transport, base_url="http://inner") as client:
             return (await client.post(path)).status_code
 
-    assert asyncio.run(ask_it("/cog/id/proof")) == 200
-    for path in ("/health", "/v1/predictions", "/", "/cogs/id/proof"):
+    assert asyncio.run(ask_it("/cog/id/digest")) == 200
+    for path in ("/health", "/v1/predictions", "/", "/cogs/id/digest"):
         assert asyncio.run(ask_it(path)) == 404
 
 

@@ -47,7 +47,7 @@ def picture(cog: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         assert image.format == "WEBP"
-    path = tmp_path_factory.mktemp("picture") / "apple.webp"
+    path = tmp_path_factory.mktemp("image") / "apple.webp"
     path.write_bytes(content)
     return path
 

@@ -14,4 +14,4 @@ BROKEN = {"prompt": "x", "width": 128}  # passes the schema, and the model refus
 WHY = "width is given without height"  # its sentence
 ARCHIVE_TOKEN = "token-of-the-archive"  # of an account with ARCHIVED predictions that have ended, and nothing else
 ARCHIVED = 203  # three pages, since one has 100
-POLL_S = 0.05  # The clients' own 0.5 s would be most of what a picture takes.
+POLL_S = 0.05  # The clients' own 0.5 s would be most of what an image takes.

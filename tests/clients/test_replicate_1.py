@@ -45,7 +45,7 @@ def client(api: Api) -> Iterator[replicate.Client]:
 
 
 def read(output: list[FileOutput]) -> list[bytes]:
-    """The pictures. Objects of the client's own class, so that programs can read and save them."""
+    """The images. Objects of the client's own class, so that programs can read and save them."""
     assert all(isinstance(one, FileOutput) for one in output)
     return [one.read() for one in output]
 

@@ -75,11 +75,11 @@ def test_a_sample_prints_the_paths_of_its_pictures(api, apples, tmp_path, progra
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_sample_takes_model_and_folder_and_tells_what_was_refused(api, tmp_path, program):
-    done = run(program, api, tmp_path, "easel/nothing", "pictures/of mine")
+    done = run(program, api, tmp_path, "easel/nothing", "images/of mine")
     assert done.returncode == 1
     assert "There is no model easel/nothing" in done.stderr
     assert "Traceback" not in done.stderr
-    assert (tmp_path / "pictures/of mine").is_dir()
+    assert (tmp_path / "images/of mine").is_dir()
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import pytest
 
 from easel.local.server import Server, run_server
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SCRIPT = (ROOT / "script/container").read_text()

@@ -18,6 +18,8 @@ from easel.inference.temp_files import Uploads
 from tests.support.fast_clock import FastClock
 from tests.support.fault_server import Answer, FaultServer, redirect
 
+pytestmark = pytest.mark.slow
+
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100_000)
 INSIDE = (
     "127.0.0.1",

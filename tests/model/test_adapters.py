@@ -1,4 +1,4 @@
-"""LoRA on the emoji model: every format gives peft's own picture, nothing is applied in part, nothing remains."""
+"""LoRA on the emoji model: every format gives peft's own image, nothing is applied in part, nothing remains."""
 
 import gc
 import hashlib
@@ -49,7 +49,7 @@ def tensors(base):
 
 @pytest.fixture
 def picture(components):
-    """The pixels of one small picture with these LoRAs."""
+    """The pixels of one small image with these LoRAs."""
 
     def make(*adapters: tuple[Adapter, float], **inputs) -> bytes:
         request = Request(**{"prompt": "red apple", **SMALL, **inputs})
@@ -62,7 +62,7 @@ def picture(components):
 
 @pytest.fixture(scope="module")
 def peft_made(components, base):
-    """By whether the LoRA changes every layer: its tensors, and the picture that peft's own layers make with it."""
+    """By whether the LoRA changes every layer: its tensors, and the image that peft's own layers make with it."""
     made = {}
     for everywhere in (False, True):
         settings = {"target_modules": list(components.transformer.linears)} if everywhere else {}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from easel.inference.staging import StagedCopy, placing
+from easel.inference.staging import StagedCopy, copy_to_device
 
 CPU = torch.device("cpu")
 
@@ -37,6 +37,6 @@ def test_the_buffers_take_turns_and_a_copy_is_apart_from_its_source():
 
 def test_on_a_cpu_a_tensor_of_the_right_type_is_handed_on_as_it_is():
     tensor = torch.ones(3)
-    with placing(CPU) as place:
+    with copy_to_device(CPU) as place:
         assert place(tensor, torch.float32) is tensor
         assert place(tensor, torch.float16).dtype == torch.float16

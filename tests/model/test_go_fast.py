@@ -1,4 +1,4 @@
-"""go_fast on the emoji model: how much is saved, how near the picture comes, and that nothing of it remains."""
+"""go_fast on the emoji model: how much is saved, how near the image comes, and that nothing of it remains."""
 
 import io
 
@@ -16,7 +16,7 @@ from tests.support.read_images import plan_and_images
 
 SMALL = {"seed": 3, "width": 64, "height": 64, "num_inference_steps": 10}
 FAST = SMALL | {"go_fast": True}
-PSNR = 28  # decibels to the exact picture, at least
+PSNR = 28  # decibels to the exact image, at least
 EXACT_PASSES = 5  # weights/emoji/model.yaml
 
 
@@ -41,7 +41,7 @@ def make(components):
 
 @pytest.fixture
 def lora(components):
-    """A LoRA that changes the picture much."""
+    """A LoRA that changes the image much."""
     random = torch.Generator().manual_seed(0)
     pairs = {
         name: Pair(
@@ -91,7 +91,7 @@ def raw(images) -> list[bytes]:
 def test_what_changes_evenly_over_time_is_foretold_exactly_for_each_image_of_a_pass():
     fast = FastTransformer(Polynomial(0.5, -2.0), exact_passes=3)
     torch.testing.assert_close(predictions(fast), predictions(Polynomial(0.5, -2.0)))
-    assert fast.transformer.calls == 7  # passes 3, 5, 7 and 9 of 0 to 10 are foretold
+    assert fast.transformer.calls == 7  # passes 3, 5, 7 and 9 of 0 to 10 are extrapolated
 
 
 def test_what_bends_is_foretold_by_the_line_through_the_two_passes_before():
@@ -99,7 +99,9 @@ def test_what_bends_is_foretold_by_the_line_through_the_two_passes_before():
     t = torch.linspace(0, 1, 11) ** 1.5
     assert (fast != exact).any(dim=1).tolist() == [False] * 3 + [True, False] * 4
     torch.testing.assert_close(fast[3, 0], t[2] ** 2 + (t[3] - t[2]) * (t[2] + t[1]))
-    torch.testing.assert_close(fast[5, 0], t[4] ** 2 + (t[5] - t[4]) * (t[4] + t[2]))  # 3 was foretold: not one of them
+    torch.testing.assert_close(
+        fast[5, 0], t[4] ** 2 + (t[5] - t[4]) * (t[4] + t[2])
+    )  # 3 was extrapolated: not one of them
 
 
 def test_predictions_keep_the_number_type_of_the_transformer():

@@ -14,7 +14,7 @@ from easel.plan import plan_request
 from easel.request import Request
 from tests.support.read_images import plan_and_images
 
-# What holds for any picture is seen on a small one.
+# What holds for any image is seen on a small one.
 SMALL = {"width": 64, "height": 64, "num_inference_steps": 4}
 
 

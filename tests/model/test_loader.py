@@ -1,4 +1,4 @@
-"""From a model's folder to components: only files that are proven."""
+"""From a model's folder to components: only files that are verified."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def test_one_flipped_bit_keeps_a_model_from_loading(folder):
 
 def test_a_model_without_a_lock_does_not_load(folder):
     (folder / "weights.lock").unlink()
-    with pytest.raises(WeightsError, match="cannot be proven"):
+    with pytest.raises(WeightsError, match="cannot be verified"):
         load_folder(folder)
 
 

@@ -1,4 +1,4 @@
-"""What a refused picture, or a request without enough memory, leaves behind: nothing for the garbage collector."""
+"""What a refused image, or a request without enough memory, leaves behind: nothing for the garbage collector."""
 
 import gc
 import weakref
@@ -50,6 +50,6 @@ def test_the_pixels_of_a_damaged_file_are_freed_with_its_error(no_collector):
 def test_the_tensors_of_a_request_without_enough_memory_are_freed_with_its_error(no_collector):
     model = load_model(REPOSITORY / "weights" / "emoji")
     engine = Engine(SimpleNamespace(model=model), None)
-    guarded = engine.explain_lack_of_memory(plan_request(Request("dog"), model))
+    guarded = engine.convert_out_of_memory(plan_request(Request("dog"), model))
     with engine.outputs.root:  # removed at the end
         assert is_freed(guarded, MemoryError(), "Out of memory at 128 x 128")

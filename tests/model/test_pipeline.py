@@ -15,7 +15,7 @@ from easel.plan import plan_request
 from easel.request import Request
 from easel.sizes import ASPECT_RATIOS
 
-# What holds for any picture is seen on a small one.
+# What holds for any image is seen on a small one.
 SMALL = {"width": 64, "height": 64, "num_inference_steps": 3}
 B_REQUESTS = {
     "guidance": {"guidance_scale": 4.0, "negative_prompt": "green"},

@@ -15,7 +15,7 @@ from tests.support.loading import load_folder
 from tests.support.safety_checker import checked_model
 
 EMOJI = Path(__file__).resolve().parents[2] / "weights" / "emoji"
-# Without guidance, each seed gives pictures of nothing in particular another colour.
+# Without guidance, each seed gives images of nothing in particular another colour.
 MIXED = {"prompt": "something", "guidance_scale": 0, "seed": 2, "num_outputs": 4, "output_format": "png"}
 
 
@@ -33,7 +33,7 @@ def engine(folder, tmp_path_factory) -> Iterator[Engine]:
 
 @pytest.fixture
 def answer(engine, capfd):
-    """The pictures of a request by their seeds, the metrics, and the log."""
+    """The images of a request by their seeds, the metrics, and the log."""
 
     def run(**inputs) -> tuple[dict[int, bytes], dict, str]:
         metrics = {}
@@ -59,18 +59,18 @@ def test_a_blocked_picture_is_left_out_and_the_seeds_of_the_others_stay_theirs(a
     everything, metrics, _ = answer(**MIXED, disable_safety_checker=True)
     assert metrics["safety.blocked"] == []
     red = [k for k, pixels in enumerate(everything.values()) if more_red_than_blue(pixels)]
-    assert 0 < len(red) < 4, "the test needs pictures of both kinds"
+    assert 0 < len(red) < 4, "the test needs images of both kinds"
     passed, metrics, log = answer(**MIXED)
     assert metrics["safety.blocked"] == red
     assert metrics["image_count"] == 4 - len(red)
     assert metrics["seeds"] == list(everything)
     assert passed == {seed: pixels for k, (seed, pixels) in enumerate(everything.items()) if k not in red}
     for k in red:
-        assert f"picture {k} (seed {MIXED['seed'] + k}) is left out: the safety checker blocks it." in log
+        assert f"image {k} (seed {MIXED['seed'] + k}) is left out: the safety checker blocks it." in log
 
 
 def more_red_than_blue(pixels: bytes) -> bool:
-    """The classifier's rule, by other means: more of the 8 x 8 patches of the 32 x 32 picture are red than blue."""
+    """The classifier's rule, by other means: more of the 8 x 8 patches of the 32 x 32 image are red than blue."""
     image = Image.frombytes("RGB", (128, 128), pixels).resize((4, 4), Image.Resampling.BOX)
     red, _, blue = np.asarray(image, dtype=int).transpose(2, 0, 1)
     return ((red - blue > 3).sum() - (red - blue < -3).sum()) > 0

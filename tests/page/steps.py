@@ -15,7 +15,7 @@ def fill(page: Page, **inputs: Any) -> None:
 
 
 def run(page: Page) -> None:
-    """Press Run, and wait for the pictures."""
+    """Press Run, and wait for the images."""
     page.click("#run")
     expect(page.locator("#state")).to_contain_text("Done")
 
@@ -62,5 +62,5 @@ def tab_to(page: Page, identity: str) -> None:
 
 
 def shown_width(page: Page, selector: str) -> int:
-    """A picture's own width once it is loaded; 0 if it cannot be."""
+    """An image's own width once it is loaded; 0 if it cannot be."""
     return page.locator(selector).evaluate("async image => { await image.decode(); return image.naturalWidth }")

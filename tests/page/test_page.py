@@ -1,4 +1,4 @@
-"""The page in Chromium: from a prompt to a picture and everything on the way, with pointer and with keyboard."""
+"""The page in Chromium: from a prompt to an image and everything on the way, with pointer and with keyboard."""
 
 import json
 import os
@@ -136,7 +136,7 @@ def test_a_run_is_canceled(page, api):
 
 @pytest.fixture(scope="module")
 def programs(browser, address, samples):
-    """The three programs of one form, which has a file and a hard prompt, and the picture that the page itself got."""
+    """The three programs of one form, which has a file and a hard prompt, and the image that the page itself got."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(address)

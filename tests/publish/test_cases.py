@@ -102,11 +102,11 @@ def test_a_case_is_run_twice_and_not_again(tmp_path):
 @pytest.mark.parametrize(
     ("answers", "problem"),
     [
-        ([[picture()], [picture(colour="blue")]], "the same seed gave other pictures the second time"),
-        ([[picture(), picture()]] * 2, "2 pictures, and 1 were asked for"),
+        ([[picture()], [picture(colour="blue")]], "the same seed gave other images the second time"),
+        ([[picture(), picture()]] * 2, "2 images, and 1 were asked for"),
         ([[picture(kind="PNG")]] * 2, "red-apple.first.0.png is PNG, and webp was asked for"),
         ([[picture((64, 64))]] * 2, "red-apple.first.0.webp is 64 x 64, and 128 x 128 was asked for"),
-        ([["data:image/webp;base64,UklGRg=="]] * 2, "red-apple.first.0.webp is no picture"),
+        ([["data:image/webp;base64,UklGRg=="]] * 2, "red-apple.first.0.webp is no image"),
         (["out of memory", [picture()]], "failed: out of memory"),
     ],
 )

@@ -76,7 +76,7 @@ def test_breaks_are_told_with_the_lines_of_the_tree_and_of_more_folders(tmp_path
     (more / "node_modules").mkdir(parents=True)
     (more / "app.js").write_text("\n\nawait run({ prompt: 'a', aspect_ratio: '16:9' });\n")
     (more / "node_modules" / "skipped.js").write_text("aspect_ratio: 1")
-    (more / "picture.png").write_bytes(b"\xff\xfe aspect_ratio=1")
+    (more / "image.png").write_bytes(b"\xff\xfe aspect_ratio=1")
     found = compare("v1", document(), without_input("aspect_ratio"), read_callers(root, [more]))
     told = describe_breaks(found)
     assert [str(change) for change in found.breaks] == ["aspect_ratio: the input is gone"]

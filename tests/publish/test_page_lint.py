@@ -54,12 +54,12 @@ def test_a_readme_shows_a_picture_an_example_and_every_input(tmp_path):
     assert lint_readme(tmp_path, document()) == ["README.md is missing: it is the text of the model's page"]
     (tmp_path / "README.md").write_text("".join(f"`{name}` " for name in inputs(document()) if name != "mask"))
     assert lint_readme(tmp_path, document()) == [
-        "README.md shows no picture",
+        "README.md shows no image",
         "README.md has no example: a fenced block that sends a prompt",
         "README.md does not name the input `mask`",
     ]
     with (tmp_path / "README.md").open("a") as file:
-        file.write("`mask`\n![A picture](a.png)\n```sh\npredict -i prompt=dog\n```\n")
+        file.write("`mask`\n![An image](a.png)\n```sh\npredict -i prompt=dog\n```\n")
     assert lint_readme(tmp_path, document()) == ["README.md shows a.png, which is not there"]
     (tmp_path / "a.png").touch()
     assert lint_readme(tmp_path, document()) == []

@@ -239,7 +239,7 @@ def test_a_cog_that_outlives_its_push_keeps_the_next_one_from_starting(shop):
 
 
 def test_a_case_that_is_wrong_stops_the_release(shop):
-    """The tree says that it can make pictures which the server that was pushed cannot."""
+    """The tree says that it can make images which the server that was pushed cannot."""
     for name in ("wrong", "wrong-staging"):
         shop.make_model(name)
     model = shop.root / "weights" / "emoji" / "model.yaml"

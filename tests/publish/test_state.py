@@ -8,7 +8,7 @@ import pytest
 
 from easel.errors import InputError
 from easel.publish.changelog import HEADING, Record, write_record
-from easel.publish.state import State, held
+from easel.publish.state import State, push_lock
 from easel.publish.target import PRICES, parse_image, read_cog_file
 from easel.publish.tree import changed_files, check_clean, commit_of
 from tests.publish.trees import REPOSITORY, commit, git, make_tree
@@ -44,12 +44,12 @@ def test_a_damaged_state_is_named(tmp_path):
 
 def test_one_push_at_a_time(tmp_path):
     with (
-        held(tmp_path / "place" / "lock"),
+        push_lock(tmp_path / "place" / "lock"),
         pytest.raises(InputError, match="Another push of this tree is running"),
-        held(tmp_path / "place" / "lock"),
+        push_lock(tmp_path / "place" / "lock"),
     ):
         pass
-    with held(tmp_path / "place" / "lock"):
+    with push_lock(tmp_path / "place" / "lock"):
         pass
 
 

@@ -72,10 +72,10 @@ def before(server) -> list[str]:
     return reference(server)
 
 
-# What is asked for between two requests for the same picture, and how it ends.
+# What is asked for between two requests for the same image, and how it ends.
 BETWEEN = {
     "another prompt": ({"prompt": "dog", "guidance_scale": 5, "negative_prompt": "red"}, "succeeded"),
-    "several pictures": ({"prompt": "dog", "num_outputs": 3, "output_format": "jpg"}, "succeeded"),
+    "several images": ({"prompt": "dog", "num_outputs": 3, "output_format": "jpg"}, "succeeded"),
     "an image": ({"prompt": "dog", "image": picture(), "prompt_strength": 0.6}, "succeeded"),
     "an image kept as it is": ({"prompt": "dog", "image": picture(), "prompt_strength": 0}, "succeeded"),
     "a mask": ({"prompt": "dog", "image": picture(), "mask": mask(), "prompt_strength": 1}, "succeeded"),
@@ -228,7 +228,7 @@ def test_a_full_disk_is_an_error_that_names_the_path_and_is_over_when_there_is_r
             filler.write(bytes(free.f_bavail * free.f_frsize - 4096))
         answer = answer_to(server, **inputs)
         assert answer["status"] == "failed"
-        assert f"ResourceError: The pictures cannot be written to {small_disk}" in answer["error"]
+        assert f"ResourceError: The images cannot be written to {small_disk}" in answer["error"]
         assert "No space left on device" in answer["error"]
         (small_disk / "filler").unlink()
         assert answer_to(server, **inputs)["output"] == before["output"]

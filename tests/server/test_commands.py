@@ -41,7 +41,7 @@ class Runner(BaseRunner):
         image: Path | None = Input(default=None, description="Its bytes are counted in the metrics."),
         fail: bool = Input(default=False, description="Fail after the last step."),
     ) -> list[Path]:
-        """Draw a bar, then save two pictures."""
+        """Draw a bar, then save two images."""
         print(f"prompt: {prompt}", flush=True)
         try:
             for step in range(steps):

@@ -18,7 +18,7 @@ from easel.weights.manifest import read_manifest
 from tests.server.calls import REPOSITORY, files_in, images, pixels, wait_for, wait_until_busy, worker_of
 
 MODEL = load_model(REPOSITORY / "weights" / "emoji")
-SMALL = {"width": 64, "height": 64, "num_inference_steps": 2}  # where any picture will do
+SMALL = {"width": 64, "height": 64, "num_inference_steps": 2}  # where any image will do
 SAMPLES = sorted((REPOSITORY / "samples" / "requests").glob("*.json"))
 
 
@@ -155,7 +155,7 @@ def test_what_the_schema_forbids_is_refused_with_422_and_a_sentence(server, inpu
 
 # By the runner, since no schema can say them: the run fails with one sentence that names all that is wrong.
 FAILED = [
-    ({"prompt": "   "}, "prompt is empty: say what the picture should show."),
+    ({"prompt": "   "}, "prompt is empty: say what the image should show."),
     ({"prompt": "a\0b"}, "prompt contains the control character 0x00 at position 1: remove it."),
     ({"width": 128}, "width is given without height: give both, or neither and an aspect_ratio."),
     ({"height": 128}, "height is given without width: give both, or neither and an aspect_ratio."),
@@ -166,7 +166,7 @@ FAILED = [
     ),
     (
         {"prompt": " ", "negative_prompt": "\0"},
-        "prompt is empty: say what the picture should show. negative_prompt contains the control character "
+        "prompt is empty: say what the image should show. negative_prompt contains the control character "
         "0x00 at position 0: remove it.",
     ),
 ]

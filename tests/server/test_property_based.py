@@ -37,7 +37,7 @@ SETTINGS = settings(
 
 
 class Watched:
-    """A server, what it answered, and the picture that it must go on making."""
+    """A server, what it answered, and the image that it must go on making."""
 
     def __init__(self, server: Server, folder: Path) -> None:
         self.server, self.folder = server, folder

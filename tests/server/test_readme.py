@@ -40,7 +40,7 @@ def same_picture(path: Path, other: Path) -> bool:
     ("words", "files"),
     [
         (FIRST, ["output.0.webp"]),
-        ("-o pictures", ["pictures/output.0.webp", "pictures/output.1.webp"]),
+        ("-o images", ["images/output.0.webp", "images/output.1.webp"]),
         ("sketch.jpg", ["output.0.webp"]),
         ("roof.png", ["output.0.webp"]),
         ("blue-ink", ["output.0.webp"]),

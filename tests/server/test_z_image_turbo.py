@@ -12,8 +12,8 @@ from PIL import ExifTags, Image
 from easel.local.server import Server, read_tail, run_server
 from easel.models import load_model
 from easel.weights.manifest import read_manifest
-from easel.weights.snapshots import obtain
-from easel.weights.store import Places
+from easel.weights.snapshots import ensure_snapshot
+from easel.weights.store import WeightPaths
 from tests.server.calls import Caller, answer_to, data_url, files_in, images, mask, picture, pixels, wait_until_busy
 from tests.support.hub_server import HubServer
 from tests.support.lora_files import peft_tensors, write_lora
@@ -84,8 +84,8 @@ def test_the_weights_come_into_the_store_and_the_next_start_needs_nothing_else(s
     fetched = {file.digest.replace(":", "-") for file in read_manifest(folder).files if file.source}
     assert blobs == fetched
     write_lock(folder, dict.fromkeys(paths_with_a_source(), "file:/nowhere"))
-    snapshot = obtain(load_model(folder), Places(root / "cache", None), log=lambda line: None)
-    assert snapshot.proven
+    snapshot = ensure_snapshot(load_model(folder), WeightPaths(root / "cache", None), log=lambda line: None)
+    assert snapshot.verified
     assert all((snapshot.folder / file.path).is_file() for file in snapshot.manifest.files)
 
 
@@ -194,7 +194,7 @@ def test_a_picture_that_the_safety_checker_blocks_stays_unless_it_is_switched_of
     inputs = {**REFERENCE, "image": red(), "prompt_strength": 0}
     answer = answer_to(server, **inputs)
     assert answer["status"] == "failed"
-    assert "SafetyError: The safety checker blocks the picture of this request." in answer["error"]
+    assert "SafetyError: The safety checker blocks the image of this request." in answer["error"]
     (image,) = images(answer_to(server, **inputs, disable_safety_checker=True))
     assert image.getcolors() == [(64 * 80, (255, 0, 0))]
     assert answer_to(server, **REFERENCE)["metrics"]["safety"] == {"blocked": []}
@@ -203,11 +203,11 @@ def test_a_picture_that_the_safety_checker_blocks_stays_unless_it_is_switched_of
 
 BETWEEN = {
     "guidance": {"prompt": "a cat", "guidance_scale": 5, "negative_prompt": "a dog"},
-    "several pictures": {"prompt": "a cat", "num_outputs": 2, "output_format": "jpg"},
+    "several images": {"prompt": "a cat", "num_outputs": 2, "output_format": "jpg"},
     "an image": {"prompt": "a cat", "image": picture(), "prompt_strength": 0.6},
     "a mask": {"prompt": "a cat", "image": picture(), "mask": mask(), "prompt_strength": 1},
     "a LoRA on an image": {"prompt": "a cat", "image": picture(), "lora_weights": ["0"]},
-    "a picture that is blocked": {"prompt": "a cat", "image": red(), "prompt_strength": 0},
+    "an image that is blocked": {"prompt": "a cat", "image": red(), "prompt_strength": 0},
     "a LoRA that is not there": {"prompt": "a cat", "lora_weights": ["/nowhere.safetensors"]},
 }
 
@@ -219,7 +219,7 @@ def test_the_same_request_makes_the_same_file_before_and_after(server, loras, na
         inputs["lora_weights"] = loras[:1]
     before = answer_to(server, **REFERENCE)["output"]
     answer = answer_to(server, **{**SMALL, **inputs})
-    failing = name in ("a picture that is blocked", "a LoRA that is not there")
+    failing = name in ("an image that is blocked", "a LoRA that is not there")
     assert answer["status"] == ("failed" if failing else "succeeded"), answer
     assert answer_to(server, **REFERENCE)["output"] == before
 

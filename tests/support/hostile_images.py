@@ -1,7 +1,7 @@
-"""Reads hundreds of damaged pictures in a process of its own: `python -m tests.support.hostile_images FOLDER`.
+"""Reads hundreds of damaged images in a process of its own: `python -m tests.support.hostile_images FOLDER`.
 
 Prints one JSON line for each: format, seed, CPU seconds, what came of it; and at the end the peak memory. A line is
-begun before its picture is read, so that a crash or a hang shows which one it was.
+begun before its image is read, so that a crash or a hang shows which one it was.
 """
 
 import io
@@ -80,7 +80,7 @@ def cases() -> Iterator[tuple[str, int, bytes]]:
 
 
 def main() -> None:
-    path = Path(sys.argv[1]) / "picture"
+    path = Path(sys.argv[1]) / "image"
     before = peak_mb()
     for kind, seed, data in cases():
         path.write_bytes(data)
@@ -89,7 +89,7 @@ def main() -> None:
         began = time.process_time()
         try:
             image = read_image("image", path)
-            outcome = f"{image.mode} picture"
+            outcome = f"{image.mode} image"
         except InputError as error:
             outcome = str(error)
         seconds = time.process_time() - began

@@ -5,8 +5,8 @@ from pathlib import Path
 from easel.inference.loader import Components, load_components
 from easel.models import load_model
 from easel.weights.reading import start_reading
-from easel.weights.snapshots import obtain
-from easel.weights.store import Places
+from easel.weights.snapshots import ensure_snapshot
+from easel.weights.store import WeightPaths
 
 
 def load_folder(
@@ -14,5 +14,5 @@ def load_folder(
 ) -> Components:
     """`cache` and `mounted` matter only for a model whose files lie elsewhere."""
     model = load_model(folder)
-    snapshot = obtain(model, Places(cache, mounted), log=lambda line: None)
+    snapshot = ensure_snapshot(model, WeightPaths(cache, mounted), log=lambda line: None)
     return load_components(model, start_reading(snapshot), device)

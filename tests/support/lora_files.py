@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
 from safetensors.torch import save_file
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-RANK, ALPHA = 4, 6.0  # a scaling of 1.5: whoever forgets alpha makes another picture
+RANK, ALPHA = 4, 6.0  # a scaling of 1.5: whoever forgets alpha makes another image
 Tensors = dict[str, torch.Tensor]
 
 

@@ -1,4 +1,4 @@
-"""Picture files of every kind that is accepted, made as their specifications have it, and how tests read them."""
+"""Image files of every kind that is accepted, made as their specifications have it, and how tests read them."""
 
 import io
 import struct
@@ -19,7 +19,7 @@ OPTIONS = {"JPEG": {"quality": 95, "subsampling": "4:4:4"}, "WEBP": {"lossless":
 RED, GREEN, BLUE, YELLOW = (220, 30, 40), (20, 160, 60), (30, 50, 200), (230, 210, 40)
 CORNERS = (RED, GREEN, BLUE, YELLOW)  # top left, top right, bottom left, bottom right
 SHORT, LONG = 48, 64
-# Where each corner of the stored picture is seen; Exif 2.32, 4.6.4, tag 0x0112: 1 is as stored.
+# Where each corner of the stored image is seen; Exif 2.32, 4.6.4, tag 0x0112: 1 is as stored.
 SEEN = {
     1: (0, 1, 2, 3),
     2: (1, 0, 3, 2),

@@ -11,7 +11,7 @@ from easel.weights.manifest import lock_folder
 
 
 def write_red_detector(folder: Path) -> None:
-    """Says "nsfw" of a picture in which more patches are red than blue, and "normal" of any other.
+    """Says "nsfw" of an image in which more patches are red than blue, and "normal" of any other.
 
     The first number of each patch is its mean of red minus blue, the second the opposite; layer normalisation leaves
     only the sign, uniform attention takes the mean over the patches, and the classifier reads it.

@@ -1,4 +1,4 @@
-"""The proof of a model's folder in one go; Easel proves files while it reads them, and by `easel weights verify`."""
+"""The digest of a model's folder in one go; Easel verifies files while it reads them, and by `easel weights verify`."""
 
 from pathlib import Path
 

@@ -27,6 +27,8 @@ from easel.net.guard import Network
 from tests.support.fast_clock import FastClock
 from tests.support.fault_server import Answer, FaultServer, redirect
 
+pytestmark = pytest.mark.slow
+
 NETWORK = Network(backoff_s=0.01, max_backoff_s=0.02, retries=1)
 TOKEN, SECOND = "hf_hunter2hunter2", "hf_hunter3hunter3"
 NOBODY = Tokens()

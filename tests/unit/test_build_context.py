@@ -13,6 +13,8 @@ from easel.schema.openapi import openapi, to_json
 from tests.support.build_context import build_context, is_ignored, parse_rules
 from tests.support.docker_engine import build_scratch, needs_engine
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 RULES = parse_rules((ROOT / ".dockerignore").read_text())
 MODELS = sorted(path.parent.name for path in ROOT.glob("weights/*/model.yaml"))

@@ -115,8 +115,8 @@ def test_an_input_without_name_or_value_is_refused(pair):
 
 def test_a_file_becomes_a_data_url(tmp_path):
     path = tmp_path / "photo.webp"
-    path.write_bytes(b"picture")
-    assert cast(f"image=@{path}")["image"] == "data:image/webp;base64," + base64.b64encode(b"picture").decode()
+    path.write_bytes(b"image")
+    assert cast(f"image=@{path}")["image"] == "data:image/webp;base64," + base64.b64encode(b"image").decode()
     assert encode_files({"image": "@photo.webp", "steps": 7}, tmp_path) == {
         "image": cast(f"image=@{path}")["image"],
         "steps": 7,

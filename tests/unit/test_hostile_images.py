@@ -1,4 +1,4 @@
-"""Pictures that were damaged, or made to do harm: none crashes, hangs, or takes much memory; each gets a sentence."""
+"""Images that were damaged, or made to do harm: none crashes, hangs, or takes much memory; each gets a sentence."""
 
 import faulthandler
 import io
@@ -21,6 +21,8 @@ from pillow_heif import from_pillow
 from easel.errors import InputError
 from tests.support.hostile_images import COUNT, FORMATS
 from tests.support.read_images import image_size, read_image
+
+pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HANG = 60  # seconds by the clock; a busy machine must not look like a hang
@@ -50,8 +52,8 @@ def test_none_of_many_damaged_pictures_crashes_the_process(outcomes):
 def test_each_is_a_picture_or_a_sentence(outcomes):
     for one in outcomes[:-1]:
         words = one["outcome"]
-        assert words == "RGB picture" or (words.startswith("image: ") and words.endswith(".")), one
-    refused = sum(one["outcome"] != "RGB picture" for one in outcomes[:-1])
+        assert words == "RGB image" or (words.startswith("image: ") and words.endswith(".")), one
+    refused = sum(one["outcome"] != "RGB image" for one in outcomes[:-1])
     assert COUNT / 4 < refused < COUNT, "the damage is too mild or too strong to say anything"
 
 
@@ -115,23 +117,23 @@ def box_resized(kind: str, box: bytes, size: int) -> bytes:
 
 BOMB = zlib.compress(bytes(100_000_000), 9)  # 97 kB
 PIXEL = chunk(b"IDAT", zlib.compress(bytes(2)))
-EITHER = "RGB picture of .*|image: .*"
+EITHER = "RGB image of .*|image: .*"
 HARMFUL = {  # name: (content, what must come of it)
     "PNG of 60000 x 60000 without a pixel": (png(60000, 60000), "3600 megapixels"),
     "PNG of no size": (png(0, 0), "damaged"),
-    "PNG with more pixels than its header says": (png(16, 16, chunk(b"IDAT", BOMB)), "picture of 16 x 16"),
+    "PNG with more pixels than its header says": (png(16, 16, chunk(b"IDAT", BOMB)), "image of 16 x 16"),
     "PNG with fewer pixels than its header says": (
         png(7000, 7000, chunk(b"IDAT", zlib.compress(bytes(99)))),
         "damaged",
     ),
-    "PNG of 49 megapixels in 97 kB": (png(7000, 7000, chunk(b"IDAT", BOMB)), "picture of 7000 x 7000"),
-    "PNG with 25 MB of text": (png(1, 1, chunk(b"tEXt", b"a\0" + b"b" * 25_000_000), PIXEL), "picture of 1 x 1"),
+    "PNG of 49 megapixels in 97 kB": (png(7000, 7000, chunk(b"IDAT", BOMB)), "image of 7000 x 7000"),
+    "PNG with 25 MB of text": (png(1, 1, chunk(b"tEXt", b"a\0" + b"b" * 25_000_000), PIXEL), "image of 1 x 1"),
     "PNG with a text that unpacks to 100 MB": (png(1, 1, chunk(b"zTXt", b"Comment\0\0" + BOMB)), "damaged"),
     "PNG with a profile that unpacks to 100 MB": (png(1, 1, chunk(b"iCCP", b"x\0\0" + BOMB)), "damaged"),
     "PNG of a million empty chunks": (png(1, 1, chunk(b"IDAT", b"") * 1_000_000, PIXEL), "too many parts"),
     "PNG that is said to have 2^31 frames": (
         png(1, 1, chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)), PIXEL),
-        "picture of 1 x 1",
+        "image of 1 x 1",
     ),
     "JPEG that says it is 65500 x 65500": (jpeg_of_size(65500, 65500), "4290.25 megapixels"),
     "JPEG that says it is 7000 x 7000": (jpeg_of_size(7000, 7000), EITHER),
@@ -155,7 +157,7 @@ HARMFUL = {  # name: (content, what must come of it)
         with_size(animation("WEBP"), b"VP8X\x0a\0\0\0\x02\0\0\0", (16383).to_bytes(3, "little") * 2),
         "megapixels",
     ),
-    **{f"animated {kind}": (animation(kind), "picture of 64 x 64") for kind in ("PNG", "GIF", "WEBP", "AVIF")},
+    **{f"animated {kind}": (animation(kind), "image of 64 x 64") for kind in ("PNG", "GIF", "WEBP", "AVIF")},
     **{
         f"half of an animated {kind}": (animation(kind)[: len(animation(kind)) // 2], EITHER)
         for kind in ("PNG", "GIF", "WEBP", "AVIF")
@@ -181,7 +183,7 @@ def measure(path: Path) -> dict:
     began = process_time()
     try:
         image = read_image("image", path)
-        outcome = f"{image.mode} picture of {image.width} x {image.height}"
+        outcome = f"{image.mode} image of {image.width} x {image.height}"
     except InputError as error:
         outcome = str(error)
     seconds = process_time() - began
@@ -233,7 +235,7 @@ def test_a_picture_made_to_do_harm_is_refused_or_read_cheaply(measured, name):
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "AVIF"])
 def test_of_an_animation_only_the_first_picture_is_read(tmp_path, kind):
     first, *rest = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue", "lime", "white")]
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     first.save(path, kind, save_all=True, append_images=rest, duration=50)
     assert image_size("image", path) == (32, 32)
     red, green, blue = read_image("image", path).getpixel((16, 16))

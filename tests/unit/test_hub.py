@@ -16,6 +16,8 @@ from tests.support.hub_server import COMMIT, HubServer, Repo
 from tests.support.model_folders import digest, entry, write_model
 from tests.support.verify import verify_files
 
+pytestmark = pytest.mark.slow
+
 REPO = "owner/name"
 SMALL, LARGE = b'{"width": 8}', os.urandom(200_000)
 SETTINGS = ("HF_", "HUGGING", "TRANSFORMERS_", "EASEL_", "XDG_")
@@ -130,7 +132,7 @@ def test_a_file_of_the_hubs_cache_is_left_alone_even_if_it_is_damaged(hub, run, 
     hub.seen.clear()
     done = easel("pull", "tiny")
     assert f"{blob} in the Hub's cache has digest" in done.stderr
-    assert "weights: 0.20 MB are here and proven" in done.stderr  # and not those of the damaged file as well
+    assert "weights: downloaded and verified 0.20 MB" in done.stderr  # and not those of the damaged file as well
     verify_files(read_manifest(folder), Path(done.stdout.strip()))
     assert len(hub.asked("bytes", "GET")) == 1
     assert "Freed 0.20 MB" in easel("prune", "tiny").stderr

@@ -1,4 +1,4 @@
-"""Which part of a file's pixels is the picture: a GIF's small first frame, an AVIF's clean aperture."""
+"""Which part of a file's pixels is the image: a GIF's small first frame, an AVIF's clean aperture."""
 
 import struct
 
@@ -32,7 +32,7 @@ def test_outside_the_first_frame_of_a_gif_it_is_transparent(write, at):
 
 
 def avif_with_clap(image, width, height, right=(0, 1), down=(0, 1), angle=None):
-    """The file with a clap property for its picture: boxes grow, so their sizes and the pixels' place change."""
+    """The file with a clap property for its image: boxes grow, so their sizes and the pixels' place change."""
     data = encoded(image, "AVIF", quality=100, subsampling="4:4:4")
     clap = struct.pack(">I4sIIIIiIiI", 40, b"clap", width, 1, height, 1, *right, *down)
     at = data.index(b"ipco") - 4

@@ -1,4 +1,4 @@
-"""Files that ordinary readers open: the pixels, and all that the picture was made from."""
+"""Files that ordinary readers open: the pixels, and all that the image was made from."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""Every accepted kind of file gives the same picture: upright, on white, in sRGB. All others give a sentence."""
+"""Every accepted kind of file gives the same image: upright, on white, in sRGB. All others give a sentence."""
 
 import gc
 import re
@@ -56,7 +56,7 @@ def test_picture_of_every_format_is_read(write, format):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_format_is_told_by_content_and_not_by_name(write, format):
-    path = write(encoded(four_corners(), format), "picture.bmp")
+    path = write(encoded(four_corners(), format), "image.bmp")
     assert image_size("image", path) == read_image("image", path).size == (LONG, SHORT)
 
 
@@ -226,7 +226,7 @@ def test_first_picture_of_an_animation_is_taken(write, format):
 def test_first_picture_of_a_phone_with_several_is_taken(write):
     data = encoded(four_corners(), "MPO", save_all=True, append_images=[Image.new("RGB", (16, 16))], quality=95)
     assert_near(corners(read(write, data)), CORNERS, 8)
-    film = b"\0\0\0\x18ftypmp42" + b"\xff\xda" * 5000  # what phones append to a moving picture
+    film = b"\0\0\0\x18ftypmp42" + b"\xff\xda" * 5000  # what phones append to a moving image
     assert_near(corners(read(write, data + film)), CORNERS, 8)
 
 

@@ -1,4 +1,4 @@
-"""The lock file: what it proves, what it refuses, and that a broken model is named file by file."""
+"""The lock file: what it verifies, what it refuses, and that a broken model is named file by file."""
 
 import json
 from dataclasses import replace
@@ -243,7 +243,7 @@ def test_digest_of_the_model_changes_with_the_name_and_the_number_of_files(folde
 
 
 def test_digest_of_a_model_stays_the_published_one():
-    """It stands in the files of all pictures: printf '%s  a.json\\n' sha256:e3b0... | sha256sum."""
+    """It stands in the files of all images: printf '%s  a.json\\n' sha256:e3b0... | sha256sum."""
     published = "sha256:a54dd20dc5cd68057c74eb7fe1e03778a0e4ad902f691670b10607877784e9ec"
     assert Manifest((LockedFile("a.json", 0, EMPTY),)).digest == published
 

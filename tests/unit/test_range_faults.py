@@ -11,6 +11,8 @@ from easel.weights.download.ranges import Address, Limits
 from tests.support.fault_server import Answer, part_of
 from tests.support.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, chunks_asked, ranged
 
+pytestmark = pytest.mark.slow
+
 OTHER = os.urandom(SIZE)
 
 

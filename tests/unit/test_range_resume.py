@@ -14,6 +14,8 @@ from easel.weights.download.window import BUFFERS, HELD_UP_S, Window
 from tests.support.fault_server import Answer
 from tests.support.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, Download, chunks_asked, ranged
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def broken_off(server, download):

@@ -15,6 +15,8 @@ from easel.weights.download.ranges import Address, Limits
 from tests.support.fault_server import Answer, FaultServer, redirect
 from tests.support.range_download import BODY, CHUNK, own_threads, ranged
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def other():
@@ -112,7 +114,7 @@ def test_file_arrives_over_tls(secure, download):
 
 
 def test_certificate_of_an_unknown_authority_is_refused_at_once(secure, download):
-    download.fails("cannot prove that it is what it says", resolve=lambda: Address(secure.url + "/a"))
+    download.fails("cannot verify that it is what it says", resolve=lambda: Address(secure.url + "/a"))
     assert secure.seen == []
 
 

@@ -24,6 +24,8 @@ from tests.support.fault_server import wait_until
 from tests.support.nginx import NGINX, run_nginx
 from tests.support.range_download import own_threads
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not here: apt-get install nginx")
 CHUNK = 65536
 COUNT = 17

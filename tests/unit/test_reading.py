@@ -1,4 +1,4 @@
-"""Files are read, and proven, before anybody needs them."""
+"""Files are read, and verified, before anybody needs them."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def snapshot(tmp_path: Path) -> Snapshot:
     (tmp_path / "model_index.json").write_text("{}")
     for k in range(5):
         (tmp_path / "vae" / f"{k}.safetensors").write_bytes(bytes([k]) * 100_000)
-    return Snapshot(tmp_path, lock_folder(tmp_path), proven=False)
+    return Snapshot(tmp_path, lock_folder(tmp_path), verified=False)
 
 
 def flip_a_bit(path: Path) -> None:
@@ -41,16 +41,16 @@ def test_every_wrong_file_is_named_in_one_message(snapshot):
 
 def test_what_the_store_has_proven_is_not_hashed_again(snapshot):
     flip_a_bit(snapshot.folder / "vae" / "1.safetensors")
-    start_reading(Snapshot(snapshot.folder, snapshot.manifest, proven=True)).wait()
+    start_reading(Snapshot(snapshot.folder, snapshot.manifest, verified=True)).wait()
 
 
-@pytest.mark.parametrize("proven", [True, False])
-def test_a_missing_a_short_and_a_strange_file_are_noticed_before_anything_is_read(snapshot, proven):
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_missing_a_short_and_a_strange_file_are_noticed_before_anything_is_read(snapshot, verified):
     (snapshot.folder / "vae" / "0.safetensors").unlink()
     (snapshot.folder / "vae" / "1.safetensors").write_bytes(b"short")
     (snapshot.folder / "vae" / "other.safetensors").write_bytes(b"x")
     with pytest.raises(WeightsError) as caught:
-        start_reading(Snapshot(snapshot.folder, snapshot.manifest, proven))
+        start_reading(Snapshot(snapshot.folder, snapshot.manifest, verified))
     for problem in (
         "vae/0.safetensors is missing",
         "vae/1.safetensors has 5 bytes instead of 100000",

@@ -127,7 +127,7 @@ def test_value_that_is_no_choice_is_refused_with_the_choices(name, value):
 
 @pytest.mark.parametrize("prompt", ["", " ", "\n\t ", "\u3000\u00a0"], ids=ascii)
 def test_empty_prompt_is_refused(prompt):
-    assert refusal(prompt=prompt) == "prompt is empty: say what the picture should show."
+    assert refusal(prompt=prompt) == "prompt is empty: say what the image should show."
 
 
 @pytest.mark.parametrize("name", ["prompt", "negative_prompt"])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("requirements.txt", "requirements-api.txt", "requirements-dev.txt", "pyproject.toml")
 CLIENTS = ("requirements-2.txt", "package-lock.json")

@@ -1,4 +1,4 @@
-"""The store and `obtain`: real files, real processes, a real server, a disk that is full and one that is read-only."""
+"""The store and `ensure_snapshot`: real files, processes and server, a disk that is full and one that is read-only."""
 
 import io
 import os
@@ -18,19 +18,21 @@ from easel.errors import FetchError, ResourceError, WeightsError
 from easel.models import load_model
 from easel.progress import ByteBar
 from easel.weights.manifest import read_manifest
-from easel.weights.snapshots import move_into_place, obtain
-from easel.weights.store import Places, places_from
+from easel.weights.snapshots import ensure_snapshot, move_into_place
+from easel.weights.store import WeightPaths
 from tests.support.fault_server import wait_until
 from tests.support.hub_server import HubServer, Repo
 from tests.support.model_folders import WEIGHTS, digest, entry, local_model, write_lock, write_model
 from tests.support.verify import verify_files
 
+pytestmark = pytest.mark.slow
+
 FILES = {"transformer/model.safetensors": os.urandom(300_000), "vae/config.json": b'{"width": 8}', "vae/empty": b""}
 
 
 @pytest.fixture
-def places(tmp_path) -> Places:
-    return Places(tmp_path / "cache", None)
+def paths(tmp_path) -> WeightPaths:
+    return WeightPaths(tmp_path / "cache", None)
 
 
 @pytest.fixture
@@ -39,13 +41,13 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def get(places, monkeypatch):
+def get(paths, monkeypatch):
     """Obtains a model; `get.lines` is the log of the last time, `get.bar` what the bar wrote."""
     monkeypatch.setattr(ByteBar, "delay_s", 0.0)
 
-    def get(model, places=places):
+    def get(model, paths=paths):
         get.lines, get.bar = [], io.StringIO()
-        return obtain(model, places, log=get.lines.append, progress=get.bar)
+        return ensure_snapshot(model, paths, log=get.lines.append, progress=get.bar)
 
     return get
 
@@ -54,46 +56,46 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
-def test_files_arrive_in_the_store_and_in_a_folder_of_links(model, places, get):
+def test_files_arrive_in_the_store_and_in_a_folder_of_links(model, paths, get):
     snapshot = get(model)
-    assert snapshot.proven
+    assert snapshot.verified
     assert snapshot.manifest == read_manifest(model.folder)
-    assert snapshot.folder == places.cache / "snapshots" / "tiny" / snapshot.manifest.digest[7:23]
+    assert snapshot.folder == paths.cache / "snapshots" / "tiny" / snapshot.manifest.digest[7:23]
     verify_files(snapshot.manifest, snapshot.folder)  # all are there, right, and no other
-    assert names(places.cache / "blobs") == {digest(data).replace(":", "-") for data in FILES.values()}
-    for blob in (places.cache / "blobs").iterdir():
+    assert names(paths.cache / "blobs") == {digest(data).replace(":", "-") for data in FILES.values()}
+    for blob in (paths.cache / "blobs").iterdir():
         assert stat.S_IMODE(blob.stat().st_mode) == 0o444
     assert re.match(r"100%\|.*\| 300k/300k \[", get.bar.getvalue().splitlines()[-1])
-    assert get.lines[0] == f"weights: 3 of 3 files, 0.30 MB, are to come into {places.cache}"
+    assert get.lines[0] == f"weights: downloading 3 of 3 files (0.30 MB) to {paths.cache}"
 
 
-def test_the_next_start_reads_no_origin_and_the_whole_cache_can_be_moved(model, places, get, tmp_path):
+def test_the_next_start_reads_no_origin_and_the_whole_cache_can_be_moved(model, paths, get, tmp_path):
     get(model)
     shutil.rmtree(tmp_path / "origin")
-    assert get(model).proven
+    assert get(model).verified
     assert get.lines == []
     assert get.bar.getvalue() == ""
-    places.cache.rename(tmp_path / "elsewhere")
-    moved = obtain(model, Places(tmp_path / "elsewhere", None), log=pytest.fail)
+    paths.cache.rename(tmp_path / "elsewhere")
+    moved = ensure_snapshot(model, WeightPaths(tmp_path / "elsewhere", None), log=pytest.fail)
     assert not any((moved.folder / path).readlink().is_absolute() for path in FILES)
     verify_files(moved.manifest, moved.folder)
 
 
-def test_an_embedded_model_is_used_where_it_is(places, get):
+def test_an_embedded_model_is_used_where_it_is(paths, get):
     emoji = load_model(WEIGHTS / "emoji")
     snapshot = get(emoji)
-    assert (snapshot.folder, snapshot.proven) == (emoji.folder, False)
-    assert not places.cache.exists()
+    assert (snapshot.folder, snapshot.verified) == (emoji.folder, False)
+    assert not paths.cache.exists()
 
 
-def test_a_file_that_two_models_share_is_there_once(model, tmp_path, places, get):
+def test_a_file_that_two_models_share_is_there_once(model, tmp_path, paths, get):
     other = local_model(tmp_path, {"text_encoder/model.safetensors": FILES["transformer/model.safetensors"]}, "other")
     get(model)
     first, second = get(model).folder, get(other).folder
     shutil.rmtree(tmp_path / "origin")
     one, same = first / "transformer/model.safetensors", second / "text_encoder/model.safetensors"
     assert one.samefile(same)
-    assert len(names(places.cache / "blobs")) == 3
+    assert len(names(paths.cache / "blobs")) == 3
 
 
 def test_a_lock_that_changes_gets_a_folder_of_its_own(model, get, tmp_path):
@@ -127,9 +129,9 @@ def test_of_two_processes_that_make_the_folder_the_first_one_stays(model, get, t
     assert first.folder.stat().st_ino == before
 
 
-def test_a_blob_of_a_wrong_size_is_fetched_again(model, places, get):
+def test_a_blob_of_a_wrong_size_is_fetched_again(model, paths, get):
     get(model)
-    blob = places.cache / "blobs" / digest(FILES["vae/config.json"]).replace(":", "-")
+    blob = paths.cache / "blobs" / digest(FILES["vae/config.json"]).replace(":", "-")
     blob.chmod(0o644)
     blob.write_bytes(b"torn")
     again = get(model)
@@ -144,14 +146,14 @@ def test_a_blob_of_a_wrong_size_is_fetched_again(model, places, get):
         ({"size": None, "digest": digest(b"published", "md5")}, b"other bytes.", "has digest md5:"),
     ],
 )
-def test_a_file_that_is_not_the_pinned_one_is_refused_and_leaves_nothing(tmp_path, places, get, changes, data, problem):
+def test_a_file_that_is_not_the_pinned_one_is_refused_and_leaves_nothing(tmp_path, paths, get, changes, data, problem):
     model = local_model(tmp_path, {"a.json": b"right bytes."}, **changes)
     (tmp_path / "origin/a.json").write_bytes(data)
     with pytest.raises(WeightsError) as caught:
         get(model)
     assert str(caught.value).startswith(f"file:{tmp_path}/origin/a.json {problem}")
-    assert names(places.cache / "blobs") == set()
-    assert not (places.cache / "snapshots").exists()
+    assert names(paths.cache / "blobs") == set()
+    assert not (paths.cache / "snapshots").exists()
 
 
 def test_a_local_source_that_is_not_there_is_a_sentence(model, get, tmp_path):
@@ -167,23 +169,23 @@ def test_a_relative_local_source_counts_from_the_models_folder(tmp_path, get):
     assert (get(load_model(folder)).folder / "a.json").read_bytes() == b"{}"
 
 
-def test_a_file_pinned_by_md5_is_kept_by_its_sha256(tmp_path, places, get):
+def test_a_file_pinned_by_md5_is_kept_by_its_sha256(tmp_path, paths, get):
     data = b"published by its MD5"
     model = local_model(tmp_path, {"a.json": data}, size=None, digest=digest(data, "md5"))
     snapshot = get(model)
     verify_files(snapshot.manifest, snapshot.folder)
     sha256, md5 = (digest(data, name).replace(":", "-") for name in ("sha256", "md5"))
-    assert names(places.cache / "blobs") == {sha256, md5}
-    assert (places.cache / "blobs" / md5).readlink() == Path(sha256)
+    assert names(paths.cache / "blobs") == {sha256, md5}
+    assert (paths.cache / "blobs" / md5).readlink() == Path(sha256)
 
 
-def test_a_file_without_a_digest_is_refused_with_the_command_that_pins_it(tmp_path, places, get):
+def test_a_file_without_a_digest_is_refused_with_the_command_that_pins_it(tmp_path, paths, get):
     model = local_model(tmp_path, {"a.json": b"{}", "b.json": b"{}"}, digest=None)
     with pytest.raises(WeightsError) as caught:
         get(model)
     assert "has no digest for a.json, b.json" in str(caught.value)
     assert "`easel weights lock tiny`" in str(caught.value)
-    assert not places.cache.exists()
+    assert not paths.cache.exists()
 
 
 def test_a_changed_file_beside_the_lock_is_refused(model, get):
@@ -217,57 +219,57 @@ def put(folder: Path, files: dict[str, bytes]) -> None:
         ("split_files/vae/ae.safetensors", "vae/config.json", "transformer/model.safetensors"),
     ],
 )
-def test_a_mounted_folder_is_used_in_place(tmp_path, places, get, layout):
+def test_a_mounted_folder_is_used_in_place(tmp_path, paths, get, layout):
     model, mount = mounted_model(tmp_path), tmp_path / "mount"
     put(mount, dict(zip(layout, (b"vae", b"{}", b"transformer"), strict=True)) | {"README.md": b"about"})
-    snapshot = get(model, Places(places.cache, mount))
-    assert not snapshot.proven
+    snapshot = get(model, WeightPaths(paths.cache, mount))
+    assert not snapshot.verified
     verify_files(snapshot.manifest, snapshot.folder)
     assert (snapshot.folder / "vae/model.safetensors").samefile(mount / layout[0])
-    assert not places.cache.exists()
+    assert not paths.cache.exists()
     assert get.lines == [f"weights: 3 of 3 files are used in place in {mount}"]
 
 
-def test_a_mounted_file_of_a_wrong_size_is_an_error(tmp_path, places, get):
+def test_a_mounted_file_of_a_wrong_size_is_an_error(tmp_path, paths, get):
     model, mount = mounted_model(tmp_path), tmp_path / "mount"
     put(mount, {"vae/model.safetensors": b"vae of another"})
     with pytest.raises(WeightsError) as caught:
-        get(model, Places(places.cache, mount))
+        get(model, WeightPaths(paths.cache, mount))
     assert str(caught.value).startswith(f"{mount}/vae/model.safetensors has 14 bytes instead of the 3 of tiny's")
 
 
-def test_what_is_not_mounted_comes_from_the_store(model, tmp_path, places, get):
+def test_what_is_not_mounted_comes_from_the_store(model, tmp_path, paths, get):
     mount = tmp_path / "mount"
     put(mount, {"vae/config.json": FILES["vae/config.json"]})
-    snapshot = get(model, Places(places.cache, mount))
-    assert not snapshot.proven
+    snapshot = get(model, WeightPaths(paths.cache, mount))
+    assert not snapshot.verified
     verify_files(snapshot.manifest, snapshot.folder)
     assert get.lines[0] == f"weights: 1 of 3 files are used in place in {mount}"
     assert get.lines[1] == (
-        f"weights: {mount} does not have transformer/model.safetensors, vae/empty; looking in {places.cache}"
+        f"weights: {mount} does not have transformer/model.safetensors, vae/empty; looking in {paths.cache}"
     )
-    assert len(names(places.cache / "blobs")) == 2
+    assert len(names(paths.cache / "blobs")) == 2
 
 
-def test_an_empty_mounted_folder_is_as_good_as_none(model, tmp_path, places, get):
+def test_an_empty_mounted_folder_is_as_good_as_none(model, tmp_path, paths, get):
     (tmp_path / "mount").mkdir()
-    assert get(model, Places(places.cache, tmp_path / "mount")).proven
-    assert get.lines[0] == f"weights: {tmp_path}/mount does not have any of the files; looking in {places.cache}"
+    assert get(model, WeightPaths(paths.cache, tmp_path / "mount")).verified
+    assert get.lines[0] == f"weights: {tmp_path}/mount does not have any of the files; looking in {paths.cache}"
 
 
-def test_a_mounted_folder_that_does_not_exist_is_said_and_passed_over(model, tmp_path, places, get):
-    assert get(model, Places(places.cache, tmp_path / "mount")).proven
+def test_a_mounted_folder_that_does_not_exist_is_said_and_passed_over(model, tmp_path, paths, get):
+    assert get(model, WeightPaths(paths.cache, tmp_path / "mount")).verified
     assert get.lines[0].startswith(f"weights: there is no folder {tmp_path}/mount (EASEL_WEIGHTS_DIR)")
 
 
 def test_places_are_read_from_the_environment():
     home = Path.home() / ".cache" / "easel"
-    assert places_from({}) == Places(home, None)
-    assert places_from({"XDG_CACHE_HOME": "/x"}) == Places(Path("/x/easel"), None)
+    assert WeightPaths.from_environ({}) == WeightPaths(home, None)
+    assert WeightPaths.from_environ({"XDG_CACHE_HOME": "/x"}) == WeightPaths(Path("/x/easel"), None)
     both = {"XDG_CACHE_HOME": "/x", "EASEL_CACHE_DIR": "/c", "EASEL_WEIGHTS_DIR": "/weights"}
-    assert places_from(both) == Places(Path("/c"), Path("/weights"))
-    assert places_from({"EASEL_CACHE_DIR": "", "EASEL_WEIGHTS_DIR": ""}) == Places(home, None)
-    assert places_from({"EASEL_CACHE_DIR": "c"}).cache == Path("c").absolute()
+    assert WeightPaths.from_environ(both) == WeightPaths(Path("/c"), Path("/weights"))
+    assert WeightPaths.from_environ({"EASEL_CACHE_DIR": "", "EASEL_WEIGHTS_DIR": ""}) == WeightPaths(home, None)
+    assert WeightPaths.from_environ({"EASEL_CACHE_DIR": "c"}).cache == Path("c").absolute()
 
 
 @pytest.fixture
@@ -297,9 +299,9 @@ def bytes_served(server: HubServer) -> int:
     return total
 
 
-def test_two_processes_at_once_make_one_download(served, tmp_path, places):
+def test_two_processes_at_once_make_one_download(served, tmp_path, paths):
     server, model = served
-    first, second = (start_pull(tmp_path, places.cache) for _ in range(2))
+    first, second = (start_pull(tmp_path, paths.cache) for _ in range(2))
     lines = []
     readers = [threading.Thread(target=lines.extend, args=(one.stderr,)) for one in (first, second)]
     for reader in readers:
@@ -315,17 +317,17 @@ def test_two_processes_at_once_make_one_download(served, tmp_path, places):
         stream.close()
     assert sum("waiting" in line for line in lines) == 1
     assert 3_000_000 <= bytes_served(server) <= 3_000_000 + 8  # a look at the first byte may come before the ranges
-    snapshot = obtain(model, places, log=pytest.fail)
+    snapshot = ensure_snapshot(model, paths, log=pytest.fail)
     verify_files(snapshot.manifest, snapshot.folder)
 
 
-def test_a_killed_process_lets_go_and_nothing_has_a_final_name(served, tmp_path, places, get):
+def test_a_killed_process_lets_go_and_nothing_has_a_final_name(served, tmp_path, paths, get):
     server, model = served
-    process = start_pull(tmp_path, places.cache)
+    process = start_pull(tmp_path, paths.cache)
     wait_until(lambda: server.asked("bytes", "GET"), 20)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert not {name for name in names(places.cache / "blobs") if "." not in name}
+    assert not {name for name in names(paths.cache / "blobs") if "." not in name}
     server.hold.set()
     snapshot = get(model)
     assert not any("waiting" in line for line in get.lines)
@@ -349,7 +351,7 @@ def disk(tmp_path) -> Iterator[Path]:
 def test_too_small_a_disk_is_told_in_bytes_before_anything_is_fetched(tmp_path, disk, get):
     model = local_model(tmp_path, {"a.json": b"{}", "large.safetensors": bytes(2_000_000)})
     with pytest.raises(ResourceError) as caught:
-        get(model, Places(disk / "cache", None))
+        get(model, WeightPaths(disk / "cache", None))
     free = shutil.disk_usage(disk).free
     assert f"tiny needs 2000002 bytes more in {disk}/cache, and {free} are free there" in str(caught.value)
     assert names(disk) == set()
@@ -360,12 +362,12 @@ def test_a_disk_that_fills_up_is_a_sentence_and_leaves_nothing_half_done(tmp_pat
     data = bytes(2_000_000)
     model = local_model(tmp_path, {"large.safetensors": data}, size=None, digest=digest(data, "md5"))
     with pytest.raises(ResourceError, match="needs 2000000 bytes more in .*, and [0-9]+ are free there"):
-        get(model, Places(disk / "cache", None))
+        get(model, WeightPaths(disk / "cache", None))
     assert names(disk / "cache" / "blobs") == set()
 
 
 def test_a_read_only_store_with_the_files_works(model, disk, get, tmp_path):
-    store = Places(disk / "cache", None)
+    store = WeightPaths(disk / "cache", None)
     kept = get(model, store).folder
     shutil.rmtree(tmp_path / "origin")
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
@@ -374,7 +376,7 @@ def test_a_read_only_store_with_the_files_works(model, disk, get, tmp_path):
     shutil.rmtree(kept)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     snapshot = get(model, store)
-    assert snapshot.proven
+    assert snapshot.verified
     assert not snapshot.folder.is_relative_to(disk)
     verify_files(snapshot.manifest, snapshot.folder)
     blob = (snapshot.folder / "vae/config.json").readlink()
@@ -384,15 +386,17 @@ def test_a_read_only_store_with_the_files_works(model, disk, get, tmp_path):
 def test_a_read_only_store_without_the_files_is_a_sentence(model, disk, get):
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     with pytest.raises(ResourceError, match="cannot be written .Read-only file system."):
-        get(model, Places(disk / "cache", None))
+        get(model, WeightPaths(disk / "cache", None))
 
 
 def test_temporary_folders_of_links_end_with_their_process(model, tmp_path):
     put(tmp_path / "mount", FILES)
     program = (
         "import sys; from pathlib import Path; from easel.models import load_model;"
-        "from easel.weights.snapshots import move_into_place, obtain; from easel.weights.store import Places;"
-        "print(obtain(load_model(Path(sys.argv[1])), Places(Path('/nowhere'), Path(sys.argv[2])), log=str).folder)"
+        "from easel.weights.snapshots import move_into_place, ensure_snapshot;"
+        "from easel.weights.store import WeightPaths;"
+        "paths = WeightPaths(Path('/nowhere'), Path(sys.argv[2]));"
+        "print(ensure_snapshot(load_model(Path(sys.argv[1])), paths, log=str).folder)"
     )
     command = [sys.executable, "-c", program, str(model.folder), str(tmp_path / "mount")]
     environ = {**os.environ, "TMPDIR": str(tmp_path)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from easel.errors import EaselError
+from easel.files import write_atomically
 from easel.local.client import EXTENSIONS
 
 PIECE = 2**20  # characters of base64
@@ -71,11 +72,8 @@ class Outputs:
     def _write(self, prediction_id: str, name: str, pieces: Iterable[bytes]) -> int:
         folder = self._outputs / prediction_id
         folder.mkdir(exist_ok=True)
-        unfinished = folder / f".{name}"
-        with unfinished.open("wb") as file:
-            size = sum(map(file.write, pieces))
-        unfinished.replace(folder / name)
-        return size
+        with write_atomically(folder / name, sync=False) as file:
+            return sum(map(file.write, pieces))
 
     def path(self, prediction_id: str, name: str) -> Path | None:
         """The file, if there is one. Names come from a URL: what is no plain name is none."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from easel.local.client import ServerError
-from easel.local.console import say
+from easel.local.console import print_status
 from easel.local.server import Server, stop
 
 
@@ -31,7 +31,7 @@ class OwnServer:
                     ready.set()
                     over.wait()
             except ServerError as error:  # The next look finds it gone, and tries again.
-                say(str(error))
+                print_status(str(error))
             finally:
                 ready.set()  # Whatever has happened, nobody waits for it any more.
 

@@ -11,7 +11,6 @@ from typing import Any
 import httpx2
 
 from easel.api.bodies import Turns
-from easel.api.data_lock import alone
 from easel.api.database import Database
 from easel.api.dispatcher import Dispatcher
 from easel.api.examples import is_of_repository, read_examples, read_readme
@@ -29,6 +28,7 @@ from easel.api.settings import Settings, derive, secret_of, stream_key
 from easel.api.tables import Model, Prediction, ServerRow
 from easel.api.telemetry import Metrics, make_logger, now
 from easel.api.webhooks import WebhookSender
+from easel.files import single_instance_lock
 
 
 class Api:
@@ -85,7 +85,8 @@ class Api:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Everything that goes on beside the answers. Raises InputError if the database cannot be opened."""
-        with alone(self.settings.data):
+        busy = f"Another `easel api` works with {self.settings.data}. Stop it, or choose another --data."
+        with single_instance_lock(self.settings.data / "lock", busy):
             async with self._at_work():
                 yield
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from easel.errors import InputError
-from easel.files import rename_file, sync_file
+from easel.files import write_atomically
 
 MB = 1_000_000
 
@@ -86,12 +86,8 @@ def secret_of(data: Path) -> str:
     """
     path = data / "secret"
     if not path.exists():
-        unfinished = path.with_name(f".secret.{os.getpid()}")
-        unfinished.touch(mode=0o600)
-        with unfinished.open("w", encoding="ascii") as stream:
-            stream.write(secrets.token_hex(32))
-            sync_file(stream)  # Else a power cut may leave an empty file under the final name.
-        rename_file(unfinished, path)
+        with write_atomically(path, mode=0o600) as stream:
+            stream.write(secrets.token_hex(32).encode())
     secret = path.read_text(encoding="utf-8", errors="replace")
     if not re.fullmatch(r"[0-9a-f]{64}", secret):
         raise InputError(

@@ -13,7 +13,7 @@ from pathlib import Path
 import trustme
 
 from easel.errors import InputError
-from easel.files import rename_file, sync_file
+from easel.files import write_atomically
 
 FURTHER = "/etc/ssl/certs/ca-certificates.crt"  # Debian's, where Python's own place is empty
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -66,13 +66,8 @@ def others() -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.unlink(missing_ok=True)
-    unfinished.touch(mode=0o600)
-    with unfinished.open("wb") as stream:
+    with write_atomically(path, mode=0o600) as stream:
         stream.write(content)
-        sync_file(stream)
-    rename_file(unfinished, path)
 
 
 def host_names(*hosts: str | None) -> list[str]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from easel.cli.servers import clean_url, start_server
 from easel.errors import InputError
-from easel.local.console import say
+from easel.local.console import print_status
 from easel.models import DEFAULT_MODEL
 from easel.net.urls import is_loopback
 
@@ -109,14 +109,14 @@ def run_api(args: argparse.Namespace) -> int:
         certificate, callbacks, callback_url = None, None, args.callback_url or url
         if args.tls:
             certificate = own_certificate(data / "tls", host_names(host, urlsplit(args.public_url or "").hostname))
-            say(certificate.exports())
+            print_status(certificate.exports())
             if not args.callback_url:  # Cog's webhooks trust no certificate of ours
                 callbacks = stack.enter_context(listen("127.0.0.1", port + 1 if args.port else 0))
                 callback_url = f"http://127.0.0.1:{callbacks.getsockname()[1]}"
         if not tokens:
             token = f"r8_{secrets.token_urlsafe(24)}"
             tokens = {token: "easel"}
-            say(f"export REPLICATE_BASE_URL={args.public_url or url} REPLICATE_API_TOKEN={token}")
+            print_status(f"export REPLICATE_BASE_URL={args.public_url or url} REPLICATE_API_TOKEN={token}")
         settings = Settings(
             public_url=(args.public_url or url).rstrip("/"),
             callback_url=callback_url.rstrip("/"),
@@ -138,7 +138,7 @@ def run_api(args: argparse.Namespace) -> int:
         try:
             asyncio.run(serve(api, listener, certificate, callbacks))
         except KeyboardInterrupt:
-            say("\nStopping.")
+            print_status("\nStopping.")
     return 0
 
 

@@ -19,7 +19,7 @@ from easel.cli.serve import add_server_commands
 from easel.cli.servers import clean_url
 from easel.cli.weights import add_weights_commands
 from easel.errors import EaselError, InputError
-from easel.local.console import say
+from easel.local.console import print_status
 from easel.local.server import SETUP_TIMEOUT_S
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -35,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args)
     except KeyboardInterrupt:
-        say("\nCanceled.")
+        print_status("\nCanceled.")
         return INTERRUPTED
     except EaselError as error:
-        say(f"{error}")
+        print_status(f"{error}")
         return REFUSED if isinstance(error, InputError) else FAILED
 
 

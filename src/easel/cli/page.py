@@ -11,7 +11,7 @@ from typing import Any
 from easel.cli.api import listen
 from easel.cli.servers import clean_url
 from easel.errors import EaselError, InputError
-from easel.local.console import print_result, say
+from easel.local.console import print_result, print_status
 
 DEFAULT_PORT = 5002
 REPLICATE = "https://api.replicate.com"
@@ -70,7 +70,7 @@ def run_page(args: argparse.Namespace) -> int:
         try:
             asyncio.run(serve(uvicorn.Server(config), listener, settings))
         except KeyboardInterrupt:
-            say("\nStopping.")
+            print_status("\nStopping.")
     return 0
 
 
@@ -82,7 +82,7 @@ async def serve(server: Any, listener: Any, settings: Any) -> None:
     if server.started:
         url = f"http://{HOST}:{settings.port}"
         print_result(url)
-        say(f"{settings.model} by {settings.api}. Ctrl-C stops the page.")
+        print_status(f"{settings.model} by {settings.api}. Ctrl-C stops the page.")
         if sys.stdout.isatty():
             webbrowser.open(url)
     await task

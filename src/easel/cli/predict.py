@@ -10,7 +10,7 @@ from easel.cli.exit_codes import FAILED
 from easel.cli.servers import find_schema, open_server
 from easel.errors import InputError
 from easel.local import client
-from easel.local.console import LogView, print_result, say
+from easel.local.console import LogView, print_result, print_status
 from easel.local.inputs import cast_inputs, encode_files, parse_inputs, read_json_inputs
 
 
@@ -42,7 +42,7 @@ def run_predict(args: argparse.Namespace) -> int:
     else:
         inputs = encode_files(read_json_inputs(args.json), Path(), schema)
     with open_server(args) as url:
-        prediction = predict_aloud(url, inputs)
+        prediction = predict_with_logs(url, inputs)
         prediction["output"] = client.save_output(prediction.get("output"), folder, "output")
     if args.json is not None:
         text = json.dumps(prediction, indent=2, ensure_ascii=False)
@@ -50,12 +50,12 @@ def run_predict(args: argparse.Namespace) -> int:
         if args.output:  # As `cog run` does.
             (folder / "output.json").write_text(text + "\n", encoding="utf-8")
     if prediction["status"] != "succeeded":
-        say(explain_failure(prediction))
+        print_status(explain_failure(prediction))
         return FAILED
     if args.json is None:
         outputs = prediction["output"]
         if not outputs:
-            say("The model made no file.")
+            print_status("The model made no file.")
         for output in outputs if isinstance(outputs, list) else [outputs]:
             print_result(output if isinstance(output, str) else json.dumps(output))
     return 0
@@ -69,9 +69,9 @@ def run_samples(args: argparse.Namespace) -> int:
     schema = find_schema(args)
     with open_server(args) as url:
         for path in requests:
-            say(path.stem)
+            print_status(path.stem)
             inputs = encode_files(read_json_inputs(f"@{path}"), path.parent, schema)
-            prediction = predict_aloud(url, inputs)
+            prediction = predict_with_logs(url, inputs)
             if prediction["status"] != "succeeded":
                 raise client.ServerError(f"{path.name}: {explain_failure(prediction)}")
             output = prediction["output"]
@@ -91,7 +91,7 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"-o {folder}: no permission to write in {existing}. Choose another folder with -o.")
 
 
-def predict_aloud(url: str, inputs: dict[str, Any]) -> dict[str, Any]:
+def predict_with_logs(url: str, inputs: dict[str, Any]) -> dict[str, Any]:
     view = LogView()
     try:
         return client.predict(url, inputs, view.write)

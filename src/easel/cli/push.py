@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 from easel.errors import InputError
-from easel.publish.ahead import preflight, print_plan
 from easel.publish.cases import read_cases
+from easel.publish.preflight import preflight, print_plan
 from easel.publish.push import Push
 from easel.publish.replicate_api import api_address
-from easel.publish.state import State, held
+from easel.publish.state import State, push_lock
 from easel.publish.steps import check_page, check_tree, check_unchanged, release, stage
 from easel.publish.target import PRICES, CogFile, Target, parse_image, read_cog_file
 from easel.publish.tree import commit_of
@@ -77,12 +77,12 @@ def run_push(args: argparse.Namespace) -> int:
     target = parse_image(image) if image else None
     if args.deployment and args.deployment.count("/") != 1:
         raise InputError(f"--deployment is OWNER/NAME, and not {args.deployment!r}.")
-    with held(root / PLACE / "lock") as lock:
+    with push_lock(root / PLACE / "lock") as lock:
         push = prepare(args, root, commit, cog_file, target, lock)
         check_unchanged(push)
         cases = read_cases(push.cases_folder, cog_file.model)
         if args.staging or args.release:
-            asked = {"image": push.sure_target.image, "file": cog_file.name, "api": api_address()}
+            asked = {"image": push.required_target.image, "file": cog_file.name, "api": api_address()}
             check_same_push(push.state, asked)
             preflight(push, shutil.which, releasing=args.release)
         check_tree(push)

@@ -6,7 +6,7 @@ from typing import Any
 from easel.cli.exit_codes import FAILED
 from easel.cli.servers import start_server
 from easel.local import client
-from easel.local.console import print_result, say
+from easel.local.console import print_result, print_status
 from easel.local.guard import LOOPBACK
 from easel.local.server import bind
 from easel.schema.openapi import check_schema, write_schema
@@ -28,7 +28,7 @@ def add_server_commands(commands: Any, common: argparse.ArgumentParser, setup: a
 def run_serve(args: argparse.Namespace) -> int:
     with bind(LOOPBACK, args.port) as listener, start_server(args, listener=listener, show_log=True) as server:
         print_result(server.url)
-        say(
+        print_status(
             f"Try it: curl {server.url}/predictions -H 'Content-Type: application/json' "
             """-d '{"input": {"prompt": "a red apple"}}'\n"""
             f"or:     script/predict --server {server.url} -i prompt='a red apple'\n"
@@ -37,16 +37,16 @@ def run_serve(args: argparse.Namespace) -> int:
         try:
             code = server.process.wait()
         except KeyboardInterrupt:
-            say("\nStopping.")
+            print_status("\nStopping.")
             return 0
         raise client.ServerError(f"The server ended by itself with exit code {code}.")
 
 
 def run_schema(args: argparse.Namespace) -> int:
     if not args.check:
-        say("openapi.json written." if write_schema(args.root) else "openapi.json is up to date.")
+        print_status("openapi.json written." if write_schema(args.root) else "openapi.json is up to date.")
         return 0
     problems = check_schema(args.root, args.base)
     for problem in problems:
-        say(problem)
+        print_status(problem)
     return FAILED if problems else 0

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from easel.local import client
-from easel.local.console import say
+from easel.local.console import print_status
 from easel.local.server import Server, check_root, run_server
 from easel.models import DEFAULT_MODEL
 from easel.net.urls import shown_url, split_url
@@ -59,13 +59,13 @@ def start_server(
             sys.stderr.flush()
 
     if not live:
-        say(loading)
+        print_status(loading)
     try:
         options = {"listener": listener, "show_log": show_log, "timeout": args.setup_timeout, "on_wait": show_wait}
         with run_server(args.root, port, **options) as server:
             ready = True
-            say(f"{chr(13) if live else ''}{loading} ready after {time.monotonic() - started:.1f} s")
+            print_status(f"{chr(13) if live else ''}{loading} ready after {time.monotonic() - started:.1f} s")
             yield server
     finally:
         if live and not ready:
-            say("")
+            print_status("")

@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 
 from easel.errors import InputError
-from easel.local.console import print_result, say
+from easel.local.console import print_result, print_status
 from easel.models import DEFAULT_MODEL, Model, load_model
 from easel.weights.manifest import LOCK_NAME, read_manifest
 from easel.weights.pinning import lock_model
 from easel.weights.prune import find_leftovers, remove_leftover
 from easel.weights.pull import readable
-from easel.weights.snapshots import obtain
+from easel.weights.snapshots import ensure_snapshot
 from easel.weights.status import state_of
-from easel.weights.store import places_from
+from easel.weights.store import WeightPaths
 from easel.weights.verify import verify_model
 
 FAILED = 1
@@ -82,43 +82,45 @@ def run_pull(args: argparse.Namespace) -> int:
     model = find_model(args)
     started = time.monotonic()
     try:
-        snapshot = obtain(model, places_from(os.environ), log=say)
+        snapshot = ensure_snapshot(model, WeightPaths.from_environ(os.environ), log=print_status)
     except KeyboardInterrupt:
-        say("\nWhat has come so far is kept; the next pull goes on from there.")
+        print_status("\nWhat has come so far is kept; the next pull goes on from there.")
         raise
     files = snapshot.manifest.files
     size = readable(sum(path.stat().st_size for file in files if (path := snapshot.folder / file.path).is_file()))
-    say(f"{model.name}: {len(files)} files, {size}, are in {snapshot.folder} after {time.monotonic() - started:.1f} s.")
+    print_status(
+        f"{model.name}: {len(files)} files, {size}, are in {snapshot.folder} after {time.monotonic() - started:.1f} s."
+    )
     print_result(str(snapshot.folder))
     return 0
 
 
 def run_verify(args: argparse.Namespace) -> int:
     model = find_model(args)
-    problems = verify_model(model, places_from(os.environ), sys.stderr)
+    problems = verify_model(model, WeightPaths.from_environ(os.environ), sys.stderr)
     for problem in problems:
-        say(problem)
+        print_status(problem)
     count = len(read_manifest(model.folder).files)
     found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else f"all {count} files are right"
-    say(f"{model.name}: {found}.")
+    print_status(f"{model.name}: {found}.")
     return FAILED if problems else 0
 
 
 def run_status(args: argparse.Namespace) -> int:
-    places = places_from(os.environ)
-    states = [state_of(load_model(folder), places) for folder in model_folders(args.root)]
+    paths = WeightPaths.from_environ(os.environ)
+    states = [state_of(load_model(folder), paths) for folder in model_folders(args.root)]
     rows = [("MODEL", "FILES", "BYTES", "PLACE", "STATE")]
     rows += [(one.name, str(one.files), readable(one.size), str(one.place), one.state) for one in states]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print_result("  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
-    existing = next(one for one in (places.cache, *places.cache.parents) if one.exists())
-    print_result(f"\n{readable(shutil.disk_usage(existing).free)} are free in {places.cache}.")
+    existing = next(one for one in (paths.cache, *paths.cache.parents) if one.exists())
+    print_result(f"\n{readable(shutil.disk_usage(existing).free)} are free in {paths.cache}.")
     return 0
 
 
 def run_prune(args: argparse.Namespace) -> int:
-    cache = places_from(os.environ).cache
+    cache = WeightPaths.from_environ(os.environ).cache
     manifests = {folder.name: read_manifest(folder) for folder in model_folders(args.root)}
     if args.model:
         find_model(args)
@@ -127,20 +129,20 @@ def run_prune(args: argparse.Namespace) -> int:
     for one in leftovers:
         name = one.path.relative_to(cache)
         if one.busy:
-            say(f"kept, since a process fetches it now: {name}")
+            print_status(f"kept, since a process fetches it now: {name}")
             continue
         if not args.dry_run:
             remove_leftover(one)
-        say(f"{'would remove' if args.dry_run else 'removed'} {name} ({readable(one.size)})")
+        print_status(f"{'would remove' if args.dry_run else 'removed'} {name} ({readable(one.size)})")
         freed += one.size
-    say(f"{'Would free' if args.dry_run else 'Freed'} {readable(freed)} in {cache}.")
+    print_status(f"{'Would free' if args.dry_run else 'Freed'} {readable(freed)} in {cache}.")
     return 0
 
 
 def run_lock(args: argparse.Namespace) -> int:
-    problems = lock_model(find_model(args).folder, places_from(os.environ).cache, say, sys.stderr)
+    problems = lock_model(find_model(args).folder, WeightPaths.from_environ(os.environ).cache, print_status, sys.stderr)
     for problem in problems:
-        say(problem)
+        print_status(problem)
     return FAILED if problems else 0
 
 

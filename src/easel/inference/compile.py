@@ -9,14 +9,13 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 import torch
 from torch._dynamo.utils import counters
 from torch._inductor.async_compile import shutdown_compile_workers
 from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-from easel.files import disk_errors, rename_file, sync_file
+from easel.files import disk_errors, write_atomically
 
 ARTIFACTS = "artifacts"  # in the kept file; the other members are libraries, by their paths in inductor's folder
 
@@ -101,23 +100,17 @@ def save_kept(path: Path, key: str, log: Callable[[str], None]) -> None:
     if saved is None:
         log("compile: nothing can be kept for the next start: torch gives no artifacts")
         return
-    unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
     folder = Path(cache_dir())
     try:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as stream:
-                with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as kept:
-                    kept.comment = key.encode()
-                    kept.writestr(ARTIFACTS, saved[0])
-                    for library in sorted(folder.rglob("*.so*")):  # and inductor's marks that one can be loaded
-                        kept.write(library, library.relative_to(folder).as_posix())
-                sync_file(stream)
-            rename_file(unfinished, path)
+            with write_atomically(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as kept:
+                kept.comment = key.encode()
+                kept.writestr(ARTIFACTS, saved[0])
+                for library in sorted(folder.rglob("*.so*")):  # and inductor's marks that one can be loaded
+                    kept.write(library, library.relative_to(folder).as_posix())
     except Exception as error:
         log(f"compile: nothing is kept for the next start: {first_line(error)}")
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def compile_key(digest: str, device: torch.device) -> str:

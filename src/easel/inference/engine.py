@@ -5,6 +5,7 @@ All that lives longer than a request is here: the components, LoRAs used lately,
 
 import gc
 import io
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 
-from easel.errors import ResourceError, SafetyError
+from easel.errors import EaselError, ResourceError, SafetyError
 from easel.images.encode import save_image
 from easel.images.input import open_image
 from easel.inference.loader import Components
@@ -53,10 +54,19 @@ class Engine:
         compile_blocks(transformer, warm_up, cache, compile_key(self.components.digest, transformer.device), log)
 
     def answer(self, request: Request, record: Record) -> list[Path]:
-        """Plan, run, save, and say what was done: in lines on standard error, and as metrics through `record`.
+        """Plan, run and save; return the files, and tell what was done on standard error and through `record`.
 
         The files stay until the next request. Raises EaselError with a sentence for the caller.
         """
+        try:
+            return self._answer(request, record)
+        except EaselError:
+            raise
+        except Exception:
+            traceback.print_exc()  # Cog keeps only the message
+            raise
+
+    def _answer(self, request: Request, record: Record) -> list[Path]:
         self.outputs.clear()
         check_request(request, self.components.model)  # before a file is opened
         image = open_image("image", request.image) if request.image else None
@@ -64,7 +74,7 @@ class Engine:
         plan = plan_request(request, self.components.model, image.size if image else None)
         log(f"seed: {', '.join(map(str, plan.seeds))}", *(f"warning: {text}" for text in plan.warnings))
         timings = Timings()
-        with self.explain_lack_of_memory(plan):
+        with self.convert_out_of_memory(plan):
             source = read_source(plan, image, mask)
             del image, mask  # up to 60 MB
             log(*(f"warning: {text}" for text in (source.warnings if source else ())))
@@ -122,7 +132,7 @@ class Engine:
         return files, blocked
 
     @contextmanager
-    def explain_lack_of_memory(self, plan: Plan) -> Iterator[None]:
+    def convert_out_of_memory(self, plan: Plan) -> Iterator[None]:
         """A sentence instead of the allocator's words, and what is only kept for speed is let go."""
         try:
             yield

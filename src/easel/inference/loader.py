@@ -16,7 +16,7 @@ from accelerate import init_empty_weights
 
 from easel.errors import WeightsError
 from easel.inference.safety import SafetyChecker, load_safety_checker
-from easel.inference.staging import placing
+from easel.inference.staging import copy_to_device
 from easel.inference.tensors import fill_module, fit_names, read_tensors, skip_modules
 from easel.logs import log
 from easel.lora.adapter import Transformer
@@ -127,7 +127,7 @@ def load_module(module: torch.nn.Module, folder: Path, model: Model, part: str, 
     path = model.folder / "model.yaml"
     dtype = named(torch, model.dtype.get(part, model.dtype["default"]), path)
     tensors = fit_names(read_tensors(sorted(folder.glob("*.safetensors"))), module)
-    with placing(device) as place:
+    with copy_to_device(device) as place:
         fill_module(module, tensors, dtype, place, model.skip.get(part, ()))
     module.to(device).eval().requires_grad_(False)  # .to(): the buffers
 

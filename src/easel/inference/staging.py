@@ -55,7 +55,7 @@ class StagedCopy:
 
 
 @contextmanager
-def placing(device: torch.device) -> Iterator[Any]:
+def copy_to_device(device: torch.device) -> Iterator[Any]:
     """A function (tensor, dtype) -> the tensor on `device` in that type; all are complete when the context ends.
 
     On a CPU a tensor that already has the type is handed on as it is: a view of its file.

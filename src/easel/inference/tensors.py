@@ -90,8 +90,8 @@ def skip_modules(module: torch.nn.Module, names: Sequence[str]) -> None:
             raise WeightsError(f"skip in model.yaml: {type(module).__name__} has no module {name!r}.") from None
         skipped._parameters.clear()
         skipped._modules.clear()
-        skipped.__class__ = type(f"Skipped{type(skipped).__name__}", (type(skipped),), {"forward": hand_on})
+        skipped.__class__ = type(f"Skipped{type(skipped).__name__}", (type(skipped),), {"forward": passthrough})
 
 
-def hand_on(self: torch.nn.Module, first: Any, *_: Any, **__: Any) -> Any:
+def passthrough(self: torch.nn.Module, first: Any, *_: Any, **__: Any) -> Any:
     return first

@@ -4,7 +4,6 @@ import base64
 import http.client
 import json
 import mimetypes
-import os
 import re
 import signal
 import threading
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from easel.errors import EaselError, InputError
+from easel.files import write_atomically
 from easel.net.urls import is_loopback, shown_error, shown_url
 
 # Right after a reply with file outputs the server may still hold its only slot, hence the short first ones.
@@ -202,12 +202,9 @@ def save_output(output: Any, folder: Path, stem: str) -> Any:
     extension = EXTENSIONS.get(media_type) or mimetypes.guess_extension(media_type, strict=False) or ""
     path = folder / f"{stem}{extension}"
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(base64.b64decode(data))
-        unfinished.replace(path)  # Only a whole file ever has the final name.
+        with write_atomically(path, sync=False) as stream:
+            stream.write(base64.b64decode(data))
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Choose another folder with -o.") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
     return str(path)

@@ -29,7 +29,7 @@ class LogView:
         """Show what the log left without an end."""
         self._show(self._line)
         if self._bar_open:
-            say("")
+            print_status("")
 
     def _show(self, line: str) -> None:
         bar = BAR.match(line)
@@ -41,16 +41,16 @@ class LogView:
             ended = bar[1] == "100" != self._percent
             if ended or (bar[1] != "100" and time.monotonic() - self._bar_shown > PIPED_BAR_S):
                 self._bar_shown = time.monotonic()
-                say(line.strip())
+                print_status(line.strip())
             self._percent = bar[1]
         elif line.strip():
             if self._bar_open:
-                say("")
+                print_status("")
                 self._bar_open = False
-            say(line)
+            print_status(line)
 
 
-def say(text: str) -> None:
+def print_status(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 

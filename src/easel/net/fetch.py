@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO
-from uuid import uuid4
 
 import httpcore2
 
 from easel.errors import FetchError, UnreachableError
-from easel.files import disk_errors, rename_file, sync_file
+from easel.files import disk_errors, write_atomically
 from easel.net.guard import SLICE_S, Network, TransferError
 from easel.net.redirects import Credential, final_answer, split_address
 
@@ -81,19 +80,12 @@ def fetch(
     UnreachableError (busy or broken off too often), ResourceError (the disk does not take it) and InputError (the
     token is none).
     """
-    unfinished = target.with_name(f".{uuid4().hex}.tmp")
     order = make_order(url, label, headers, credential, max_bytes, network, log, target, deadline)
     try:
-        with disk_errors(target):
-            with unfinished.open("xb") as stream:
-                fetched = transfer(order, stream)
-                sync_file(stream)
-            rename_file(unfinished, target)
-        return fetched
+        with disk_errors(target), write_atomically(target) as stream:
+            return transfer(order, stream)
     except NotModified:
         return None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def fetch_bytes(

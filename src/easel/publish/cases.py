@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from easel.errors import EaselError, InputError
 from easel.images.input import open_image
 from easel.local.client import ServerError, plain_error
-from easel.local.console import say
+from easel.local.console import print_status
 from easel.local.inputs import encode_files, read_json_inputs
 from easel.models import Model
 from easel.plan import Plan, plan_request
@@ -98,7 +98,7 @@ def wait(api: Replicate, prediction: "Prediction", name: str) -> "Prediction":
             raise ServerError(f"{name}: prediction {prediction.id} is {prediction.status} after {WAIT_S:.0f} s.")
         if now - told > TOLD_EVERY_S:
             told = now
-            say(f"  {name}: {prediction.status}, {now - began:.0f} s")
+            print_status(f"  {name}: {prediction.status}, {now - began:.0f} s")
         found = api.prediction(prediction.id)
         if found is None:
             raise ServerError(f"{name}: prediction {prediction.id} is gone. Run this again.")

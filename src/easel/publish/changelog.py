@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from easel.files import write_atomically
 from easel.weights.manifest import read_manifest
 
 NAME = "CHANGELOG.md"
@@ -35,9 +36,8 @@ def write_record(root: Path, record: Record) -> bool:
     if f"- version `{record.version}`" in text:
         return False
     head, mark, older = text.partition("\n## ")
-    unfinished = path.with_name(f".{NAME}.new")
-    unfinished.write_text(f"{head.rstrip()}\n\n{record_text(record)}{mark}{older}", encoding="utf-8")
-    unfinished.replace(path)
+    with write_atomically(path) as stream:
+        stream.write(f"{head.rstrip()}\n\n{record_text(record)}{mark}{older}".encode())
     return True
 
 

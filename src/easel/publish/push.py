@@ -45,7 +45,7 @@ class Push:
             raise InputError(f"{path} cannot be read ({error}): write it with script/schema.") from None
 
     @property
-    def sure_target(self) -> Target:
+    def required_target(self) -> Target:
         if self.target is None:
             raise InputError("Which model? Name IMAGE, as HOST/OWNER/NAME, or write it as `image:` into the Cog file.")
         return self.target

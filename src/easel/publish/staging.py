@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from easel.local.console import say
+from easel.local.console import print_status
 from easel.publish.cases import Case, CaseRun, check_runs, given_as_text, pixels, run_once, summary
 from easel.publish.contact_sheet import Row, write_sheet
 from easel.publish.replicate_api import RefusedError, Replicate
@@ -39,7 +39,7 @@ class Staging:
         old, old_note = self.old(case)
         new = runs[0].files
         line = f"{case.name}: {summary(case, runs, self.price)}"
-        say(f"  {line}{' (already run)' if done else ''}{''.join(f' -- {problem}' for problem in problems)}")
+        print_status(f"  {line}{' (already run)' if done else ''}{''.join(f' -- {problem}' for problem in problems)}")
         seconds = " and ".join("?" if run.predict_s is None else f"{run.predict_s:.2f} s" for run in runs)
         row = Row(
             name=case.name,

@@ -2,13 +2,13 @@
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from easel.errors import InputError
+from easel.files import write_atomically
 
 
 class State:
@@ -40,21 +40,16 @@ class State:
 
     def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            with unfinished.open("w", encoding="utf-8") as file:
-                json.dump(self._values, file, indent=1, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(self.path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with write_atomically(self.path) as stream:
+            stream.write(json.dumps(self._values, indent=1, ensure_ascii=False).encode())
 
 
 @contextmanager
-def held(path: Path) -> Iterator[int]:
-    """The only push of this tree. The descriptor is passed on to `cog`, so that it holds as long as a push that was
-    killed leaves its `cog` behind."""
+def push_lock(path: Path) -> Iterator[int]:
+    """Hold the lock of the only push of this tree.
+
+    The descriptor is passed on to `cog`, so that it holds as long as a push that was killed leaves its `cog` behind.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:

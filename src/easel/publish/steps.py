@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from easel.errors import EaselError, InputError
 from easel.local.client import ServerError
-from easel.local.console import print_result, say
+from easel.local.console import print_result, print_status
 from easel.publish import changelog
 from easel.publish.callers import read_callers
 from easel.publish.cases import Case
@@ -25,14 +25,14 @@ CHECKS = (("script/lint",), ("script/test",), ("script/schema", "--check"))
 
 def check_tree(push: Push) -> None:
     """Step 1. What passed for this commit is not repeated."""
-    say("1 of 6: lint, tests, schema")
+    print_status("1 of 6: lint, tests, schema")
     environment = {name: value for name, value in os.environ.items() if name != "REPLICATE_API_TOKEN"}
     for command in CHECKS:
         text = " ".join(command)
         if push.checks.get(text) == "passed":
-            say(f"  {text}: passed already for this commit")
+            print_status(f"  {text}: passed already for this commit")
             continue
-        say(f"  {text}")
+        print_status(f"  {text}")
         # Its standard output is for reading too, and ours carries results alone.
         code = subprocess.run(
             [push.root / command[0], *command[1:]], cwd=push.root, env=environment, stdout=sys.stderr
@@ -53,40 +53,42 @@ def check_unchanged(push: Push) -> None:
 
 def check_page(push: Push) -> Comparison:
     """Step 2. Done anew each time, since it takes a second and what is live may have changed."""
-    say("2 of 6: the schema as a page, and against the version that is live")
+    print_status("2 of 6: the schema as a page, and against the version that is live")
     problems = lint_schema(push.document) + lint_readme(push.root, push.document)
     if problems:
         raise EaselError("The model's page would be incomplete:\n  " + "\n  ".join(problems))
-    say("  the page: every input described, ordered, with default and limits; README with image and example")
+    print_status("  the page: every input described, ordered, with default and limits; README with image and example")
     if push.target is None:
-        say("  no model is named, so there is no live version to compare with; name IMAGE for that")
+        print_status("  no model is named, so there is no live version to compare with; name IMAGE for that")
         return Comparison()
     live = push.api.latest_version(push.target.model)
     found = compare(
         live and live.id, live and live.openapi_schema, push.document, read_callers(push.root, push.callers)
     )
     if live is None:
-        say(f"  {push.target.model} has no version yet: there are no callers to break")
+        print_status(f"  {push.target.model} has no version yet: there are no callers to break")
         return found
-    say(f"  compared with {push.target.model}:{live.id}: {len(found.breaks)} breaks, {len(found.others)} other changes")
+    print_status(
+        f"  compared with {push.target.model}:{live.id}: {len(found.breaks)} breaks, {len(found.others)} other changes"
+    )
     for change in found.others:
-        say(f"    {change}")
+        print_status(f"    {change}")
     if found.breaks:
         told = f"The new schema breaks callers of {push.target.model}:\n{describe_breaks(found)}"
         if not push.allow_break:
             raise EaselError(f"{told}\nKeep what they use, or push all the same with --allow-break.")
-        say(f"{told}\n  --allow-break: pushed all the same")
+        print_status(f"{told}\n  --allow-break: pushed all the same")
     return found
 
 
 def push_image(push: Push, step: str, target: Target) -> str:
     """`cog push` once, and the id of the version that came of it. `step` is staging or release."""
     if push.state.get(step, "version"):
-        say(f"  {target.image}: pushed already, version {push.state.get(step, 'version')}")
+        print_status(f"  {target.image}: pushed already, version {push.state.get(step, 'version')}")
         return push.state.get(step, "version")
     if not push.state.get(step, "pushed"):
         check_unchanged(push)
-        say(f"  {push.cog_file.command_text(target)}")
+        print_status(f"  {push.cog_file.command_text(target)}")
         environment = push.cog_file.environment | os.environ  # what the caller sets goes first
         kept = () if push.lock is None else (push.lock,)
         code = subprocess.run(
@@ -105,18 +107,18 @@ def push_image(push: Push, step: str, target: Target) -> str:
             "predict.py otherwise. Look at it before you push again."
         )
     push.state.set(step, "version", value=version.id)
-    say(f"  {target.model}:{version.id}")
+    print_status(f"  {target.model}:{version.id}")
     return version.id
 
 
 def stage(push: Push, cases: Sequence[Case], live: str | None) -> list[str]:
     """Steps 3 and 4: the lines about the cases that go into the record."""
-    say("3 of 6: push to staging")
-    version = push_image(push, "staging", push.sure_target.staging)
-    say(f"4 of 6: {len(cases)} cases on {push.sure_target.staging.model}, each twice with the same seed")
+    print_status("3 of 6: push to staging")
+    version = push_image(push, "staging", push.required_target.staging)
+    print_status(f"4 of 6: {len(cases)} cases on {push.required_target.staging.model}, each twice with the same seed")
     samples = push.root / "samples" / "outputs"
     staging = Staging(push.api, version, live, push.price, push.state, push.folder, samples)
-    lines, problems = run_all(staging, cases, push.sure_target.model)
+    lines, problems = run_all(staging, cases, push.required_target.model)
     print_result(str(push.folder / "contact-sheet.html"))
     if problems:
         raise EaselError(
@@ -129,14 +131,14 @@ def stage(push: Push, cases: Sequence[Case], live: str | None) -> list[str]:
 
 def release(push: Push, found: Comparison, lines: Sequence[str]) -> None:
     """Steps 5 and 6."""
-    target, state = push.sure_target, push.state
-    say("5 of 6: release")
+    target, state = push.required_target, push.state
+    print_status("5 of 6: release")
     if not state.get("before"):  # once: after the push, the live version is this one
         state.set("before", value={"version": found.version, "differences": found.differences})
     version = push_image(push, "release", target)
     if push.deployment:
         deploy(push, push.deployment, version)
-    say("6 of 6: the record")
+    print_status("6 of 6: the record")
     record = changelog.Record(
         model=target.model,
         version=version,
@@ -150,16 +152,16 @@ def release(push: Push, found: Comparison, lines: Sequence[str]) -> None:
         deployment=push.deployment,
     )
     written = changelog.write_record(push.root, record)
-    say(f"  {changelog.NAME}: {'written; commit it' if written else 'has this version already'}")
+    print_status(f"  {changelog.NAME}: {'written; commit it' if written else 'has this version already'}")
     print_result(f"{target.model}:{version}")
 
 
 def deploy(push: Push, name: str, version: str) -> None:
     if push.state.get("deployment", name) == version:
-        say(f"  deployment {name}: updated already")
+        print_status(f"  deployment {name}: updated already")
         return
     deployment = push.api.deployment(name)
     release = deployment and deployment.current_release
     number = release.number if release and release.version == version else push.api.update_deployment(name, version)
     push.state.set("deployment", name, value=version)
-    say(f"  deployment {name}: release {number} runs {version}")
+    print_status(f"  deployment {name}: release {number} runs {version}")

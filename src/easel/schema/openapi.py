@@ -8,10 +8,10 @@ Cog stamps its own release as `info.version`, and takes the document as it is fr
 """
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
+from easel.files import write_atomically
 from easel.schema.compat import breaking_changes
 from easel.schema.inputs import NO_DEFAULT, Runner, RunnerInput, SchemaError, ValueType
 from easel.schema.reader import read_runner
@@ -111,12 +111,8 @@ def _write(path: Path, text: str) -> bool:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with write_atomically(path, sync=False) as stream:
+        stream.write(text.encode())
     return True
 
 

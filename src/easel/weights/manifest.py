@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from types import NoneType
 
 from easel.errors import WeightsError
-from easel.files import rename_file, sync_file
+from easel.files import write_atomically
 from easel.weights.sources import parse_weight_source
 
 LOCK_NAME = "weights.lock"
@@ -173,8 +173,5 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
         {key: value for key, value in asdict(file).items() if (key, value) != ("source", None)}
         for file in manifest.files
     ]
-    temporary = folder / (LOCK_NAME + ".tmp")
-    with temporary.open("wb") as stream:
+    with write_atomically(folder / LOCK_NAME) as stream:
         stream.write((json.dumps({"files": entries}, indent=1) + "\n").encode())
-        sync_file(stream)
-    rename_file(temporary, folder / LOCK_NAME)

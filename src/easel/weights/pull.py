@@ -47,7 +47,7 @@ class Missing:
         return 0 if self.in_hub_cache else max(0, (self.file.size or 0) - bytes_done(self.blob))
 
     @property
-    def room(self) -> int:
+    def disk_needed(self) -> int:
         """Bytes that it will take on the disk beyond the room that an unfinished download has there."""
         if self.in_hub_cache:
             return 0
@@ -62,19 +62,19 @@ def pull_files(files: Sequence[LockedFile], folder: Path, cache: Path, log: Log,
     missing = [find_missing(file, folder, cache) for file in files if not find_blob(cache, file)]
     if not missing:
         return
-    check_room(cache, sum(one.room for one in missing), folder.name)
+    check_room(cache, sum(one.disk_needed for one in missing), folder.name)
     total = sum(one.file.size or 0 for one in missing)
-    log(f"weights: {len(missing)} of {len(files)} files, {readable(total)}, are to come into {cache}{known(missing)}")
+    log(f"weights: downloading {len(missing)} of {len(files)} files ({readable(total)}) to {cache}{known(missing)}")
     started = time.monotonic()
     with ByteBar(total, stream) as bar:
         for one in sorted(missing, key=lambda one: one.file.size or 0):  # a token that is missing shows at the first
             progress = bar.advance_unforeseen if one.file.size is None else bar.advance
             pull_file(one, cache, progress, functools.partial(bar.log_above, log))
-    log(f"weights: {readable(bar.n)} are here and verified after {time.monotonic() - started:.1f} s")
+    log(f"weights: downloaded and verified {readable(bar.n)} in {time.monotonic() - started:.1f} s")
 
 
 def known(missing: Sequence[Missing]) -> str:
-    """What of the missing files is on this machine already."""
+    """Return what of the missing files is on this machine already, for the log."""
     begun = sum(bytes_done(one.blob) for one in missing)
     in_hub_cache = [one for one in missing if one.in_hub_cache]
     text = (
@@ -112,14 +112,14 @@ def pull_file(missing: Missing, cache: Path, progress: Progress, log: Log) -> Pa
             return found
         missing.blob.unlink(missing_ok=True)  # of a wrong size, or a link to what is gone
         sha256 = (
-            (missing.in_hub_cache and adopt(missing, progress, log))
+            (missing.in_hub_cache and link_from_hub_cache(missing, progress, log))
             or (isinstance(source, LocalFile) and copy_local(missing, progress))
             or fetch_remote(missing, progress, log)
         )
         return keep_blob(cache, missing.blob, sha256, file.digest)
 
 
-def adopt(missing: Missing, progress: Progress, log: Log) -> str | None:
+def link_from_hub_cache(missing: Missing, progress: Progress, log: Log) -> str | None:
     """Make the blob a link to a file of the Hub's cache, if that is the pinned one: nothing is downloaded twice."""
     path, digests = missing.in_hub_cache, {}
     try:

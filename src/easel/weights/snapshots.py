@@ -17,7 +17,7 @@ from easel.models import Model
 from easel.weights.manifest import LOCK_NAME, LockedFile, Manifest, digest_problem, file_problem, read_manifest
 from easel.weights.pull import pull_files
 from easel.weights.sources import HubFile, parse_weight_source
-from easel.weights.store import READ_ONLY, Log, Places, blob_path, find_blob, has_size
+from easel.weights.store import READ_ONLY, Log, WeightPaths, blob_path, find_blob, has_size
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Snapshot:
     verified: bool
 
 
-def obtain(model: Model, places: Places, *, log: Log, progress: TextIO | None = None) -> Snapshot:
+def ensure_snapshot(model: Model, paths: WeightPaths, *, log: Log, progress: TextIO | None = None) -> Snapshot:
     """The model's files, fetched into the store as far as they are missing, with a bar on `progress` (standard error).
 
     Raises FetchError (a file cannot be had), WeightsError (one is not what the lock says, or the lock does not pin it)
@@ -42,13 +42,13 @@ def obtain(model: Model, places: Places, *, log: Log, progress: TextIO | None = 
     if is_embedded(manifest):
         return Snapshot(model.folder, manifest, verified=False)
     check_pinned(model.name, manifest)
-    mounted = find_mounted(model.name, manifest, places, log)
+    mounted = find_mounted(model.name, manifest, paths, log)
     wanted = [file for file in manifest.files if file.source and file.path not in mounted]
-    pull_files(wanted, model.folder, places.cache, log, progress or sys.stderr)
+    pull_files(wanted, model.folder, paths.cache, log, progress or sys.stderr)
     if mounted:
-        files = mounted | {file.path: find_blob(places.cache, file) for file in wanted}
+        files = mounted | {file.path: find_blob(paths.cache, file) for file in wanted}
         return Snapshot(temporary_snapshot(model, manifest, files), manifest, verified=False)
-    return Snapshot(stored_snapshot(model, manifest, places.cache), manifest, verified=True)
+    return Snapshot(stored_snapshot(model, manifest, paths.cache), manifest, verified=True)
 
 
 def is_embedded(manifest: Manifest) -> bool:
@@ -66,13 +66,13 @@ def check_pinned(name: str, manifest: Manifest) -> None:
         )
 
 
-def find_mounted(name: str, manifest: Manifest, places: Places, log: Log) -> dict[str, Path]:
+def find_mounted(name: str, manifest: Manifest, paths: WeightPaths, log: Log) -> dict[str, Path]:
     """Files of the folder EASEL_WEIGHTS_DIR, by their path in the lock. A wrong size there is a WeightsError."""
-    folder = places.mounted
+    folder = paths.mounted
     if folder is None:
         return {}
     if not folder.is_dir():
-        log(f"weights: there is no folder {folder} (EASEL_WEIGHTS_DIR); looking in {places.cache}")
+        log(f"weights: there is no folder {folder} (EASEL_WEIGHTS_DIR); looking in {paths.cache}")
         return {}
     wanted = [file for file in manifest.files if file.source]
     found = {file.path: path for file in wanted if (path := find_in_folder(folder, name, file))}
@@ -81,7 +81,7 @@ def find_mounted(name: str, manifest: Manifest, places: Places, log: Log) -> dic
         log(f"weights: {len(found)} of {len(wanted)} files are used in place in {folder}")
     if missing:
         names = ", ".join(missing) if found else "any of the files"
-        log(f"weights: {folder} does not have {names}; looking in {places.cache}")
+        log(f"weights: {folder} does not have {names}; looking in {paths.cache}")
     return found
 
 

@@ -9,7 +9,7 @@ from easel.models import Model
 from easel.weights.manifest import Manifest, read_manifest
 from easel.weights.pull import Missing, find_missing, readable
 from easel.weights.snapshots import find_mounted, is_embedded
-from easel.weights.store import Places, bytes_done, find_blob
+from easel.weights.store import WeightPaths, bytes_done, find_blob
 
 
 @dataclass(frozen=True)
@@ -23,30 +23,30 @@ class State:
     place: Path
 
 
-def state_of(model: Model, places: Places) -> State:
+def state_of(model: Model, paths: WeightPaths) -> State:
     manifest = read_manifest(model.folder)
     state, place = "embedded", model.folder
     if not is_embedded(manifest):
-        state, place = describe_remote(model, manifest, places)
+        state, place = describe_remote(model, manifest, paths)
     return State(model.name, len(manifest.files), sum(file.size or 0 for file in manifest.files), state, place)
 
 
-def describe_remote(model: Model, manifest: Manifest, places: Places) -> tuple[str, Path]:
+def describe_remote(model: Model, manifest: Manifest, paths: WeightPaths) -> tuple[str, Path]:
     try:
-        mounted = find_mounted(model.name, manifest, places, log=lambda line: None)
+        mounted = find_mounted(model.name, manifest, paths, log=lambda line: None)
     except WeightsError as error:
-        return str(error), places.mounted
+        return str(error), paths.mounted
     sourced = [file for file in manifest.files if file.source]
     missing = [
-        find_missing(file, model.folder, places.cache)
+        find_missing(file, model.folder, paths.cache)
         for file in sourced
-        if file.path not in mounted and not find_blob(places.cache, file)
+        if file.path not in mounted and not find_blob(paths.cache, file)
     ]
     if missing:
-        return f"{len(missing)} of {len(sourced)} files missing, {describe_missing(model.name, missing)}", places.cache
+        return f"{len(missing)} of {len(sourced)} files missing, {describe_missing(model.name, missing)}", paths.cache
     if len(mounted) == len(sourced):
-        return "mounted", places.mounted
-    return f"in the store, {len(mounted)} of {len(sourced)} mounted" if mounted else "in the store", places.cache
+        return "mounted", paths.mounted
+    return f"in the store, {len(mounted)} of {len(sourced)} mounted" if mounted else "in the store", paths.cache
 
 
 def describe_missing(name: str, missing: Sequence[Missing]) -> str:

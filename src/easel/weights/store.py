@@ -9,15 +9,15 @@ CACHE/locks/NAME.lock        held while a blob is made; the kernel lets go of it
 """
 
 import errno
-import fcntl
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
+
+from filelock import FileLock, Timeout
 
 from easel.errors import ResourceError
 from easel.files import disk_errors, rename_file, sync_file
@@ -30,19 +30,19 @@ Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Places:
+class WeightPaths:
     """Where weights may be on this machine: `cache` is the store, `mounted` a folder that holds them already."""
 
     cache: Path
     mounted: Path | None
 
-
-def places_from(environ: Mapping[str, str]) -> Places:
-    """EASEL_CACHE_DIR, or `easel` in the user's cache folder; EASEL_WEIGHTS_DIR."""
-    user_cache = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(environ.get("EASEL_CACHE_DIR") or Path(user_cache) / "easel")
-    mounted = environ.get("EASEL_WEIGHTS_DIR")
-    return Places(cache.absolute(), Path(mounted).absolute() if mounted else None)
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return EASEL_CACHE_DIR, or `easel` in the user's cache folder; and EASEL_WEIGHTS_DIR."""
+        user_cache = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        cache = Path(environ.get("EASEL_CACHE_DIR") or Path(user_cache) / "easel")
+        mounted = environ.get("EASEL_WEIGHTS_DIR")
+        return cls(cache.absolute(), Path(mounted).absolute() if mounted else None)
 
 
 def blob_path(cache: Path, digest: str) -> Path:
@@ -84,41 +84,35 @@ def bytes_on_disk(path: Path) -> int:
 
 @contextmanager
 def blob_lock(cache: Path, blob: Path, label: str, log: Log) -> Iterator[None]:
-    """One process at a time makes a blob; the others wait here, and `log` says so."""
-    with disk_errors(cache):
-        path = cache / "locks" / f"{blob.name}.lock"
-        for folder in (path.parent, blob.parent):
+    """Hold a blob's lock: one process at a time makes it. The others wait here, and `log` says so."""
+    with disk_errors(cache):  # a network's file system may have no locks
+        for folder in (cache / "locks", blob.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        with disk_errors(cache):  # a network's file system may have no locks
-            is_free = try_lock(handle)
-        if not is_free:
+        lock = FileLock(lock_path(cache, blob))
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout:
             log(f"{label}: another process fetches it; waiting")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            held = lock.acquire()
+    with held:
         yield
-    finally:
-        os.close(handle)
 
 
 def is_busy(cache: Path, blob: Path) -> bool:
-    """Whether some process makes this blob at the moment."""
+    """Return whether some process makes this blob at the moment."""
+    path = lock_path(cache, blob)
     try:
-        handle = os.open(cache / "locks" / f"{blob.name}.lock", os.O_RDWR)
+        if path.is_file():
+            FileLock(path).acquire(blocking=False).lock.release()
+    except Timeout:
+        return True
     except OSError:
         return False
-    try:
-        return not try_lock(handle)
-    finally:
-        os.close(handle)
+    return False
 
 
-def try_lock(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def lock_path(cache: Path, blob: Path) -> Path:
+    return cache / "locks" / f"{blob.name}.lock"
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:

@@ -9,31 +9,31 @@ from easel.progress import ByteBar
 from easel.weights.manifest import LOCK_NAME, LockedFile, Manifest, read_manifest, unlisted
 from easel.weights.pull import algorithms, mismatch
 from easel.weights.snapshots import find_mounted, is_embedded, snapshot_path
-from easel.weights.store import Places, blob_path, find_blob, hash_file
+from easel.weights.store import WeightPaths, blob_path, find_blob, hash_file
 
 
-def verify_model(model: Model, places: Places, stream: TextIO) -> list[str]:
+def verify_model(model: Model, paths: WeightPaths, stream: TextIO) -> list[str]:
     """What is wrong with a model's files and what to do, each a sentence; the bar is on `stream`.
 
     Raises WeightsError for a lock that cannot be read, and for a mounted file of a wrong size.
     """
     manifest = read_manifest(model.folder)
-    found = locate_files(model, manifest, places)
+    found = locate_files(model, manifest, paths)
     problems = unprovable(model, manifest, found)
     provable = [file for file in manifest.files if file.path in found and file.digest]
     with ByteBar(sum(found[file.path].stat().st_size for file in provable), stream) as bar:
         for file in provable:
-            problem = verify_file(file, found[file.path], model, places.cache, bar)
+            problem = verify_file(file, found[file.path], model, paths.cache, bar)
             problems += [f"{file.path} {problem}"] if problem else []
-    return problems + verify_snapshot(snapshot_path(places.cache, model.name, manifest), manifest, places.cache)
+    return problems + verify_snapshot(snapshot_path(paths.cache, model.name, manifest), manifest, paths.cache)
 
 
-def locate_files(model: Model, manifest: Manifest, places: Places) -> dict[str, Path]:
-    """Where the files are that are here, by their paths: as `obtain` would find them."""
+def locate_files(model: Model, manifest: Manifest, paths: WeightPaths) -> dict[str, Path]:
+    """Where the files are that are here, by their paths: as `ensure_snapshot` would find them."""
     found = {file.path: model.folder / file.path for file in manifest.files if not file.source}
-    found |= {file.path: blob_path(places.cache, file.digest) for file in manifest.files if file.source and file.digest}
+    found |= {file.path: blob_path(paths.cache, file.digest) for file in manifest.files if file.source and file.digest}
     if not is_embedded(manifest):
-        found |= find_mounted(model.name, manifest, places, log=lambda line: None)
+        found |= find_mounted(model.name, manifest, paths, log=lambda line: None)
     return {path: place for path, place in found.items() if place.is_file()}
 
 

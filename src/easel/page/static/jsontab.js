@@ -25,25 +25,25 @@ export class JsonTab {
   follow() {
     if (this.writing) return;
     this.area.value = writeJson(this.form.read(), this.form.secrets, this.files);
-    this.say("");
+    this.print_status("");
   }
 
   /** The form gets what is written, as soon as that can be read. */
   take() {
     try {
       const given = readJson(this.area.value, this.form, this.files);
-      this.say("");
+      this.print_status("");
       this.writing = true;
       this.form.fill(given);
       for (const name of this.form.secrets) if (name in given) this.form.set(name, given[name]);
     } catch (error) {
-      this.say(error.message);
+      this.print_status(error.message);
     } finally {
       this.writing = false;
     }
   }
 
-  say(text) {
+  print_status(text) {
     byId("json-error").textContent = text;
     byId("json-error").hidden = !text;
     if (text) this.area.setAttribute("aria-invalid", "true");

@@ -52,7 +52,7 @@ export class Output {
   }
 
   show(prediction) {
-    this.say(prediction.status, WORDS[prediction.status] ?? prediction.status);
+    this.print_status(prediction.status, WORDS[prediction.status] ?? prediction.status);
     this.showValues(prediction);
     this.showLogs(prediction.logs);
   }
@@ -72,7 +72,7 @@ export class Output {
     }
   }
 
-  say(status, text) {
+  print_status(status, text) {
     byId("dot").className = `dot ${status}`;
     if (byId("state").textContent !== text) byId("state").textContent = text;
   }
@@ -94,7 +94,7 @@ export class Output {
       byId("run-state").hidden = false;
     } else if (this.clock) this.tick();
     this.stop();
-    this.say(status, WORDS[status] ?? status);
+    this.print_status(status, WORDS[status] ?? status);
   }
 
   fail(text) {
@@ -167,6 +167,6 @@ export class Output {
     const time = prediction.metrics?.predict_time;
     const files = this.words ? 0 : values.filter(isFile).length;
     const done = files ? `Done: ${plural(files, "file")}` : values.length ? "Done" : "Done, without an output";
-    this.say("succeeded", `${done}${time ? ` in ${formatSeconds(time)}` : ""}`);
+    this.print_status("succeeded", `${done}${time ? ` in ${formatSeconds(time)}` : ""}`);
   }
 }

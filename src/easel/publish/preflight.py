@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from easel.errors import InputError
-from easel.local.console import print_result, say
+from easel.local.console import print_result, print_status
 from easel.publish import changelog
 from easel.publish.cases import Case
 from easel.publish.push import Push
@@ -17,7 +17,7 @@ def print_plan(push: Push, cases: Sequence[Case], live: str | None) -> None:
     old = f"version {live[:12]}" if live else "samples/outputs"
     deployment = f"deployment {push.deployment} to that version" if push.deployment else "no deployment (--deployment)"
     if push.cog_file.unpinned():
-        say(f"  before step 3: {how_to_pin(push)}")
+        print_status(f"  before step 3: {how_to_pin(push)}")
     print_result(
         f"Plan for commit {push.commit[:12]}; what is done already is not repeated:\n"
         f"3. --staging: {push.cog_file.command_text(target.staging)}\n"
@@ -33,7 +33,7 @@ def print_plan(push: Push, cases: Sequence[Case], live: str | None) -> None:
 
 def preflight(push: Push, which: Callable[[str], str | None], releasing: bool) -> None:
     """What would stop a later step, said before the minutes of the first one."""
-    target = push.sure_target
+    target = push.required_target
     if which("cog") is None:
         raise InputError("cog is not on the PATH, and it builds and pushes the image: see docs/push.md.")
     if push.cog_file.unpinned():

@@ -1,0 +1,80 @@
+"""Set the model up for Cog as the environment says; then inputs in, files out. Torch is imported while weights load."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from easel.inference.cog_downloads import guard_downloads, limits
+from easel.inference.health import Health
+from easel.inference.temp_files import Uploads
+from easel.logs import log
+from easel.lora.files import AdapterFiles, Endpoints
+from easel.models import DEFAULT_MODEL, load_model
+from easel.request import parse_inputs
+from easel.weights.reading import start_reading
+from easel.weights.snapshots import ensure_snapshot
+from easel.weights.store import WeightPaths
+
+if TYPE_CHECKING:
+    from easel.inference.engine import Engine, Record
+
+
+class Service:
+    """A loaded model and what guards it while it answers."""
+
+    def __init__(self, engine: "Engine", health: Health, uploads: Uploads) -> None:
+        self.engine, self.health, self.uploads = engine, health, uploads
+
+    def answer(self, inputs: Mapping[str, Any], record: "Record") -> list[Path]:
+        """Return the image files of a request, by its inputs, and give its metrics to `record`. Raises EaselError."""
+        self.uploads.clear(keep=(inputs["image"], inputs["mask"]))
+        request = parse_inputs(inputs)
+        with self.health.prediction():
+            return self.engine.answer(request, record)
+
+    def is_well(self) -> bool:
+        """Return False when a request hangs, so that Cog reports the runner as unhealthy."""
+        return self.health.is_well()
+
+
+def load_service(
+    models: Path, environ: Mapping[str, str], cog_types: ModuleType, canceled: type[BaseException]
+) -> Service:
+    """Load the model that EASEL_MODEL names from its folder in `models`.
+
+    `cog_types` is the module `cog.types`, whose downloads are guarded from now on; `canceled` is what Cog raises in a
+    request that is canceled. Raises WeightsError, FetchError or ResourceError if the weights cannot be had.
+    """
+    health = Health(canceled)
+    paths = WeightPaths.from_environ(environ)
+    model = load_model(models / (environ.get("EASEL_MODEL") or DEFAULT_MODEL))
+    reading = start_reading(ensure_snapshot(model, paths, log=log))
+    # Only now, since importing torch takes as long as reading gigabytes: both go on side by side.
+    from easel.inference.engine import Engine
+    from easel.inference.loader import default_device, load_components
+
+    uploads = Uploads()
+    guard_downloads(cog_types, limits(allow_loopback(environ)), uploads, health.prediction)
+    engine = Engine(load_components(model, reading, default_device()), adapter_files(paths.cache, environ))
+    if environ.get("EASEL_COMPILE") == "1":
+        engine.compile(paths.cache)
+    return Service(engine, health, uploads)
+
+
+def allow_loopback(environ: Mapping[str, str]) -> bool:
+    return environ.get("EASEL_ALLOW_LOOPBACK") == "1"
+
+
+def adapter_files(cache: Path, environ: Mapping[str, str]) -> AdapterFiles:
+    """Return where LoRAs come from and are kept."""
+    return AdapterFiles(
+        cache / "adapters",
+        allow_files=environ.get("EASEL_ALLOW_FILES") == "1",
+        allow_loopback=allow_loopback(environ),
+        endpoints=Endpoints(
+            hf=(environ.get("HF_ENDPOINT") or Endpoints.hf).rstrip("/"),
+            # As huggingface_hub reads it.
+            offline=(environ.get("HF_HUB_OFFLINE") or "").upper() in ("1", "ON", "YES", "TRUE"),
+        ),
+    )
