@@ -12,7 +12,7 @@ from cog import BaseRunner, CancelationException, Input, Path, Secret, types
 from easel.inference.startup import load_service
 
 
-class Runner(BaseRunner):
+class Runner(BaseRunner):  # type: ignore[misc] # cog publishes no types
     def setup(self) -> None:
         """Load the model's verified weights into memory, once, before the first request."""
         self.service = load_service(LocalPath(__file__).parent / "weights", os.environ, types, CancelationException)

@@ -72,7 +72,9 @@ def load_model(folder: Path) -> Model:
         problems = [f"name is {values['name']!r}, but the folder is {folder.name!r}"]
     if problems:
         raise WeightsError(f"{path}: " + "; ".join(problems) + ".")
-    frozen = {key: MappingProxyType(value) if isinstance(value, dict) else value for key, value in values.items()}
+    frozen: dict[str, Any] = {
+        key: MappingProxyType(value) if isinstance(value, dict) else value for key, value in values.items()
+    }
     return Model(**frozen, folder=folder)
 
 

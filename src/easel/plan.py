@@ -115,8 +115,9 @@ def plan_request(request: Request, model: Model, image_size: tuple[int, int] | N
 
 def plan_size(request: Request, model: Model, image_size: tuple[int, int] | None) -> tuple[int, int]:
     if request.width is None or request.height is None:
-        match = image_size and request.aspect_ratio == MATCH_INPUT_IMAGE
-        aspect_ratio = ratio_of(*image_size) if match else request.aspect_ratio
+        aspect_ratio = request.aspect_ratio
+        if image_size and aspect_ratio == MATCH_INPUT_IMAGE:
+            aspect_ratio = ratio_of(*image_size)
         return size_for(aspect_ratio, model.native_area, model.multiple)
     return snap(request.width, model.multiple), snap(request.height, model.multiple)
 

@@ -25,7 +25,7 @@ class LineWriter(io.TextIOBase):
         return len(text)
 
 
-class Bar(tqdm):
+class Bar(tqdm):  # type: ignore[type-arg] # generic in its stubs alone
     """Without tqdm's watching thread: starting one in a request that is being cancelled can hang it."""
 
     monitor_interval = 0
@@ -59,7 +59,7 @@ class ByteBar(Bar):
 
     def advance_unforeseen(self, count: int) -> None:
         """As `advance`, for bytes that nobody knew to be part of the total."""
-        self.total += count
+        self.total = (self.total or 0) + count
         self.update(count)
 
     def log_above(self, log: Callable[[str], None], text: str) -> None:

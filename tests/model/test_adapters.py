@@ -265,8 +265,8 @@ def test_ranks_over_256_are_refused(components, base, tmp_path):
         ({"use_dora": True}, "it is DoRA"),
         ({"lora_alpha": "8"}, "lora_alpha is '8'"),
         ({"lora_alpha": math.inf}, "NaN or infinite"),
-        ({"lora_alpha": 10**400}, "lora_alpha is too large"),
-        ({"lora_alpha": 10**400, "use_rslora": True}, "lora_alpha is too large"),
+        ({"lora_alpha": 10**400}, "lora_alpha overflows a float"),
+        ({"lora_alpha": 10**400, "use_rslora": True}, "lora_alpha overflows a float"),
         ({"alpha_pattern": {"(a+)+$": 3}}, r"alpha_pattern has '\(a\+\)\+\$'; .* without repeated groups"),
         ({"alpha_pattern": {"((((a{99}){99}){99}){99}){99}": 3}}, "without repeated groups"),
         ({"alpha_pattern": {"(?:.?|.?)" * 45 + "[A-Z]": 3}}, "takes too long"),
@@ -370,7 +370,7 @@ def test_names_cannot_begin_a_line_of_the_log(components, tmp_path):
 def test_a_file_that_is_no_whole_safetensors_file_is_refused(components, tensors, tmp_path, cut):
     whole = write_lora(tmp_path / "lora.safetensors", tensors)
     (tmp_path / "cut.safetensors").write_bytes(whole.read_bytes()[:cut])
-    with pytest.raises(AdapterError, match="no whole safetensors file"):
+    with pytest.raises(AdapterError, match="not a valid safetensors file"):
         load_adapter(adapter_file(tmp_path / "cut.safetensors"), components.transformer)
 
 

@@ -114,7 +114,7 @@ def test_file_arrives_over_tls(secure, download):
 
 
 def test_certificate_of_an_unknown_authority_is_refused_at_once(secure, download):
-    download.fails("cannot verify that it is what it says", resolve=lambda: Address(secure.url + "/a"))
+    download.fails("cannot prove that it is what it says", resolve=lambda: Address(secure.url + "/a"))
     assert secure.seen == []
 
 

@@ -1,6 +1,7 @@
 """What the API tells of itself, and what it does not have."""
 
 import asyncio
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -45,7 +46,7 @@ async def show_metrics(api: Api, request: Request) -> Response:
 
 async def show_health(api: Api, request: Request) -> Response:
     full = await asyncio.to_thread(api.disk_is_full)
-    health = {"status": "disk full" if full else "ok"}
+    health: dict[str, Any] = {"status": "disk full" if full else "ok"}
     if tells_all(api, request):
         health |= {"servers": api.servers.states(), "queue": len(api.lifecycle.queue)}
     return JSONResponse(health, 503 if full else 200)

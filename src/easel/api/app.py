@@ -78,7 +78,7 @@ def create_app(api: Api) -> Starlette:
         status = getattr(error, "status_code", 500)
         problem = Problem(status, f"There is no {request.method} {request.scope['path'][:200]} in this API.").response()
         if status == 405:
-            fitting = (one.methods for one in routes if one.matches(request.scope)[0] != Match.NONE)
+            fitting = (one.methods or set() for one in routes if one.matches(request.scope)[0] != Match.NONE)
             problem.headers["Allow"] = ", ".join(sorted(set().union(*fitting)))
         return problem
 

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, delete, event, func, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, event, func, inspect, select, tuple_, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -99,7 +99,9 @@ class Database:
         """These columns alone, of a row that fits, tried until it succeeds."""
 
         async def write(session: AsyncSession) -> None:
-            await session.execute(update(table).where(table.id == key, *conditions).values(**values))
+            await session.execute(
+                update(table).where(inspect(table).primary_key[0] == key, *conditions).values(**values)
+            )
 
         await retry_until_saved(lambda: self._write(write))
 
@@ -171,7 +173,7 @@ class Database:
     async def page(
         self,
         table: type[Row],
-        key: InstrumentedAttribute,
+        key: InstrumentedAttribute[Any],
         *conditions: ColumnElement[bool],
         cursor: str | None,
         at: ColumnElement[float] | None = None,
@@ -181,7 +183,7 @@ class Database:
         previous page.
         """
         back, place = read_cursor(cursor)
-        at = table.created_at if at is None else at
+        at = inspect(table).columns["created_at"] if at is None else at
         columns, rising = tuple_(at, key), back != ascending
         if place:
             conditions = (*conditions, columns > place if rising else columns < place)

@@ -63,8 +63,8 @@ class Endpoint:
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
             if not full:
                 self.api.log.error("request", route=self.route, **describe_error(error))
-            problem = Problem(507, DISK_FULL) if full else Problem(500, "The API failed here; its log says why.")
-            response = problem.response()
+            failure = Problem(507, DISK_FULL) if full else Problem(500, "The API failed here; its log says why.")
+            response = failure.response()
         response.headers.update(headers)
         self.api.metrics.requests.labels(request.method, self.route, response.status_code).inc()
         self.api.metrics.request_s.labels(self.route).observe(time.monotonic() - started)

@@ -69,9 +69,8 @@ async def create(api: Api, request: Request) -> Response:
 
 def read_details(form: FormData) -> dict[str, Any]:
     """The part `metadata`, a JSON object; or, as one client sends it, a part `metadata[name]` for each member."""
-    text = form.get("metadata")
-    if isinstance(text, UploadFile):
-        text = text.file.read()
+    part = form.get("metadata")
+    text = part.file.read() if isinstance(part, UploadFile) else part
     if text is None:
         return {match[1]: str(value) for key, value in form.items() if (match := MEMBER.fullmatch(key))}
     try:

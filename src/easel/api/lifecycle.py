@@ -50,14 +50,14 @@ class Lifecycle:
         grace_s: float,
     ) -> None:
         """`grace_s`: how long a server may take for a cancel, until it ends without its word."""
-        self.queue = FairQueue()
+        self.queue: FairQueue[ActivePrediction] = FairQueue()
         self.active: dict[str, ActivePrediction] = {}
         self._database, self._outputs, self._webhooks = database, outputs, webhooks
         self._metrics, self._log = metrics, log
         self._callback_url, self._secret, self._limits = callback_url, secret, limits
         self._arriving: set[ActivePrediction] = set()  # which are being saved
         self._max_seconds, self._grace_s = max_seconds, grace_s
-        self._tasks: set[asyncio.Task] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def submit(self, prediction: Prediction, size: Size) -> ActivePrediction:
         """Accept: on disk first, then queued. Raises DatabaseError, or Problem (429) if the account has too many."""

@@ -20,22 +20,23 @@ class OwnFiles:
     """`base` is the public URL without /v1."""
 
     def __init__(self, base: str, outputs: Outputs) -> None:
-        self._files, self._webhooks, self._outputs = f"{base}/v1/files/", f"{base}/delivery/", outputs
+        self._files, self._delivery, self._outputs = f"{base}/v1/files/", f"{base}/delivery/", outputs
 
     def is_own(self, text: str) -> bool:
         """Whether it is an address of a file of this API, there or not."""
-        return text.startswith((self._files, self._webhooks)) and not any(one.isspace() for one in text)
+        return text.startswith((self._files, self._delivery)) and not any(one.isspace() for one in text)
 
     async def check(self, given: dict[str, Any], account: str, database: Database) -> None:
         """Raises Problem (422) if the input names a file that is not there, or not of this account."""
         for k, (field, address) in enumerate(self._find(given, "input")):
             if k == MOST_FILES:
                 raise Problem(422, f"- {field}: an input may have {MOST_FILES} files at most\n")
-            there = self._path(address)
-            if there and address.startswith(self._files):
-                row = await database.get(File, there.name)
-                there = row and row.account == account and row.expires_at > now()
-            if not there:
+            path = self._path(address)
+            is_there = path is not None
+            if path and address.startswith(self._files):
+                row = await database.get(File, path.name)
+                is_there = row is not None and row.account == account and row.expires_at > now()
+            if not is_there:
                 fields = [{"type": "gone", "field": field, "description": f"this file {GONE}"}]
                 raise Problem(422, f"- {field}: this file {GONE}\n", invalid_fields=fields)
 
@@ -52,7 +53,7 @@ class OwnFiles:
     def _path(self, address: str) -> Path | None:
         if address.startswith(self._files):
             return self._outputs.upload(address.removeprefix(self._files).partition("/")[0].partition("?")[0])
-        identity, _, name = address.removeprefix(self._webhooks).partition("/")
+        identity, _, name = address.removeprefix(self._delivery).partition("/")
         return self._outputs.path(identity, name.partition("?")[0])
 
     def resolve(self, prediction: Prediction) -> dict[str, Any]:

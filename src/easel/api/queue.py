@@ -2,29 +2,34 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 
 class Queued(Protocol):
-    id: str
-    account: str
-    version: str
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
 
 
-class FairQueue:
+One = TypeVar("One", bound=Queued)
+
+
+class FairQueue(Generic[One]):
     """Predictions that wait, by account. Everything happens on one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[str, deque[Queued]] = OrderedDict()
+        self._waiting: OrderedDict[str, deque[One]] = OrderedDict()
         self._changed = asyncio.Condition()
 
     def __len__(self) -> int:
         return sum(len(line) for line in self._waiting.values())
 
-    def all(self) -> list[Queued]:
+    def all(self) -> list[One]:
         return [one for line in self._waiting.values() for one in line]
 
-    async def put(self, one: Queued, first: bool = False) -> None:
+    async def put(self, one: One, first: bool = False) -> None:
         """`first` puts it back to where it was taken from."""
         line = self._waiting.setdefault(one.account, deque())
         if first:
@@ -34,7 +39,7 @@ class FairQueue:
             line.append(one)
         await self.wake()
 
-    async def get(self, versions: set[str]) -> Queued:
+    async def get(self, versions: set[str]) -> One:
         """The next one of any of these versions, as soon as there is one. `versions` may change while it waits."""
         async with self._changed:
             while (one := next((one for one in self.all() if one.version in versions), None)) is None:
@@ -44,7 +49,7 @@ class FairQueue:
                 self._waiting.move_to_end(one.account)  # the others come first
             return one
 
-    def discard(self, one: Queued) -> bool:
+    def discard(self, one: One) -> bool:
         """Take it out; False if it does not wait."""
         line = self._waiting.get(one.account, deque())
         if one not in line:

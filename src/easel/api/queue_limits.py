@@ -11,8 +11,11 @@ MB = 1_000_000
 
 
 class Waiting(Protocol):
-    account: str
-    size: Size
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def size(self) -> Size: ...
 
 
 @dataclass(frozen=True)

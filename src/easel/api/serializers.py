@@ -110,9 +110,15 @@ class Serializers:
         }
 
     def _first_image(self, example: Prediction) -> str | None:
-        found: list[str] = []
-        map_output(example.output, lambda name: found.append(name) if media_type(name).startswith("image/") else None)
-        return f"{self.base}/delivery/{example.id}/{found[0]}" if found else None
+        names: list[str] = []
+
+        def note(name: str) -> str:
+            names.append(name)
+            return name
+
+        map_output(example.output, note)
+        image = next((name for name in names if media_type(name).startswith("image/")), None)
+        return f"{self.base}/delivery/{example.id}/{image}" if image else None
 
 
 def with_value(**members: Any) -> dict[str, Any]:

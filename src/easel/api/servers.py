@@ -35,8 +35,8 @@ class Servers:
         self._lifecycle, self._dispatcher = lifecycle, dispatcher
         self._metrics, self._log, self._client = metrics, log, client
         self._servers: dict[str, CogServer] = {}
-        self._tasks: set[asyncio.Task] = set()
-        self._at: dict[str, tuple[asyncio.Task, ...]] = {}  # what goes on at each server
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._at: dict[str, tuple[asyncio.Task[Any], ...]] = {}  # what goes on at each server
 
     async def open(self, declared: tuple[tuple[str, str], ...]) -> None:
         """Begin with what the command line declares and what was pushed before, and take up what was accepted."""
@@ -65,9 +65,8 @@ class Servers:
             Prediction.server.is_not(None),
         )
         for prediction in untold:
-            server = self._servers.get(prediction.server or "")
-            if server:
-                self._do(self._dispatcher.tell_of_cancel(prediction, server))
+            if known := self._servers.get(prediction.server or ""):
+                self._do(self._dispatcher.tell_of_cancel(prediction, known))
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -108,7 +107,7 @@ class Servers:
             self._at[url] = self._do(self._look_after(server)), self._do(self._dispatcher.serve(server))
         return server
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task:
+    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -80,7 +80,7 @@ class Api:
             self._load_readme_and_examples,
             own_server,
         )
-        self._sweeper: asyncio.Task | None = None
+        self._sweeper: asyncio.Task[Any] | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -116,7 +116,7 @@ class Api:
     async def _load_readme_and_examples(self, model: str, version: str, schema: dict[str, Any]) -> None:
         """README and examples of a model that is the repository's own, by its inputs."""
         root = self.settings.root
-        if root and await asyncio.to_thread(is_of_repository, root, schema):
+        if root is not None and await asyncio.to_thread(is_of_repository, root, schema):
             examples = await asyncio.to_thread(
                 read_examples, root, model, version, self.outputs, self.settings.public_url, now()
             )

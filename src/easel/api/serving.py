@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -52,7 +53,7 @@ async def serve(
     def configure(app: ASGIApp, chain: str | None = None) -> uvicorn.Config:
         return uvicorn.Config(
             app,
-            http=connections.protocol,
+            http=cast("type[asyncio.Protocol]", connections.protocol),  # uvicorn calls it to make one
             backlog=BACKLOG,
             ws="none",
             log_config=None,

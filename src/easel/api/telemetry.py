@@ -19,7 +19,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        make = {"registry": self._registry}
+        make: dict[str, Any] = {"registry": self._registry}
         self.requests = Counter("easel_requests", "HTTP requests", ["method", "route", "status"], **make)
         self.request_s = Histogram("easel_request_seconds", "Time to an answer", ["route"], buckets=SECONDS, **make)
         self.ended = Counter("easel_predictions", "Predictions that ended", ["model", "status"], **make)
@@ -30,7 +30,7 @@ class Metrics:
         self.cold_starts = Counter("easel_cold_starts", "Processes seen to get ready", ["server"], **make)
         self.server_up = Gauge("easel_server_up", "1: ready or busy", ["server"], **make)
         self.server_stuck = Gauge("easel_server_stuck", "1: does not end what was canceled", ["server"], **make)
-        self.webhooks = Counter("easel_webhooks", "WebhookSender tried", ["event", "result"], **make)
+        self.webhooks = Counter("easel_webhooks", "Deliveries tried", ["event", "result"], **make)
 
     def forget(self, server: str) -> None:
         """Of a server that is none any more, nothing is told."""

@@ -33,9 +33,9 @@ def check_webhook(url: str, allow_private: bool) -> None:
     parts = split_url(url)
     if not (url.isascii() and url.isprintable()):
         raise Problem(422, "webhook: must be written in ASCII; names in other letters as xn--...")
-    if parts is None or parts.scheme not in (("http", "https") if allow_private else ("https",)):
+    if parts is None or not parts.hostname or parts.scheme not in (("http", "https") if allow_private else ("https",)):
         raise Problem(422, "webhook: must be an https:// address.")
-    host = parts.hostname or ""
+    host = parts.hostname
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -117,7 +117,11 @@ class WebhookSender:
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
         try:
             post = self._pool.stream(
-                "POST", prediction.webhook, headers=headers, content=body, extensions={"timeout": timeout}
+                "POST",
+                prediction.webhook or "",
+                headers=list(headers.items()),
+                content=body,
+                extensions={"timeout": timeout},
             )
             async with slot, asyncio.timeout(TIMEOUT_S), post as answer:
                 pass  # A receiver's answer is not read: it is of no interest, and may have no end.

@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # `nohup` wants to be left alone.
             signal.signal(signum, interrupt)
     try:
-        return args.run(args)
+        code: int = args.run(args)
+        return code
     except KeyboardInterrupt:
         print_status("\nCanceled.")
         return INTERRUPTED

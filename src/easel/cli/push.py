@@ -30,7 +30,9 @@ REPLICATE_API_TOKEN is needed as soon as IMAGE is named; REPLICATE_BASE_URL name
 """
 
 
-def add_push_command(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+def add_push_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
+) -> None:
     push = commands.add_parser(
         "push",
         parents=[common],

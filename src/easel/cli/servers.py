@@ -38,7 +38,8 @@ def open_server(args: argparse.Namespace) -> Iterator[str]:
 
 def clean_url(url: str) -> str:
     url = (url if "://" in url else f"http://{url}").rstrip("/")
-    if split_url(url) is None or re.search(r"\s", url):
+    parts = split_url(url)
+    if parts is None or not parts.hostname or re.search(r"\s", url):
         raise argparse.ArgumentTypeError(f"{shown_url(url)} is not a URL; write it as http://127.0.0.1:5000")
     return url
 

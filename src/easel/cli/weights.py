@@ -44,7 +44,9 @@ exit codes: 0 done, 1 failed, or something is bad, missing or not pinned
 """
 
 
-def add_weights_commands(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+def add_weights_commands(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
+) -> None:
     weights = commands.add_parser(
         "weights",
         help="fetch, verify, see and free the files of the models",

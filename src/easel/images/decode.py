@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
@@ -115,7 +116,7 @@ def open_checked(name: str, kind: str, data: bytes) -> tuple[ImageFile.ImageFile
             f"{MAX_PIXELS // 10**6} are accepted: make it smaller."
         )
     if kind == "PNG":
-        image.info |= transparent_colour(image, data[24])
+        image.info.update(transparent_colour(image, data[24]))
     if kind in ("AVIF", "HEIC"):
         properties = primary_properties(data)
         # libheif cuts HEIC images itself.
@@ -158,7 +159,7 @@ class Stream(io.BytesIO):
         return super().read(size)
 
 
-def transparent_colour(image: ImageFile.ImageFile, depth: int) -> dict:
+def transparent_colour(image: ImageFile.ImageFile, depth: int) -> dict[str, Any]:
     """The transparent colour on the scale of the decoded pixels, where Pillow leaves it on the file's."""
     colour = image.info.get("transparency")
     if isinstance(colour, int) and image.mode == "L":

@@ -94,7 +94,9 @@ def in_srgb(kind: str, image: Image.Image, colour: Image.Image, details: Details
         whole = np.asarray(image)
         low = Image.fromarray((whole & 255).astype(np.uint8))
     else:
-        low = low_bytes(details.data)
+        second = low_bytes(details.data)
+        assert second  # the file has 16 bits
+        low = second
         colour = colour.getchannel(0) if low.mode == "L" else colour
     return to_srgb(reduced(colour, low, tables), profile)
 
@@ -177,7 +179,7 @@ def orientation(details: Details) -> int:
     exif = Image.Exif()  # not image.getexif(), which decodes a PNG, and takes XMP where no viewer does
     try:
         exif.load(details.exif or b"")
-        return exif.get(ExifTags.Base.Orientation, 1)
+        return int(exif.get(ExifTags.Base.Orientation, 1))
     except Exception:  # as viewers do: damaged metadata is no metadata
         return 1
 

@@ -43,7 +43,8 @@ class JpegFile:
 def clean_jpeg(data: bytes) -> JpegFile:
     """Raises OSError for so many parts that a small file takes minutes, and for one that ends too early to be read."""
     file = JpegFile(data)
-    kept, profiles = [data[:2]], {}
+    kept = [data[:2]]
+    profiles: dict[int, tuple[int, bytes]] = {}
     at, copied, is_scan = 2, 2, False
     for _ in range(MAX_MARKERS):
         found = MARKER.search(data, at)

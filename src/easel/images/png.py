@@ -35,7 +35,9 @@ def clean_png(data: bytes) -> tuple[bytes, PngExtras]:
 
     Raises OSError for too many parts.
     """
-    kept, before, exif = [data[:8]], {}, None
+    kept = [data[:8]]
+    before: dict[bytes, bytes] = {}
+    exif: bytes | None = None
     has_pixels, entries = False, 0
     for k, (kind, chunk) in enumerate(chunks(data)):
         if k == MAX_CHUNKS:

@@ -100,5 +100,5 @@ def guard_downloads(
             future.set_exception(error.with_traceback(None))
         return future
 
-    cog_types.requests = downloads
-    ThreadPoolExecutor.submit = submit
+    cog_types.__dict__["requests"] = downloads
+    ThreadPoolExecutor.submit = submit  # type: ignore[method-assign, assignment] # replaced on purpose, see above

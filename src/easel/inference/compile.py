@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch._dynamo.utils import counters
@@ -35,7 +36,10 @@ def compile_blocks(
     began = time.perf_counter()
     try:
         loaded = load_kept(kept, key, log)
-        transformer.compile_repeated_blocks(dynamic=True)
+        compile_repeated: Any = (
+            transformer.compile_repeated_blocks
+        )  # of diffusers' models, which torch knows nothing of
+        compile_repeated(dynamic=True)
         misses = counters["inductor"]["fxgraph_cache_miss"]
         with warnings.catch_warnings():
             # Z-Image's rotary embedding is complex; that part alone runs as it does uncompiled.

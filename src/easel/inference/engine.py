@@ -21,7 +21,8 @@ from easel.inference.pipeline import SourceImage, Timings, read_source, run_plan
 from easel.inference.temp_files import TempFiles
 from easel.logs import log
 from easel.lora.adapter import Adapter, AdapterMemory
-from easel.lora.files import AdapterFiles, Tokens
+from easel.lora.files import AdapterFiles
+from easel.lora.sites import Tokens
 from easel.plan import Plan, plan_request
 from easel.request import Request, check_request, square
 
@@ -45,7 +46,7 @@ class Engine:
         from easel.inference.compile import compile_blocks, compile_key  # Nobody else needs to import a compiler.
 
         plan = plan_request(Request("warm-up", seed=0, num_inference_steps=1), self.components.model)
-        transformer = self.components.transformer.module
+        transformer: Any = self.components.transformer.module
 
         def warm_up() -> None:
             for _ in run_plan(plan, self.components, Timings(), log=io.StringIO()):
@@ -113,7 +114,8 @@ class Engine:
         """The plan's images as files, and the numbers of those that the safety checker holds back."""
         checker = self.components.safety_checker if plan.check_safety else None
         labels = [adapter.label for adapter, _ in adapters]
-        files, blocked = [], []
+        files: list[Path] = []
+        blocked: list[int] = []
         images = run_plan(plan, self.components, timings, source, adapters)
         with self.outputs.new_folder() as folder, closing(images):
             for k, image in enumerate(images):

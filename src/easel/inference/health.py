@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from easel.logs import log
 
@@ -68,7 +69,8 @@ class Health:
 def starting_threads() -> list[threading.Thread]:
     """Those that others wait for in Thread.start(): an instant each, unless they died before they could say so."""
     starting = []
-    for frame in sys._current_frames().values():
+    for innermost in sys._current_frames().values():
+        frame: FrameType | None = innermost
         while frame:
             if frame.f_code is threading.Thread.start.__code__:
                 starting.append(frame.f_locals["self"])

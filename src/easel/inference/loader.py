@@ -40,7 +40,7 @@ class Components:
     digest: str
     pipeline_classes: Mapping[str, type]
     modules: Mapping[str, Any]
-    scheduler_class: type
+    scheduler_class: Any
     scheduler_config: Mapping[str, Any]
     transformer: Transformer
     safety_checker: SafetyChecker | None
@@ -111,14 +111,16 @@ def load_parts(model: Model, folder: Path, digest: str, device: torch.device) ->
     )
 
 
-def new_module(kind: type, folder: Path, skip: Any) -> torch.nn.Module:
-    """The module that `folder/config.json` describes, its parameters without memory (device meta), buffers real."""
+def new_module(kind: Any, folder: Path, skip: Any) -> torch.nn.Module:
+    """Return the module of class `kind` that `folder/config.json` describes; parameters on device meta, buffers real"""
     if issubclass(kind, transformers.PreTrainedModel):
         config = kind.config_class.from_pretrained(folder, local_files_only=True)
     else:
         config = kind.load_config(folder, local_files_only=True)
     with init_empty_weights(include_buffers=False):
-        module = kind(config) if issubclass(kind, transformers.PreTrainedModel) else kind.from_config(config)
+        module: torch.nn.Module = (
+            kind(config) if issubclass(kind, transformers.PreTrainedModel) else kind.from_config(config)
+        )
     skip_modules(module, skip)
     return module
 
@@ -134,7 +136,8 @@ def load_module(module: torch.nn.Module, folder: Path, model: Model, part: str, 
 
 def read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_bytes())
+        values: dict[str, Any] = json.loads(path.read_bytes())
+        return values
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read: {error}.") from error
 

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -72,7 +72,7 @@ def run_plan(
     source: SourceImage | None = None,
     adapters: Sequence[tuple[Adapter, float]] = (),
     log: TextIO | None = None,
-) -> Iterator[Image.Image]:
+) -> Generator[Image.Image, None, None]:
     """Yield the plan's images in order, each (plan.width x plan.height) RGB.
 
     Images run one after another, each with batch size 1 and a CPU generator of its own seed: image k is then, bit for
@@ -100,7 +100,9 @@ def run_plan(
         with bar:
             for seed in plan.seeds:
                 if plan.go_fast:
-                    pipeline.transformer = FastTransformer(components.transformer.module, **components.model.go_fast)
+                    pipeline.transformer = FastTransformer(
+                        components.transformer.module, **(components.model.go_fast or {})
+                    )
                 with timings.measure("denoise"):
                     latents = denoise(pipeline, plan, seed, embeds, source, bar)
                 if adapters and not latents.isfinite().all():
@@ -149,7 +151,7 @@ def denoise(
     begin = {"image": source.image, "strength": plan.prompt_strength} if source else {}
     if source and source.mask:
         begin["mask_image"] = widen(source.mask)
-    return pipeline(
+    latents: torch.Tensor = pipeline(
         **embeds,
         **begin,
         width=plan.width,
@@ -160,10 +162,12 @@ def denoise(
         callback_on_step_end=step_done,
         output_type="latent",
     ).images
+    return latents
 
 
 def decode(pipeline: Any, latents: torch.Tensor) -> Image.Image:
     vae = pipeline.vae
     latents = latents.to(vae.dtype) / vae.config.scaling_factor + vae.config.shift_factor
     pixels = vae.decode(latents, return_dict=False)[0]
-    return pipeline.image_processor.postprocess(pixels, output_type="pil")[0]
+    image: Image.Image = pipeline.image_processor.postprocess(pixels, output_type="pil")[0]
+    return image

@@ -24,7 +24,7 @@ class SafetyChecker:
         """Whether this RGB image of any size must stay."""
         pixels = self.processor(image, return_tensors="pt").to(self.classifier.device, self.classifier.dtype)
         label = self.classifier.config.id2label[int(self.classifier(**pixels).logits.argmax(-1))]
-        return label == self.blocked_label
+        return bool(label == self.blocked_label)
 
 
 def load_safety_checker(model: Model, folder: Path, device: torch.device) -> SafetyChecker | None:

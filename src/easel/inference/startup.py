@@ -9,7 +9,8 @@ from easel.inference.cog_downloads import guard_downloads, limits
 from easel.inference.health import Health
 from easel.inference.temp_files import Uploads
 from easel.logs import log
-from easel.lora.files import AdapterFiles, Endpoints
+from easel.lora.files import AdapterFiles
+from easel.lora.sites import Endpoints
 from easel.models import DEFAULT_MODEL, load_model
 from easel.request import parse_inputs
 from easel.weights.reading import start_reading

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
-from watchdog.events import DirCreatedEvent, FileClosedNoWriteEvent, FileSystemEventHandler
+from watchdog.events import DirCreatedEvent, FileClosedNoWriteEvent, FileCreatedEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 from easel.errors import ResourceError
@@ -21,7 +21,7 @@ class RemoveOnceRead(FileSystemEventHandler):
     def __init__(self) -> None:
         self.watched = Event()  # the newest folder is
 
-    def on_created(self, event: DirCreatedEvent) -> None:
+    def on_created(self, event: DirCreatedEvent | FileCreatedEvent) -> None:
         self.watched.set()
 
     def on_closed_no_write(self, event: FileClosedNoWriteEvent) -> None:

@@ -40,10 +40,13 @@ def fit_names(tensors: dict[str, torch.Tensor], module: torch.nn.Module) -> dict
     expected = module.state_dict().keys()
     if tensors.keys() == expected:
         return tensors
-    known = SINGLE_FILE_LOADABLE_CLASSES.get(type(module).__name__)
+    known: Any = SINGLE_FILE_LOADABLE_CLASSES.get(type(module).__name__)
     prefix = getattr(module, "base_model_prefix", "") + "."
     if known and not expected <= tensors.keys():
-        return known["checkpoint_mapping_fn"](checkpoint=tensors, config=dict(module.config))
+        convert: Any = known["checkpoint_mapping_fn"]
+        config: Any = module.config
+        converted: dict[str, torch.Tensor] = convert(checkpoint=tensors, config=dict(config))
+        return converted
     if len(prefix) > 1 and all(name.startswith(prefix) for name in tensors):
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors

@@ -61,6 +61,7 @@ def call(method: str, url: str, body: Any = None, timeout: float | None = ANSWER
 
 
 def fetch_schema(server: str) -> dict[str, Any]:
+    schema: dict[str, Any]
     status, schema = call("GET", f"{server}/openapi.json")
     if status == http.client.SERVICE_UNAVAILABLE and read_state(server) == "STARTING":
         raise ServerError(f"{server} still loads its model. Try again when {server}/health-check says READY.")
@@ -74,7 +75,7 @@ def fetch_schema(server: str) -> dict[str, Any]:
 
 def read_state(server: str) -> str:
     """STARTING, READY, BUSY, SETUP_FAILED, DEFUNCT or UNHEALTHY (the worker is dead)."""
-    return call("GET", f"{server}/health-check")[1].get("status", "")
+    return str(call("GET", f"{server}/health-check")[1].get("status", ""))
 
 
 def predict(server: str, inputs: Mapping[str, Any], show: Callable[[str], None]) -> dict[str, Any]:
@@ -88,6 +89,7 @@ def predict(server: str, inputs: Mapping[str, Any], show: Callable[[str], None])
         body: dict[str, Any] = {"input": dict(inputs)}
         if is_loopback(server):  # Another machine could not reach us.
             body |= {"webhook": feed.url, "webhook_events_filter": ["logs", "completed"]}
+        answer: dict[str, Any]
         status, answer = send(server, body)
         if status != 200:
             raise ServerError(explain_refusal(server, status, answer))

@@ -67,6 +67,7 @@ class Guard:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
+        assert task  # a coroutine that runs is one
         self._tasks.add(task)
         try:
             await self._pass_on(reader, writer)

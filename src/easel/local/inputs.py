@@ -31,11 +31,11 @@ def read_json_inputs(text: str) -> dict[str, Any]:
     """The value of `--json`: an object, or `@file` or `@-` (standard input) that holds one."""
     source = text if text.startswith("@") else "--json"
     if text == "@-":
-        text = sys.stdin.read()
-    elif source == text:
-        text = read_file("--json", text[1:], Path())
+        content: str | bytes = sys.stdin.read()
+    else:
+        content = read_file("--json", text[1:], Path()) if source == text else text
     try:
-        inputs = json.loads(text)
+        inputs = json.loads(content)
     except ValueError as error:
         raise InputError(f"{source}: not JSON ({error}). Give an object, @file or @- for standard input.") from None
     if not isinstance(inputs, dict):

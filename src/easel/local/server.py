@@ -114,7 +114,7 @@ def hidden_host() -> str:
 
 def choose_port(host: str, port: int) -> int:
     with bind(host, port) as probe:
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -173,7 +173,9 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
                         tuple(names), down.shape[0], place.shares, None if alpha is None else float(alpha)
                     )
                     pairs[place.layer] = Pair(
-                        *(tensor.to(weight.device, weight.dtype, copy=True) for tensor in (down, part)), scaling
+                        down.to(weight.device, weight.dtype, copy=True),
+                        part.to(weight.device, weight.dtype, copy=True),
+                        scaling,
                     )
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         problem = header_problem(file.path) or f"it is not a valid safetensors file ({str(error)[:300]})."

@@ -5,6 +5,7 @@ archive raises what the decoders raise; one that is hostile or of an unsupported
 """
 
 import bz2
+import functools
 import gzip
 import lzma
 import stat
@@ -13,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from easel.errors import AdapterError
 
@@ -88,7 +89,12 @@ def zip_members(stream: BinaryIO, budget: Budget) -> Iterator[Member]:
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise AdapterError(f"The archive is compressed in a way that is not read ({shown(name)}): use deflate.")
             with archive.open(info) as member:
-                yield Member(name, lambda n, member=member: budget.spend(member.read(n)))
+                yield Member(name, functools.partial(read_within, budget, member))
+
+
+def read_within(budget: "Budget", member: IO[bytes], size: int) -> bytes:
+    """Return at most `size` bytes of a member, which count against the budget."""
+    return budget.spend(member.read(size))
 
 
 class CautiousFile:

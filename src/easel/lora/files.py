@@ -143,8 +143,9 @@ class AdapterFiles:
             return use_copy(entry, source.label, self._down[key][1], log)
 
     def _fetch(self, key: str, entry: Entry | None, remote: Remote, ask: Ask, now: float) -> Entry:
-        asked_before = entry is not None and entry.etag and entry.fetched_from == text_digest(remote.url)
-        headers = {"If-None-Match": entry.etag} if asked_before else None
+        headers: dict[str, str] = {}
+        if entry and entry.etag and entry.fetched_from == text_digest(remote.url):
+            headers["If-None-Match"] = entry.etag
         started = time.monotonic()
         with self._cache.work_folder() as work:
             target = work / "fetched"
@@ -152,6 +153,7 @@ class AdapterFiles:
                 remote.url, target, headers=headers, max_bytes=self._max_file_bytes, **ask.options(remote.url)
             )
             if fetched is None:
+                assert entry, "304 answers an If-None-Match alone"
                 return self._renew(key, entry, remote, now)
             if remote.digest is not None and fetched.digest != remote.digest:
                 raise FetchError(f"{ask.label}: what came has {fetched.digest}, and the site says {remote.digest}.")

@@ -78,7 +78,7 @@ def sort_keys(keys: Iterable[str], layers: Iterable[str]) -> dict[str, dict[str,
     for key in keys:
         part = PART.search(key)
         name = part and find_name(key[: part.start()], places)
-        if not part or name is None:
+        if not part or not part.lastgroup or name is None:
             unmatched.append(key)
         elif part.lastgroup in sorted_keys.setdefault(name, {}):
             raise AdapterError(f"it has two tensors for one place: {shown([sorted_keys[name][part.lastgroup], key])}.")

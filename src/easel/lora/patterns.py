@@ -33,7 +33,7 @@ class Patterns:
         self._patterns = [(self._compile(name), value) for name, value in written.items()]
         self._left = TOTAL_S
 
-    def _compile(self, name: str) -> regex.Pattern:
+    def _compile(self, name: str) -> regex.Pattern[str]:
         if len(name) <= MAX_LENGTH and SAFE.fullmatch(name):
             try:
                 return regex.compile(rf"(.*\.)?({name})$")  # as peft.utils.other.get_pattern_key

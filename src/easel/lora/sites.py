@@ -10,10 +10,11 @@ from urllib.parse import quote
 from easel.errors import AdapterError, FetchError, UnreachableError
 from easel.lora.archives import CONFIG_NAME, MAX_CONFIG_BYTES
 from easel.lora.civitai import CivitaiSource
-from easel.lora.references import HubSource, ReplicateSource, Source
+from easel.lora.references import HubSource, ReplicateSource, Source, UrlSource
 from easel.net.fetch import fetch_bytes, fetch_json
 from easel.net.guard import Network
-from easel.net.redirects import Credential, origin, split_address
+from easel.net.redirects import Credential, split_address
+from easel.net.urls import origin
 
 MAX_NAMED = 10  # files that an error lists
 MAX_LISTED = 1000  # entries that the Hub puts on one page: a second .safetensors file may be on the next
@@ -89,7 +90,9 @@ def source_url(source: Source, endpoints: Endpoints) -> str:
         case ReplicateSource(owner, name, version):
             versions = f"/versions/{version}" if version else ""
             return f"{endpoints.replicate}/{owner}/{name}{versions}/_weights"
-    return source.url
+        case UrlSource(url):
+            return url
+    raise AssertionError(f"{source.label} is no remote file")
 
 
 def find_remote(source: Source, ask: Ask) -> Remote:
@@ -186,7 +189,8 @@ def civitai_version(source: CivitaiSource, ask: Ask) -> dict[str, Any]:
         raise unexpected(source.label)
     for version in versions:  # newest first
         if source.version_id in (None, version.get("id")):
-            return version
+            found: dict[str, Any] = version
+            return found
     known = ", ".join(ascii(version.get("id"))[:20] for version in versions[:MAX_NAMED]) or "none"
     raise AdapterError(f"{source.label}: the model has no such version. Its versions: {known}.")
 

@@ -112,7 +112,17 @@ def fetch_json(url: str, *, label: str, **options: Any) -> Any:
         raise FetchError(f"{label}: the answer of {host_of(url)} is not JSON that can be read.") from None
 
 
-def make_order(url, label, headers, credential, max_bytes, network, log, target, deadline) -> Order:
+def make_order(
+    url: str,
+    label: str,
+    headers: Mapping[str, str] | None,
+    credential: Credential | None,
+    max_bytes: int,
+    network: Network | None,
+    log: Callable[[str], None],
+    target: Path,
+    deadline: float | None,
+) -> Order:
     network = network or Network()
     if deadline is None:
         deadline = network.clock() + network.total_s

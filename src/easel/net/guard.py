@@ -60,6 +60,7 @@ def system_tls() -> ssl.SSLContext:
 def resolve_host(host: str, port: int, network: Network, until: float) -> list[tuple[Any, ...]]:
     """The (family, type, protocol, name, address) rows of a host. Raises FetchError unless all are public."""
     look_up = functools.partial(network.resolve, host, port, type=socket.SOCK_STREAM)
+    rows: list[tuple[Any, ...]] | Exception
     try:
         rows = start_resolver().wait(look_up, until, SLICE_S, network.clock)
     except TimeoutError:
@@ -121,7 +122,7 @@ class SlicedStream(httpcore2.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         began = self._network.clock()
-        data = self._repeat(self._sock.recv, max_bytes)
+        data: bytes = self._repeat(self._sock.recv, max_bytes)
         if self._answering:
             self._waited += self._network.clock() - began
         self._answering = True

@@ -17,7 +17,6 @@ from easel.net.guard import GuardedBackend, Network, system_tls
 from easel.net.urls import (
     DEFAULT_PORTS,
     HOST,
-    MAX_SHOWN,
     PATH_CHARACTERS,
     is_loopback_host,
     origin,
@@ -28,6 +27,7 @@ from easel.net.urls import (
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"  # RFC 3986: what else a URL consists of than letters, digits and "-._"
+MAX_PLACE = 100  # characters of an address in an error
 MAX_HOST = 253  # characters, as a name has at most (RFC 1035)
 
 
@@ -53,7 +53,8 @@ def final_answer(
     httpcore2.ProtocolError through. `deadline` is on the clock of `time.monotonic()`.
     """
     # Identity: what arrives is what is counted and hashed, and no small body unpacks to a large one.
-    sent = {"User-Agent": "easel", "Accept": "*/*", "Accept-Encoding": "identity", **headers}
+    sent: dict[bytes | str, bytes | str] = {"User-Agent": "easel", "Accept": "*/*", "Accept-Encoding": "identity"}
+    sent.update(headers)
     if credential and credential.token:
         sent["Authorization"] = f"Bearer {credential.token}"
     here = split_address(url)
@@ -87,7 +88,7 @@ def split_address(text: str, base: SplitResult | None = None) -> SplitResult:
 def check_url(url: SplitResult, network: Network) -> tuple[httpcore2.URL, str]:
     """An httpcore URL and its Host header. Raises FetchError unless it is https, or http to loopback if allowed."""
     host = url.hostname or ""
-    place = f"{url.scheme}://{host}"[:MAX_SHOWN]
+    place = f"{url.scheme}://{host}"[:MAX_PLACE]
     if url.scheme != "https" and not (url.scheme == "http" and network.allow_loopback and is_loopback_host(host)):
         raise FetchError(f"{place} is not encrypted, and files are fetched over https:// only.")
     if not re.fullmatch(HOST, host) or len(host) > MAX_HOST or "@" in url.netloc:

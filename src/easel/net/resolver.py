@@ -18,7 +18,7 @@ class Resolver:
     """Run name look-ups in threads of its own."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(WORKERS):
             threading.Thread(target=self._work, name="easel-look-up", daemon=True).start()
 
@@ -32,7 +32,7 @@ class Resolver:
 
     def wait(self, look_up: Callable[[], Any], until: float, slice_s: float, clock: Callable[[], float]) -> Any:
         """Return what `look_up` returns, or the exception it raises. Raises TimeoutError after `until` on `clock`."""
-        answer: queue.SimpleQueue = queue.SimpleQueue()
+        answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._jobs.put((look_up, answer))
         while True:
             left = until - clock()

@@ -15,11 +15,11 @@ HUB_REVISION = r"refs/(?:pr|convert)/[^/]+|[^/]+"
 
 
 def split_url(text: str, base: SplitResult | None = None) -> SplitResult | None:
-    """Return the parts of a URL, relative to `base` if that is given, or None if it has no host or no valid port."""
+    """Return the parts of a URL, relative to `base` if that is given, or None if its host or port cannot be read."""
     try:
         url = urlsplit(urljoin(base.geturl(), text) if base else text)
-        _ = url.port  # read on access, and raises ValueError
-        return url if url.hostname else None
+        _ = url.hostname, url.port  # read on access, and raise ValueError
+        return url
     except ValueError:
         return None
 

@@ -56,7 +56,6 @@ class Proxy:
     def __init__(self, api: str, token: str) -> None:
         self._api = api
         self._token = token
-        self._client: httpx2.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
         # A proxy from the environment cannot reach this machine's loopback.
@@ -131,7 +130,7 @@ class Proxy:
 
     def _is_output(self, url: str) -> bool:
         parts, own = split_url(url), split_url(self._api)
-        if parts is None or own is None or parts.username or parts.password:
+        if parts is None or own is None or not parts.hostname or parts.username or parts.password:
             return False
         if origin(parts) == origin(own):
             return True

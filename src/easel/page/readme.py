@@ -26,7 +26,8 @@ def render(text: str) -> str:
     parser.add_render_rule("image", render_image)
     parser.add_render_rule("link_open", render_link)
     parser.add_render_rule("heading_open", render_heading)
-    return parser.render(text[:MOST_CHARACTERS])
+    rendered: str = parser.render(text[:MOST_CHARACTERS])
+    return rendered
 
 
 def render_html(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:

@@ -67,7 +67,7 @@ def breaks_value(change: Break, value: str) -> bool:
         given = len(text[2])
     else:
         return True
-    return given < change.value if change.kind in AT_LEAST else given > change.value
+    return bool(given < change.value if change.kind in AT_LEAST else given > change.value)
 
 
 def lines_without(name: str, path: str, text: str) -> list[Line]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from easel.publish.callers import KNOWN, Line, find_lines
 from easel.schema.compat import Break, breaking_changes, find_breaks, inputs_of
@@ -23,7 +24,9 @@ class Comparison:
         return [f"breaks callers: {change}" for change in self.breaks] + list(self.others)
 
 
-def compare(version: str | None, live: dict | None, ours: dict, callers: Sequence[tuple[str, str]]) -> Comparison:
+def compare(
+    version: str | None, live: dict[str, Any] | None, ours: dict[str, Any], callers: Sequence[tuple[str, str]]
+) -> Comparison:
     if live is None:
         return Comparison(version)
     breaks = tuple(find_breaks(live, ours))
@@ -31,7 +34,7 @@ def compare(version: str | None, live: dict | None, ours: dict, callers: Sequenc
     return Comparison(version, breaks, lines, tuple(compatible_changes(live, ours)))
 
 
-def compatible_changes(old: dict, new: dict) -> list[str]:
+def compatible_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What differs and breaks nobody."""
     before, after = inputs_of(old), inputs_of(new)
     broken = {str(change) for change in find_breaks(old, new)}
@@ -55,7 +58,7 @@ def compatible_changes(old: dict, new: dict) -> list[str]:
     return [change for change in changes if f"{change.split(':')[0]}: a new input is required" not in broken]
 
 
-def same_contract(one: dict, other: dict) -> bool:
+def same_contract(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether a caller of one may call the other, both ways."""
     return not breaking_changes(one, other) and not breaking_changes(other, one)
 

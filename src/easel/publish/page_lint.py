@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from easel.schema.compat import inputs_of
 
@@ -10,7 +11,7 @@ FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WITHOUT_LENGTH = ("uri", "password")  # files and secrets
 
 
-def lint_schema(document: dict) -> list[str]:
+def lint_schema(document: dict[str, Any]) -> list[str]:
     """A sentence for each input that the page would show without what a caller needs to know of it."""
     schema = document.get("components", {}).get("schemas", {}).get("Input", {})
     inputs = inputs_of(document)
@@ -26,7 +27,7 @@ def lint_schema(document: dict) -> list[str]:
     return problems
 
 
-def lint_input(published: dict, *, required: bool) -> list[str]:
+def lint_input(published: dict[str, Any], *, required: bool) -> list[str]:
     problems = []
     description = published.get("description", "").strip()
     if not description or description == "An enumeration.":
@@ -51,7 +52,7 @@ def lint_input(published: dict, *, required: bool) -> list[str]:
     return problems
 
 
-def lint_readme(root: Path, document: dict) -> list[str]:
+def lint_readme(root: Path, document: dict[str, Any]) -> list[str]:
     """The README is the page's text: it shows an image, an example call, and every input."""
     path = root / "README.md"
     if not path.is_file():

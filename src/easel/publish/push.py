@@ -40,7 +40,8 @@ class Push:
     def document(self) -> dict[str, Any]:
         path = self.root / "openapi.json"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return document
         except (OSError, ValueError) as error:
             raise InputError(f"{path} cannot be read ({error}): write it with script/schema.") from None
 

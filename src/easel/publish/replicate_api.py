@@ -1,9 +1,9 @@
 """Replicate by its official client, with its errors as sentences. The client is imported only when it is used."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from easel.errors import InputError
 from easel.local.client import ServerError
@@ -30,6 +30,9 @@ class RefusedError(ServerError):
 
 class UnreadableError(ServerError):
     """The client cannot read the answer, and will not at a second try."""
+
+
+Found = TypeVar("Found")
 
 
 class Replicate:
@@ -128,7 +131,7 @@ def _sentences(what: str) -> Iterator[None]:
         ) from None
 
 
-def _or_none(fetch: Any) -> Any:
+def _or_none(fetch: Callable[[], Found]) -> Found | None:
     from replicate.exceptions import ReplicateError
 
     try:

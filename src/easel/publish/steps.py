@@ -62,9 +62,8 @@ def check_page(push: Push) -> Comparison:
         print_status("  no model is named, so there is no live version to compare with; name IMAGE for that")
         return Comparison()
     live = push.api.latest_version(push.target.model)
-    found = compare(
-        live and live.id, live and live.openapi_schema, push.document, read_callers(push.root, push.callers)
-    )
+    version, schema = (live.id, live.openapi_schema) if live else (None, None)
+    found = compare(version, schema, push.document, read_callers(push.root, push.callers))
     if live is None:
         print_status(f"  {push.target.model} has no version yet: there are no callers to break")
         return found
@@ -85,7 +84,7 @@ def push_image(push: Push, step: str, target: Target) -> str:
     """`cog push` once, and the id of the version that came of it. `step` is staging or release."""
     if push.state.get(step, "version"):
         print_status(f"  {target.image}: pushed already, version {push.state.get(step, 'version')}")
-        return push.state.get(step, "version")
+        return str(push.state.get(step, "version"))
     if not push.state.get(step, "pushed"):
         check_unchanged(push)
         print_status(f"  {push.cog_file.command_text(target)}")

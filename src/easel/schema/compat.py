@@ -29,12 +29,12 @@ class Break(NamedTuple):
         return f"{self.input}: {self.text}"
 
 
-def breaking_changes(old: dict, new: dict) -> list[str]:
+def breaking_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """A sentence for each thing that callers of the OpenAPI document `old` may rely on and `new` takes away."""
     return [str(change) for change in find_breaks(old, new)]
 
 
-def find_breaks(old: dict, new: dict) -> list[Break]:
+def find_breaks(old: dict[str, Any], new: dict[str, Any]) -> list[Break]:
     before, after = inputs_of(old), inputs_of(new)
     required_before, required_after = _required(old), _required(new)
     changes = [Break(name, "the input is gone", "gone") for name in before if name not in after]
@@ -49,8 +49,8 @@ def find_breaks(old: dict, new: dict) -> list[Break]:
     return changes
 
 
-def _input_changes(old: dict, new: dict) -> list[tuple]:
-    changes: list[tuple] = []
+def _input_changes(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[Any, ...]]:
+    changes: list[tuple[Any, ...]] = []
     if _type(old) != _type(new):
         changes.append((f"the type was {_type(old)} and is {_type(new)}", "type"))
     if old.get("nullable") and not new.get("nullable"):
@@ -69,24 +69,25 @@ def _input_changes(old: dict, new: dict) -> list[tuple]:
     return changes
 
 
-def _schemas(document: dict) -> dict:
-    return document.get("components", {}).get("schemas", {})
+def _schemas(document: dict[str, Any]) -> dict[str, Any]:
+    schemas: dict[str, Any] = document.get("components", {}).get("schemas", {})
+    return schemas
 
 
-def inputs_of(document: dict) -> dict[str, dict]:
+def inputs_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The inputs by name, with the enum that Cog keeps in a schema of its own put back into its input."""
     schemas = _schemas(document)
     inputs = {}
     for name, published in schemas.get("Input", {}).get("properties", {}).items():
         published = without_null(published)
-        merged: dict = {}
+        merged: dict[str, Any] = {}
         for part in (*published.get("allOf", []), published):
             merged |= schemas.get(part.get("$ref", "").rpartition("/")[2], {})
         inputs[name] = merged | {key: value for key, value in published.items() if key != "$ref"}
     return inputs
 
 
-def without_null(published: dict) -> dict:
+def without_null(published: dict[str, Any]) -> dict[str, Any]:
     """The same as OpenAPI 3.0 has it: `anyOf` or `type` with null, as 3.1 and pydantic write it, is `nullable`."""
     kinds, parts = published.get("type"), published.get("anyOf") or published.get("oneOf") or []
     others = [part for part in parts if part != {"type": "null"}]
@@ -95,17 +96,19 @@ def without_null(published: dict) -> dict:
         return published | {"type": kind, "nullable": True}
     if len(others) == 1 and len(parts) == 2:
         rest = {key: value for key, value in published.items() if key not in ("anyOf", "oneOf")}
-        return others[0] | rest | {"nullable": True}
+        merged: dict[str, Any] = others[0] | rest | {"nullable": True}
+        return merged
     return published
 
 
-def _required(document: dict) -> list[str]:
-    return _schemas(document).get("Input", {}).get("required", [])
+def _required(document: dict[str, Any]) -> list[str]:
+    required: list[str] = _schemas(document).get("Input", {}).get("required", [])
+    return required
 
 
-def _type(published: dict) -> str:
+def _type(published: dict[str, Any]) -> str:
     return " ".join(str(published[key]) for key in _TYPE_KEYS if key in published)
 
 
-def _output(document: dict) -> dict:
+def _output(document: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in _schemas(document).get("Output", {}).items() if key not in _DESCRIPTIVE}

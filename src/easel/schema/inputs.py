@@ -141,14 +141,12 @@ def _wrong_default(item: RunnerInput) -> Iterator[tuple[str, str]]:
         if not item.type.optional:
             yield "default", f"Cog makes an input with default=None required; write {item.type} | None, or drop it"
         return
-    is_list = isinstance(default, list)
-    if is_list is not item.type.many or not all(
-        item.type.holds(value) for value in (default if is_list else [default])
-    ):
+    values = default if isinstance(default, list) else [default]
+    if isinstance(default, list) is not item.type.many or not all(item.type.holds(value) for value in values):
         yield "default", f"default {default!r} is not of type {item.type}"
     if item.choices and default not in item.choices:
         yield "default", f"default {default!r} is not one of the choices"
-    if _below(default, item.ge) or _below(item.le, default):
+    if isinstance(default, int | float) and (_below(default, item.ge) or _below(item.le, default)):
         yield "default", f"default {default!r} is outside ge and le"
     if isinstance(default, str):
         if _below(len(default), item.min_length) or _below(item.max_length, len(default)):

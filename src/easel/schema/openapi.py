@@ -10,6 +10,7 @@ Cog stamps its own release as `info.version`, and takes the document as it is fr
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from easel.files import write_atomically
 from easel.schema.compat import breaking_changes
@@ -30,7 +31,7 @@ __all__ = [
 
 COG_VERSION = "0.23.1"  # requirements.txt pins the same; a test holds the two equal
 
-_TYPES: dict[str, dict] = {
+_TYPES: dict[str, dict[str, Any]] = {
     "str": {"type": "string"},
     "int": {"type": "integer"},
     "float": {"type": "number"},
@@ -49,7 +50,7 @@ _LIMIT_KEYS = {
 }
 
 
-def openapi(path: Path) -> dict:
+def openapi(path: Path) -> dict[str, Any]:
     """The OpenAPI 3.0.2 document of the runner in `path`. Raises `SchemaError` for what Cog would drop or refuse."""
     runner = read_runner(path)
     return {
@@ -60,7 +61,7 @@ def openapi(path: Path) -> dict:
     }
 
 
-def to_json(document: dict) -> str:
+def to_json(document: dict[str, Any]) -> str:
     """The text of `openapi.json`: keys in the order of the document, so that the same source gives the same bytes."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
@@ -97,7 +98,7 @@ def check_schema(root: Path, base: str = "HEAD") -> list[str]:
     return problems
 
 
-def _committed(root: Path, base: str) -> dict | None:
+def _committed(root: Path, base: str) -> dict[str, Any] | None:
     try:
         shown = subprocess.run(
             ["git", "-C", str(root), "show", f"{base}:./openapi.json"], capture_output=True, text=True, check=False
@@ -116,7 +117,7 @@ def _write(path: Path, text: str) -> bool:
     return True
 
 
-def _runner_schemas(runner: Runner) -> dict:
+def _runner_schemas(runner: Runner) -> dict[str, Any]:
     properties = {item.name: _property(item, order) for order, item in enumerate(runner.inputs)}
     inputs = {"title": "Input", "type": "object", "properties": properties}
     if required := [item.name for item in runner.inputs if item.required]:
@@ -125,8 +126,10 @@ def _runner_schemas(runner: Runner) -> dict:
     return {"Input": inputs, "Output": {"title": "Output", **_type(runner.output)}, **enums}
 
 
-def _property(item: RunnerInput, order: int) -> dict:
-    published = {"allOf": [_ref(item.name)]} if item.choices else {"title": _title(item.name), **_type(item.type)}
+def _property(item: RunnerInput, order: int) -> dict[str, Any]:
+    published: dict[str, Any] = (
+        {"allOf": [_ref(item.name)]} if item.choices else {"title": _title(item.name), **_type(item.type)}
+    )
     published["description"] = item.description
     if item.default is not NO_DEFAULT:
         published["default"] = _plain(item.default)
@@ -140,12 +143,12 @@ def _property(item: RunnerInput, order: int) -> dict:
     return {**published, "x-order": order}
 
 
-def _enum(item: RunnerInput) -> dict:
+def _enum(item: RunnerInput) -> dict[str, Any]:
     kind = _TYPES[item.type.name]["type"]
     return {"title": item.name, "description": "An enumeration.", "enum": list(item.choices or ()), "type": kind}
 
 
-def _type(value_type: ValueType) -> dict:
+def _type(value_type: ValueType) -> dict[str, Any]:
     single = dict(_TYPES[value_type.name])
     return {"type": "array", "items": single} if value_type.many else single
 
@@ -161,15 +164,15 @@ def _title(name: str) -> str:
     return " ".join(word[:1].upper() + word[1:] for word in name.split("_"))
 
 
-def _ref(name: str) -> dict:
+def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _text(title: str, **more: object) -> dict:
+def _text(title: str, **more: object) -> dict[str, Any]:
     return {"title": title, "type": "string", **more}
 
 
-def _server_schemas() -> dict:
+def _server_schemas() -> dict[str, Any]:
     """What every Cog server says, whatever the model."""
     times = {name: _text(_title(name), format="date-time") for name in ("created_at", "started_at", "completed_at")}
     response = {
@@ -200,11 +203,11 @@ def _server_schemas() -> dict:
     }
 
 
-def _object(title: str, properties: dict) -> dict:
+def _object(title: str, properties: dict[str, Any]) -> dict[str, Any]:
     return {"title": title, "type": "object", "properties": properties}
 
 
-def _paths() -> dict:
+def _paths() -> dict[str, Any]:
     predict = {
         "summary": "Predict",
         "description": "Run a single prediction on the model",
@@ -228,7 +231,7 @@ def _paths() -> dict:
     }
 
 
-def _answers(schema: dict, refuses: bool = False) -> dict:
+def _answers(schema: dict[str, Any], refuses: bool = False) -> dict[str, Any]:
     answers = {"200": {"description": "Successful Response", "content": {"application/json": {"schema": schema}}}}
     if refuses:
         problem = {"schema": _ref("HTTPValidationError")}

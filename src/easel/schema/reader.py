@@ -9,6 +9,7 @@ import ast
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from easel.schema.inputs import (
     INPUT_TYPES,
@@ -114,8 +115,7 @@ def _read_type(source: _Source, name: str, annotation: ast.expr) -> ValueType:
         optional, node = len(sides) == 1, (sides or [node])[0]
     if isinstance(node, ast.Subscript) and source.written(node.value) == "list":
         many, node = True, node.slice
-    known = isinstance(node, ast.Name) and node.id in INPUT_TYPES and (optional or many or node is annotation)
-    if not known:
+    if not isinstance(node, ast.Name) or node.id not in INPUT_TYPES or not (optional or many or node is annotation):
         allowed = "str, int, float, bool, Path, Secret, a list[...] of one of them, or any of these with `| None`"
         raise source.refuse(annotation, f"{name}: use {allowed}, not {source.written(annotation)}")
     if node.id in _FROM_COG and node.id not in source.from_cog:
@@ -158,7 +158,8 @@ def _with_keyword(source: _Source, item: RunnerInput, keyword: ast.keyword) -> R
     if repr(seen) != repr(value):
         rule = "write it as one plain literal, without parentheses, escapes or a second text beside it"
         raise source.refuse(node, f"{item.name}: Cog reads this {key} differently from Python; {rule}")
-    return replace(item, **{key: tuple(value) if key == "choices" and isinstance(value, list) else value})
+    given: dict[str, Any] = {str(key): tuple(value) if key == "choices" and isinstance(value, list) else value}
+    return replace(item, **given)
 
 
 def _as_cog_reads(source: _Source, node: ast.expr, written: str) -> object:

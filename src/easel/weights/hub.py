@@ -6,14 +6,19 @@ The library is imported at first use: most starts find all files in the store an
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from easel.errors import FetchError
 from easel.net.fetch import TRANSIENT
 from easel.net.redirects import split_address
 from easel.net.urls import origin, shown_error
-from easel.weights.download.ranges import Address
+from easel.weights.download.http import Address
 from easel.weights.sources import HubFile
+
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.file_download import HfFileMetadata
 
 SHA256 = r"[0-9a-f]{64}"
 
@@ -41,7 +46,7 @@ def find_in_hub_cache(file: HubFile) -> Path | None:
 def ask_hub(file: HubFile) -> HubAnswer:
     """Ask the Hub where the bytes are now: an address that may hold for minutes only. Raises FetchError."""
     from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils._headers import build_hf_headers
 
     url = hf_hub_url(file.repo_id, file.filename, revision=file.revision)
     metadata = get_metadata(file, url)
@@ -60,7 +65,7 @@ def ask_hub(file: HubFile) -> HubAnswer:
     )
 
 
-def get_metadata(file: HubFile, url: str):  # -> huggingface_hub.file_download.HfFileMetadata
+def get_metadata(file: HubFile, url: str) -> "HfFileMetadata":
     """One question, and several when the Hub is only busy. Each failure becomes a sentence in a FetchError."""
     import httpx2
     from huggingface_hub import errors, get_hf_file_metadata
@@ -88,7 +93,7 @@ def get_metadata(file: HubFile, url: str):  # -> huggingface_hub.file_download.H
     raise FetchError(f"{file.label}: {problem}")
 
 
-def explain_status(error: Exception, file: HubFile, host: str) -> str:
+def explain_status(error: "HfHubHTTPError", file: HubFile, host: str) -> str:
     from huggingface_hub import errors, get_token
 
     status = error.response.status_code

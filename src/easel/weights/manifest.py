@@ -15,7 +15,7 @@ from types import NoneType
 
 from easel.errors import WeightsError
 from easel.files import write_atomically
-from easel.weights.sources import parse_weight_source
+from easel.weights.sources import WeightSource, parse_weight_source
 
 LOCK_NAME = "weights.lock"
 DIGEST = r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}"
@@ -29,6 +29,18 @@ class LockedFile:
     size: int | None  # bytes
     digest: str | None  # "sha256:" and 64 hex digits, or "md5:" and 32
     source: str | None = None  # hf://owner/name@REVISION/filename, https://..., file:...; None: beside the lock
+
+    @property
+    def parsed_source(self) -> WeightSource:
+        """Where the file comes from. Raises WeightsError if `source` is not one, or is None."""
+        return parse_weight_source(self.source or "")
+
+    @property
+    def blob_name(self) -> str:
+        """The file's digest. Raises WeightsError if it has none yet."""
+        if self.digest is None:
+            raise WeightsError(f"{self.path} has no digest in {LOCK_NAME}: run `easel weights lock`.")
+        return self.digest
 
     @property
     def is_pinned(self) -> bool:
@@ -80,7 +92,7 @@ def entry_problem(file: LockedFile) -> str | None:
 
 def source_problem(file: LockedFile) -> str | None:
     try:
-        parse_weight_source(file.source)
+        _ = file.parsed_source
     except WeightsError as error:
         return f"{file.path}: {str(error).removesuffix('.')}"
     return None

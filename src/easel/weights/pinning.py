@@ -19,7 +19,7 @@ from easel.weights.manifest import (
     write_manifest,
 )
 from easel.weights.pull import algorithms, find_missing, mismatch, pull_file, readable
-from easel.weights.sources import HubFile, parse_weight_source
+from easel.weights.sources import HubFile
 from easel.weights.store import Log, check_room, hash_file
 
 
@@ -57,7 +57,7 @@ def read_sourced(folder: Path) -> list[LockedFile]:
 
 def pin_file(file: LockedFile, folder: Path, cache: Path, log: Log, stream: TextIO) -> LockedFile:
     """The entry with its size and SHA-256; what it already says must agree, and is verified by the bytes."""
-    source = parse_weight_source(file.source)
+    source = file.parsed_source
     answer = ask_hub(source) if isinstance(source, HubFile) else None
     if answer and answer.digest and answer.size is not None and not (file.digest or "").startswith("md5:"):
         problem = mismatch(file, answer.size, {"sha256": answer.digest})
@@ -83,5 +83,5 @@ def fetch_to_pin(
 
 
 def log_pin(file: LockedFile, how: str, log: Log) -> LockedFile:
-    log(f"{file.path}: {readable(file.size)}, {file.digest} ({how})")
+    log(f"{file.path}: {readable(file.size or 0)}, {file.digest} ({how})")
     return file

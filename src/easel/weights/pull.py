@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -11,10 +11,11 @@ from typing import TextIO
 from easel.errors import FetchError, WeightsError
 from easel.files import disk_errors
 from easel.progress import ByteBar
-from easel.weights.download.ranges import Address, fetch_file
+from easel.weights.download.http import Address
+from easel.weights.download.ranges import fetch_file
 from easel.weights.hub import ask_hub, find_in_hub_cache
 from easel.weights.manifest import LockedFile
-from easel.weights.sources import HubFile, LocalFile, WebFile, WeightSource, parse_weight_source
+from easel.weights.sources import HubFile, LocalFile, WebFile, WeightSource
 from easel.weights.store import (
     Log,
     Progress,
@@ -83,7 +84,7 @@ def known(missing: Sequence[Missing]) -> str:
     return text + (f"; an unfinished download has {readable(begun)}" if begun else "")
 
 
-def readable(size: int) -> str:
+def readable(size: float) -> str:
     """A number of bytes in a unit that suits it."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= scale / 10 and size >= 1000:
@@ -92,11 +93,11 @@ def readable(size: int) -> str:
 
 
 def find_missing(file: LockedFile, folder: Path, cache: Path) -> Missing:
-    source = parse_weight_source(file.source)
+    source = file.parsed_source
     if isinstance(source, LocalFile):
         source = LocalFile(folder / source.path)
     # Without a digest the bytes decide the name of the blob; until then its source does.
-    name = file.digest or "unpinned:" + hashlib.sha256(file.source.encode()).hexdigest()
+    name = file.digest or "unpinned:" + hashlib.sha256(str(file.source).encode()).hexdigest()
     return Missing(
         file, blob_path(cache, name), source, find_in_hub_cache(source) if isinstance(source, HubFile) else None
     )
@@ -112,16 +113,16 @@ def pull_file(missing: Missing, cache: Path, progress: Progress, log: Log) -> Pa
             return found
         missing.blob.unlink(missing_ok=True)  # of a wrong size, or a link to what is gone
         sha256 = (
-            (missing.in_hub_cache and link_from_hub_cache(missing, progress, log))
-            or (isinstance(source, LocalFile) and copy_local(missing, progress))
+            (missing.in_hub_cache and link_from_hub_cache(missing, missing.in_hub_cache, progress, log))
+            or (copy_local(missing, source, progress) if isinstance(source, LocalFile) else None)
             or fetch_remote(missing, progress, log)
         )
         return keep_blob(cache, missing.blob, sha256, file.digest)
 
 
-def link_from_hub_cache(missing: Missing, progress: Progress, log: Log) -> str | None:
+def link_from_hub_cache(missing: Missing, path: Path, progress: Progress, log: Log) -> str | None:
     """Make the blob a link to a file of the Hub's cache, if that is the pinned one: nothing is downloaded twice."""
-    path, digests = missing.in_hub_cache, {}
+    digests: dict[str, str] = {}
     try:
         size = path.stat().st_size
         digests = hash_file(path, algorithms(missing.file), progress)
@@ -137,8 +138,8 @@ def link_from_hub_cache(missing: Missing, progress: Progress, log: Log) -> str |
     return digests["sha256"]
 
 
-def copy_local(missing: Missing, progress: Progress) -> str:
-    path, label = missing.source.path, missing.source.label
+def copy_local(missing: Missing, source: LocalFile, progress: Progress) -> str:
+    path, label = source.path, source.label
     unfinished = missing.blob.with_name(missing.blob.name + ".part")
     if not path.is_file():
         raise FetchError(f"{label}: there is no such file on this machine. Put it there, or change the lock's source.")
@@ -156,6 +157,7 @@ def copy_local(missing: Missing, progress: Progress) -> str:
 
 def fetch_remote(missing: Missing, progress: Progress, log: Log) -> str:
     file, source = missing.file, missing.source
+    assert not isinstance(source, LocalFile)
     received = fetch_file(
         address_of(file, source),
         missing.blob,
@@ -186,7 +188,7 @@ def algorithms(file: LockedFile) -> set[str]:
     return {"sha256", (file.digest or "sha256").partition(":")[0]}
 
 
-def mismatch(file: LockedFile, size: int | None, digests: dict[str, str | None]) -> str | None:
+def mismatch(file: LockedFile, size: int | None, digests: Mapping[str, str | None]) -> str | None:
     """What of a file's size and digests is not as the lock has it; what is not known is no contradiction."""
     if None not in (file.size, size) and size != file.size:
         return f"has {size} bytes instead of {file.size}"

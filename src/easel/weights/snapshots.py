@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -16,7 +16,7 @@ from easel.files import disk_errors
 from easel.models import Model
 from easel.weights.manifest import LOCK_NAME, LockedFile, Manifest, digest_problem, file_problem, read_manifest
 from easel.weights.pull import pull_files
-from easel.weights.sources import HubFile, parse_weight_source
+from easel.weights.sources import HubFile
 from easel.weights.store import READ_ONLY, Log, WeightPaths, blob_path, find_blob, has_size
 
 
@@ -46,7 +46,7 @@ def ensure_snapshot(model: Model, paths: WeightPaths, *, log: Log, progress: Tex
     wanted = [file for file in manifest.files if file.source and file.path not in mounted]
     pull_files(wanted, model.folder, paths.cache, log, progress or sys.stderr)
     if mounted:
-        files = mounted | {file.path: find_blob(paths.cache, file) for file in wanted}
+        files = mounted | found_blobs(paths.cache, wanted)
         return Snapshot(temporary_snapshot(model, manifest, files), manifest, verified=False)
     return Snapshot(stored_snapshot(model, manifest, paths.cache), manifest, verified=True)
 
@@ -85,10 +85,15 @@ def find_mounted(name: str, manifest: Manifest, paths: WeightPaths, log: Log) ->
     return found
 
 
+def found_blobs(cache: Path, files: Iterable[LockedFile]) -> dict[str, Path]:
+    """Return the blobs of those files that have one, by the files' paths."""
+    return {file.path: blob for file in files if (blob := find_blob(cache, file))}
+
+
 def find_in_folder(folder: Path, name: str, file: LockedFile) -> Path | None:
     """Where a mounted folder has a file: at its path, below the model's name, or as in its Hub repository."""
     candidates = [folder / file.path, folder / name / file.path]
-    source = parse_weight_source(file.source)
+    source = file.parsed_source
     if isinstance(source, HubFile):
         candidates.append(folder / source.filename)
     present = [path for path in candidates if path.is_file()]
@@ -120,10 +125,10 @@ def stored_snapshot(model: Model, manifest: Manifest, cache: Path) -> Path:
     try:
         unfinished.mkdir(parents=True)
     except OSError:
-        files = {file.path: find_blob(cache, file) for file in manifest.files if file.source}
+        files = found_blobs(cache, [file for file in manifest.files if file.source])
         return temporary_snapshot(model, manifest, files)
     try:
-        blobs = {file.path: blob_path(cache, file.digest) for file in manifest.files if file.source}
+        blobs = {file.path: blob_path(cache, file.blob_name) for file in manifest.files if file.source}
         with disk_errors(folder):
             fill_snapshot(unfinished, model, manifest, blobs, folder)
             move_into_place(unfinished, folder, manifest)

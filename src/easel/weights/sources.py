@@ -67,7 +67,7 @@ def parse_weight_source(text: str) -> WeightSource:
 
 def parse_hub_file(text: str) -> HubFile:
     found = parse_hub_url(text)
-    if not found or not found.filename or not re.fullmatch(COMMIT, found.revision or ""):
+    if not found or not found.filename or not found.revision or not re.fullmatch(COMMIT, found.revision):
         raise refusal(text, "does not name a file at one commit")
     filename = found.filename
     if re.search(rf"[?#%]|{UNSEEN}", filename) or any(part in ("", ".", "..") for part in filename.split("/")):
@@ -77,7 +77,7 @@ def parse_hub_file(text: str) -> HubFile:
 
 def parse_web_file(text: str) -> WebFile:
     url = split_url(text)
-    if url is None or re.search(UNSEEN, text):
+    if url is None or not url.hostname or re.search(UNSEEN, text):
         raise refusal(text, "is not a URL")
     if "@" in url.netloc:
         raise refusal(

@@ -35,7 +35,7 @@ def describe_remote(model: Model, manifest: Manifest, paths: WeightPaths) -> tup
     try:
         mounted = find_mounted(model.name, manifest, paths, log=lambda line: None)
     except WeightsError as error:
-        return str(error), paths.mounted
+        return str(error), paths.mounted or paths.cache
     sourced = [file for file in manifest.files if file.source]
     missing = [
         find_missing(file, model.folder, paths.cache)
@@ -45,7 +45,7 @@ def describe_remote(model: Model, manifest: Manifest, paths: WeightPaths) -> tup
     if missing:
         return f"{len(missing)} of {len(sourced)} files missing, {describe_missing(model.name, missing)}", paths.cache
     if len(mounted) == len(sourced):
-        return "mounted", paths.mounted
+        return "mounted", paths.mounted or paths.cache
     return f"in the store, {len(mounted)} of {len(sourced)} mounted" if mounted else "in the store", paths.cache
 
 

@@ -58,7 +58,7 @@ def unprovable(model: Model, manifest: Manifest, found: dict[str, Path]) -> list
 
 def verify_file(file: LockedFile, path: Path, model: Model, cache: Path, bar: ByteBar) -> str | None:
     """What is wrong with a file that is here, and what to do: continues a sentence that begins with its path."""
-    blob = blob_path(cache, file.digest)
+    blob = blob_path(cache, file.blob_name)
     try:
         problem = mismatch(file, path.stat().st_size, hash_file(path, algorithms(file), bar.advance))
     except OSError as error:
@@ -90,7 +90,7 @@ def verify_snapshot(folder: Path, manifest: Manifest, cache: Path) -> list[str]:
     for file in manifest.files:
         path = folder / file.path
         same = path.exists() and (
-            path.resolve() == blob_path(cache, file.digest).resolve()
+            path.resolve() == blob_path(cache, file.blob_name).resolve()
             if file.source
             else hash_file(path, {"sha256"}, lambda count: None)["sha256"] == file.digest
         )
