@@ -28,7 +28,8 @@ class Receiver(BaseHTTPRequestHandler):
             Webhooks.validate(headers=dict(self.headers), body=body, secret=SECRET, tolerance=TOLERANCE_S)
         except WebhookValidationError as error:
             print(f"refused: {error}", flush=True)
-            return self.answer(401)
+            self.answer(401)
+            return
         prediction = json.loads(body)
         print(prediction["id"], prediction["status"], *(prediction["output"] or []), flush=True)
         # Anything but a success is sent again, if it is the last one. Work that takes long belongs elsewhere.

@@ -14,7 +14,7 @@ class LineWriter(io.TextIOBase):
     but the first state.
     """
 
-    def __init__(self, stream: TextIO):
+    def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:

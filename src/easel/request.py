@@ -96,9 +96,11 @@ def check_request(request: Request, model: Model) -> None:
         *lora_problems(request),
         *(p for name in ("hf_token", "civitai_token") for p in token_problems(name, getattr(request, name))),
     ]
-    for name in SWITCHES:
-        if not isinstance(getattr(request, name), bool):
-            problems.append(f"{name} must be true or false, not {getattr(request, name)!r}.")
+    problems += [
+        f"{name} must be true or false, not {getattr(request, name)!r}."
+        for name in SWITCHES
+        if not isinstance(getattr(request, name), bool)
+    ]
     if not any(number_problems(name, getattr(request, name), LIMITS[name]) for name in ("width", "height")):
         problems += size_problems(request, model)
     if problems:

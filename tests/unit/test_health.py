@@ -2,6 +2,7 @@
 
 import ctypes
 import threading
+import time
 
 import pytest
 
@@ -36,6 +37,7 @@ class Prediction(threading.Thread):
         self.gate.acquire()
         self.start()
         assert self.inside.wait(10)
+        time.sleep(0.1)  # until it waits in C, which nothing shows from outside
 
     def run(self) -> None:
         try:

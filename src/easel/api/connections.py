@@ -1,12 +1,14 @@
 """Connections of callers: how many there may be, and how long one may say nothing. No token is known yet then."""
 
-import asyncio
 import logging
 import resource
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    import asyncio
 
 MOST_CONNECTIONS = 2000
 BACKLOG = 128  # which asyncio accepts in one go, and again before the first of them can make room

@@ -208,7 +208,8 @@ class Database:
 async def retry_until_saved(write: Callable[[], Awaitable[None]]) -> None:
     for pause in itertools.chain(RETRY_S, itertools.repeat(RETRY_S[-1])):
         try:
-            return await write()
+            await write()
+            return
         except RowRefusedError:
             raise
         except DatabaseError:

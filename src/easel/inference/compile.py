@@ -61,7 +61,7 @@ def compile_blocks(
 
 def run_uncompiled(transformer: torch.nn.Module) -> None:
     for module in transformer.modules():
-        module._compiled_call_impl = None
+        module._compiled_call_impl = None  # noqa: SLF001 -- torch offers no other way back
 
 
 def first_line(error: Exception) -> str:

@@ -5,9 +5,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from easel.logs import log
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 STUCK_S = 30.0  # a cancel strikes between two bytecodes, so at most one slow denoising step later
 
@@ -69,7 +72,7 @@ class Health:
 def starting_threads() -> list[threading.Thread]:
     """Those that others wait for in Thread.start(): an instant each, unless they died before they could say so."""
     starting = []
-    for innermost in sys._current_frames().values():
+    for innermost in sys._current_frames().values():  # noqa: SLF001 -- Python offers no other way
         frame: FrameType | None = innermost
         while frame:
             if frame.f_code is threading.Thread.start.__code__:

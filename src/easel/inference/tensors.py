@@ -91,8 +91,10 @@ def skip_modules(module: torch.nn.Module, names: Sequence[str]) -> None:
             skipped = module.get_submodule(name)
         except AttributeError:
             raise WeightsError(f"skip in model.yaml: {type(module).__name__} has no module {name!r}.") from None
-        skipped._parameters.clear()
-        skipped._modules.clear()
+        for name, _ in list(skipped.named_parameters(recurse=False)):
+            delattr(skipped, name)
+        for name, _ in list(skipped.named_children()):
+            delattr(skipped, name)
         skipped.__class__ = type(f"Skipped{type(skipped).__name__}", (type(skipped),), {"forward": passthrough})
 
 

@@ -84,15 +84,18 @@ class Guard:
         except (asyncio.IncompleteReadError, TimeoutError):
             return
         except (asyncio.LimitOverrunError, h11.RemoteProtocolError):
-            return await refuse(writer, "400 Bad Request", "This is not a request of HTTP/1.1.")
+            await refuse(writer, "400 Bad Request", "This is not a request of HTTP/1.1.")
+            return
         if reason := refusal(request):
-            return await refuse(writer, "403 Forbidden", reason)
+            await refuse(writer, "403 Forbidden", reason)
+            return
         if is_prediction(request):
             await wait_for_slot(self._upstream, self._answered + SLOT_S)
         try:
             back, forth = await asyncio.open_connection(*self._upstream)
         except OSError:
-            return await refuse(writer, "503 Service Unavailable", "The model's server does not answer.")
+            await refuse(writer, "503 Service Unavailable", "The model's server does not answer.")
+            return
         try:
             forth.write(one_request(request))
             sending = asyncio.create_task(send_on(reader, forth))

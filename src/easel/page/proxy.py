@@ -60,9 +60,9 @@ class Proxy:
     async def __aenter__(self) -> Self:
         # A proxy from the environment cannot reach this machine's loopback.
         # One with a certificate of its own (`easel api --tls`) is known by the same variable as to every client.
-        own = os.environ.get("SSL_CERT_FILE")
-        verify = ssl.create_default_context(cafile=own) if own and Path(own).is_file() else True
-        self._client = httpx2.AsyncClient(timeout=ANSWER_S, trust_env=not is_loopback(self._api), verify=verify)
+        self._client = httpx2.AsyncClient(
+            timeout=ANSWER_S, trust_env=not is_loopback(self._api), verify=trusted_authorities()
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -135,6 +135,12 @@ class Proxy:
         if origin(parts) == origin(own):
             return True
         return parts.scheme == "https" and parts.port is None and f".{parts.hostname}".endswith(f".{DELIVERY}")
+
+
+def trusted_authorities() -> ssl.SSLContext | bool:
+    """Return SSL_CERT_FILE's authorities where that names a file, otherwise True: httpx's own."""
+    own = os.environ.get("SSL_CERT_FILE")
+    return ssl.create_default_context(cafile=own) if own and Path(own).is_file() else True
 
 
 def are_names(request: Request) -> bool:

@@ -38,9 +38,11 @@ def find_breaks(old: dict[str, Any], new: dict[str, Any]) -> list[Break]:
     before, after = inputs_of(old), inputs_of(new)
     required_before, required_after = _required(old), _required(new)
     changes = [Break(name, "the input is gone", "gone") for name in before if name not in after]
-    for name in after:
-        if name in required_after and name not in required_before:
-            changes.append(Break(name, "is now required" if name in before else "a new input is required", "required"))
+    changes += [
+        Break(name, "is now required" if name in before else "a new input is required", "required")
+        for name in after
+        if name in required_after and name not in required_before
+    ]
     for name in before:
         if name in after:
             changes += [Break(name, *change) for change in _input_changes(before[name], after[name])]
