@@ -13,6 +13,8 @@ import pytest
 from easel.local.server import Server
 from tests.support.serving import serving
 
+pytest_plugins = ["tests.support.require_all"]
+
 
 def pytest_configure() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it then

@@ -74,7 +74,7 @@ class Request:
         return "text" if self.image is None else "image" if self.mask is None else "inpaint"
 
 
-def parse_inputs(inputs: Mapping[str, Any]) -> Request:
+def make_request(inputs: Mapping[str, Any]) -> Request:
     """Return the request of inputs by their names. A secret is what it hides, where Cog hands one over."""
     return Request(**{name: reveal(value) for name, value in inputs.items()})
 

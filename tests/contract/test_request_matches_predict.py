@@ -20,7 +20,7 @@ from easel.request import (
     SWITCHES,
     Request,
     check_request,
-    parse_inputs,
+    make_request,
 )
 from easel.schema.inputs import NO_DEFAULT
 from easel.schema.openapi import read_runner
@@ -215,5 +215,5 @@ def test_schema_and_check_agree_at_every_edge(name, value, accepted):
 
 
 def test_a_request_is_made_of_the_inputs_by_their_names_and_of_what_secrets_hide():
-    request = parse_inputs({"prompt": "a dog", "seed": 0, "hf_token": Secret("hf_1"), "civitai_token": None})
+    request = make_request({"prompt": "a dog", "seed": 0, "hf_token": Secret("hf_1"), "civitai_token": None})
     assert request == Request("a dog", seed=0, hf_token="hf_1")

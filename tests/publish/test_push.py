@@ -11,7 +11,7 @@ from tests.publish.trees import CASES, commit, git, keep_one_case, steps_run, ta
 from tests.support.api_process import ask
 
 IMAGE = f"{HOST}/acme/emoji"
-ALL_CHECKS = ["lint", "test", "schema"]
+ALL_CHECKS = ["lint", "test", "easel"]
 
 
 def versions_of(shop: Shop, model: str) -> list[str]:
@@ -52,7 +52,7 @@ def test_a_check_that_fails_stops_it_and_only_the_rest_is_done_next_time(shop):
     assert "script/test ended with exit code 1" in done.stderr
     fails.unlink()
     assert shop.push("--dry-run").returncode == 0
-    assert steps_run(shop.root) == ["lint", "test", "test", "schema"]
+    assert steps_run(shop.root) == ["lint", "test", "test", "easel"]
 
 
 def test_a_break_stops_it_and_names_the_callers_line(shop, tmp_path):

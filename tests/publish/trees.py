@@ -7,9 +7,9 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = """#!/bin/sh
-echo "$0 $*" >> "$(dirname "$0")/../.cache/steps"
+echo "$0 $*" >> .cache/steps
 test -z "$REPLICATE_API_TOKEN" || exit 3 # no check needs it
-test ! -e "$(dirname "$0")/../.cache/fail-$(basename "$0")"
+test ! -e ".cache/fail-$(basename "$0")"
 """
 CASES = ("red-apple", "dog-16x9", "four-robots")
 FILES = (".gitignore", "README.md", "cog.yaml", "cog.emoji.yaml", "openapi.json", "predict.py", "samples/grid.png")
@@ -31,10 +31,10 @@ def make_tree(folder: Path, cases: tuple[str, ...] = CASES) -> Path:
     for model in ("emoji", "z-image-turbo"):
         for name in ("model.yaml", "weights.lock"):
             copy(f"weights/{model}/{name}", folder)
-    (folder / "script").mkdir()
-    for name in ("lint", "test", "schema"):
-        (folder / "script" / name).write_text(SCRIPT)
-        (folder / "script" / name).chmod(0o755)
+    for name in ("script/lint", "script/test", ".venv/bin/easel"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(SCRIPT)
+        (folder / name).chmod(0o755)
     (folder / ".cache").mkdir()
     git(folder, "init", "--quiet")
     commit(folder, "a tree to push")

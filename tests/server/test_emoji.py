@@ -94,7 +94,7 @@ def test_the_committed_pictures_of_a_sample_were_made_with_these_weights(path):
         with Image.open(file) as image:
             found = metadata(image)
         assert found["prompt"] == inputs["prompt"]
-        assert found["weights"] == read_manifest(MODEL.folder).digest, "run script/samples"
+        assert found["weights"] == read_manifest(MODEL.folder).digest, "run easel samples"
 
 
 @pytest.mark.parametrize("output_format", ["png", "jpg", "webp"])

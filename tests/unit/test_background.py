@@ -15,11 +15,11 @@ INTERRUPTED = "tests/unit/test_background.py::test_an_interrupt_strikes"
 HANGS = "import threading\n\n\ndef test_hangs():\n    threading.Event().wait()\n\n\ndef test_next():\n    pass\n"
 
 
-def pytest_in_background(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def pytest_in_background(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), **environment},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
         capture_output=True,
         text=True,
@@ -45,6 +45,26 @@ def test_a_test_that_hangs_fails_and_the_next_one_runs(tmp_path):
     )
     assert "1 failed, 1 passed" in done.stdout, done.stdout
     assert "Timeout" in done.stdout
+
+
+SKIPPED = """
+import pytest
+
+
+@pytest.mark.parametrize("reason", ["nginx is not here", "no CUDA device here", "needs a Docker engine: none runs"])
+def test_it(reason):
+    pytest.skip(reason)
+"""
+NOT_COLLECTED = 'import pytest\n\npytest.importorskip("a_library_that_is_not_there", reason="not installed")\n'
+
+
+@pytest.mark.parametrize(("required", "found"), [("", "4 skipped"), ("1", "1 failed, 2 skipped, 1 error")])
+def test_where_all_is_required_a_skip_fails_unless_a_gpu_or_docker_is_missing(tmp_path, required, found):
+    (tmp_path / "test_it.py").write_text(SKIPPED)
+    (tmp_path / "test_other.py").write_text(NOT_COLLECTED)
+    arguments = ["-p", "tests.support.require_all", "--continue-on-collection-errors"]
+    done = pytest_in_background(*arguments, folder=tmp_path, EASEL_REQUIRE_ALL=required)
+    assert found in done.stdout, done.stdout
 
 
 def test_every_test_has_a_limit_in_time(request):

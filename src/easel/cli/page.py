@@ -18,8 +18,8 @@ REPLICATE = "https://api.replicate.com"
 MODEL = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 HOST = "127.0.0.1"  # Whoever reaches the page spends the token, so no other machine does.
 EPILOG = f"""\
-  script/api                      in one terminal; it prints the two variables below
-  script/page                     in another
+  easel api                       in one terminal; it prints the two variables below
+  easel page                      in another
 
 environment:
   REPLICATE_API_TOKEN   the token, which the browser never sees
@@ -54,7 +54,7 @@ def run_page(args: argparse.Namespace) -> int:
     if not token:
         raise InputError(
             "There is no REPLICATE_API_TOKEN in the environment. Set it to a token of the API that the page is to use: "
-            "`script/api` prints one of its own, and Replicate's are at https://replicate.com/account/api-tokens."
+            "`easel api` prints one of its own, and Replicate's are at https://replicate.com/account/api-tokens."
         )
     if not MODEL.fullmatch(args.model):
         raise InputError(f"--model {args.model}: write it as OWNER/NAME, for example easel/emoji.")

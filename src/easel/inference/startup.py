@@ -12,7 +12,7 @@ from easel.logs import log
 from easel.lora.files import AdapterFiles
 from easel.lora.sites import Endpoints
 from easel.models import DEFAULT_MODEL, load_model
-from easel.request import parse_inputs
+from easel.request import make_request
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import ensure_snapshot
 from easel.weights.store import WeightPaths
@@ -30,7 +30,7 @@ class Service:
     def answer(self, inputs: Mapping[str, Any], record: "Record") -> list[Path]:
         """Return the image files of a request, by its inputs, and give its metrics to `record`. Raises EaselError."""
         self.uploads.clear(keep=(inputs["image"], inputs["mask"]))
-        request = parse_inputs(inputs)
+        request = make_request(inputs)
         with self.health.prediction():
             return self.engine.answer(request, record)
 

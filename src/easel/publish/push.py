@@ -43,7 +43,7 @@ class Push:
             document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return document
         except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read ({error}): write it with script/schema.") from None
+            raise InputError(f"{path} cannot be read ({error}): write it with easel schema.") from None
 
     @property
     def required_target(self) -> Target:

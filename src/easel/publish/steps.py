@@ -20,7 +20,7 @@ from easel.publish.target import Target
 from easel.publish.tree import check_clean, commit_of
 
 # Step 1, as a person would run it.
-CHECKS = (("script/lint",), ("script/test",), ("script/schema", "--check"))
+CHECKS = (("script/lint",), ("script/test",), (".venv/bin/easel", "schema", "--check"))
 
 
 def check_tree(push: Push) -> None:

@@ -31,7 +31,7 @@ async function call(method, path, body) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Problem(0, { detail: "This page's own server does not answer. Is script/page still running?" });
+    throw new Problem(0, { detail: "This page's own server does not answer. Is easel page still running?" });
   }
   const document = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Problem(answer.status, document, answer.headers.get("retry-after"));
