@@ -5,6 +5,7 @@ python -m recipes.emoji.card
 
 import json
 from pathlib import Path
+from typing import Any
 
 from recipes.emoji import data
 from recipes.emoji.evaluate import RESULTS
@@ -13,7 +14,7 @@ from recipes.emoji.export import EXPORTED
 HERE = Path(__file__).parent
 
 
-def write_card(results: dict, state: dict) -> str:
+def write_card(results: dict[str, Any], state: dict[str, Any]) -> str:
     """The card's text, from what `evaluate` found and how far the training was."""
     values = {key: f"{value:.2f}" if key.startswith(("top", "synonyms_")) else value for key, value in results.items()}
     return (HERE / "card.md").read_text().format(**values, step=state["step"], hours=state["seconds"] / 3600)

@@ -23,7 +23,7 @@ class Clock:
     The rate warms up over WARMUP_STEPS and falls linearly to zero from `decay_from` (0 to 1) of the time on.
     """
 
-    def __init__(self, state: dict[str, Any], seconds: float, decay_from: float):
+    def __init__(self, state: dict[str, Any], seconds: float, decay_from: float) -> None:
         self.state, self.total, self.decay_from, self.stopped = state, seconds, decay_from, False
 
     def __iter__(self) -> Iterator[float]:
@@ -60,7 +60,8 @@ def load_checkpoint(path: Path, parts: dict[str, Any]) -> dict[str, Any]:
     for name, part in parts.items():
         part.load_state_dict(saved[name])
     print(f"going on from step {saved['state']['step']}, {saved['state']['seconds'] / 60:.0f} minutes in")
-    return saved["state"]
+    state: dict[str, Any] = saved["state"]
+    return state
 
 
 def save_checkpoint(path: Path, parts: dict[str, Any], state: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import tarfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -34,19 +35,19 @@ CATEGORIES = [
     "Food & Drink",
     "Objects",
     "Smileys & Emotion",
-    "Travel & WeightPaths",
+    "Travel & Places",
 ]
 
 SQUARE = (128, 128)  # width, height in pixels
 # The sizes of predict.py's other aspect ratios, wide and tall.
 OTHER_SIZES = sorted({size_for(ratio, SQUARE[0] * SQUARE[1], 16) for ratio in ASPECT_RATIOS} - {SQUARE})
 
-# Root mean square distance of two 16 x 16 average-pooled icons (0 to 255) below which they are the same image for
+# Root mean square distance of two 16 x 16 average-pooled icons (0 to 255) below which they are the same picture for
 # a model of this size: some moons, mailboxes, speakers and smileys. The first in Unicode's order stays.
 NEAR_DUPLICATE = 20.0
 CLOCK_FACE = re.compile("oclock$|thirty$")  # 24 icons that differ in two thin lines
 
-TEMPLATES = ["{}", "{}", "{}", "a {}", "a {}", "{} emoji", "an emoji of a {}", "an image of a {}"]
+TEMPLATES = ["{}", "{}", "{}", "a {}", "a {}", "{} emoji", "an emoji of a {}", "a picture of a {}"]
 TAG_OWNERS = 2  # a tag shared by more names than this says too little by itself
 PHRASES = 24  # of an icon: several of its tags, shared ones too, put together
 PHRASE_TEMPLATES = ["{} {} {}", "{} {}", "a {} with {}", "{} and {} {}", "a {} {}"]
@@ -81,9 +82,12 @@ def fetch(package: str, folder: Path) -> Path:
     return path
 
 
-def read_member(archive: Path, member: str) -> dict:
+def read_member(archive: Path, member: str) -> dict[str, Any]:
     with tarfile.open(archive) as tar:
-        return json.load(tar.extractfile(f"package/{member}"))
+        file = tar.extractfile(f"package/{member}")
+        assert file, f"{member} is no file"
+        content: dict[str, Any] = json.load(file)
+        return content
 
 
 def words(name: str) -> str:
@@ -97,7 +101,8 @@ def read_icons(folder: Path = WORK) -> list[Icon]:
     categories = read_member(icon_archive, "metadata.json")["categories"]
     names = [name for category in CATEGORIES for name in categories[category]]
     names = [name for name in names if name in bodies and not CLOCK_FACE.search(name)]
-    entries = {words(entry["label"]): entry for entry in read_member(word_archive, "en/data.json")}
+    listed: Any = read_member(word_archive, "en/data.json")  # a list
+    entries = {words(entry["label"]): entry for entry in listed}
     names.sort(key=lambda name: entries.get(words(name), {}).get("order", len(entries)))
     tags_of = {text: entry.get("tags", []) for text, entry in entries.items()}
     owners = Counter(tag for name in names for tag in set(tags_of.get(words(name), [])))
@@ -127,7 +132,8 @@ def make_phrases(name: str, tags: list[str]) -> list[str]:
 
 def read_synonyms() -> dict[str, str]:
     """The prompts that no caption may equal, for the evaluation -> the name that each means."""
-    return yaml.safe_load((Path(__file__).parent / "synonyms.yaml").read_text())
+    synonyms: dict[str, str] = yaml.safe_load((Path(__file__).parent / "synonyms.yaml").read_text())
+    return synonyms
 
 
 def render(svg: str, size: tuple[int, int]) -> np.ndarray:
@@ -150,10 +156,11 @@ def render(svg: str, size: tuple[int, int]) -> np.ndarray:
 
 
 def pool(images: np.ndarray, grid: int = 16) -> np.ndarray:
-    """Average-pool images (N, H, W, 3) to (N, grid * grid * 3) float32, the space in which images are compared."""
+    """Average-pool images (N, H, W, 3) to (N, grid * grid * 3) float32, the space in which pictures are compared."""
     count, height, width, _ = images.shape
     blocks = images.reshape(count, grid, height // grid, grid, width // grid, 3).astype(np.float32)
-    return blocks.mean(axis=(2, 4)).reshape(count, -1)
+    pooled: np.ndarray = blocks.mean(axis=(2, 4)).reshape(count, -1)
+    return pooled
 
 
 def keep_distinct(icons: list[Icon], images: np.ndarray) -> list[int]:
@@ -168,12 +175,12 @@ def keep_distinct(icons: list[Icon], images: np.ndarray) -> list[int]:
 
 
 def digest_of(icons: list[Icon]) -> str:
-    """Stands for the images of these icons in the names of files made from them."""
+    """Stands for the pictures of these icons in the names of files made from them."""
     return hashlib.sha256("".join(icon.name + icon.svg for icon in icons).encode()).hexdigest()[:12]
 
 
 def load_dataset(folder: Path = WORK) -> tuple[list[Icon], np.ndarray]:
-    """The distinct icons and their square images (N, 128, 128, 3) uint8; drawn once, then read from `folder`."""
+    """The distinct icons and their square pictures (N, 128, 128, 3) uint8; drawn once, then read from `folder`."""
     icons = read_icons(folder)
     path = folder / f"square-{digest_of(icons)}.npy"
     if path.exists():

@@ -1,8 +1,8 @@
-"""Does the model draw what it is asked for? Images are made as a user makes them, with the model's defaults.
+"""Does the model draw what it is asked for? Pictures are made as a user makes them, with the model's defaults.
 
     python -m recipes.emoji.evaluate [--weights weights/emoji] [--grid samples/grid.png]
 
-Retrieval: the training icons nearest to a generated image, by root mean square distance of 16 x 16 average-pooled
+Retrieval: the training icons nearest to a generated picture, by root mean square distance of 16 x 16 average-pooled
 pixels, should be the icon that was asked for. The last line is JSON.
 """
 
@@ -32,17 +32,17 @@ RESULTS = "evaluation.json"  # in data.WORK, for the model card
 
 
 def draw(components: Components, prompts: list[str], seed: int = 0) -> np.ndarray:
-    """One square image of each prompt, (N, 128, 128, 3) uint8; image i has the seed `seed + i`."""
-    images = []
+    """One square picture of each prompt, (N, 128, 128, 3) uint8; picture i has the seed `seed + i`."""
+    pictures = []
     for i, prompt in enumerate(tqdm(prompts, desc="drawing", mininterval=5)):
         plan = plan_request(Request(prompt, seed=seed + i), components.model)
-        images += [np.asarray(image) for image in run_plan(plan, components, Timings(), log=io.StringIO())]
-    return np.stack(images)
+        pictures += [np.asarray(image) for image in run_plan(plan, components, Timings(), log=io.StringIO())]
+    return np.stack(pictures)
 
 
-def ranks(images: np.ndarray, icons: np.ndarray, wanted: list[int]) -> np.ndarray:
-    """For each image, how many icons are nearer to it than the wanted one (0: it is the nearest)."""
-    pooled, targets = data.pool(images), data.pool(icons)
+def ranks(pictures: np.ndarray, icons: np.ndarray, wanted: list[int]) -> np.ndarray:
+    """For each picture, how many icons are nearer to it than the wanted one (0: it is the nearest)."""
+    pooled, targets = data.pool(pictures), data.pool(icons)
     out = []
     for row, icon in zip(pooled, wanted, strict=True):
         distances = ((targets - row) ** 2).mean(axis=1)
@@ -65,8 +65,8 @@ def check_synonyms(icons: list[data.Icon]) -> dict[str, str]:
     return synonyms
 
 
-def grid(images: np.ndarray, columns: int = 8) -> Image.Image:
-    rows = [np.concatenate(list(images[i : i + columns]), axis=1) for i in range(0, len(images), columns)]
+def grid(pictures: np.ndarray, columns: int = 8) -> Image.Image:
+    rows = [np.concatenate(list(pictures[i : i + columns]), axis=1) for i in range(0, len(pictures), columns)]
     return Image.fromarray(np.concatenate(rows))
 
 

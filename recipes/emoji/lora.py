@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from recipes.emoji import data
 from recipes.emoji.batches import Batches, Captions, encode_images
-from recipes.emoji.transformer import loss_of, use_real_rotation
+from recipes.emoji.forward import use_real_rotation
+from recipes.emoji.transformer import loss_of
 
 RANK = 4
 RATE = 2e-3
@@ -29,7 +30,8 @@ PAPER, INK = np.array([255, 255, 255]), np.array([20, 40, 150])  # RGB
 def in_ink(images: np.ndarray) -> np.ndarray:
     """(N, H, W, 3) uint8 in colour -> the same in shades of one ink."""
     light = images.astype(np.float32).mean(axis=-1, keepdims=True) / 255
-    return (light * PAPER + (1 - light) * INK).astype(np.uint8)
+    inked: np.ndarray = (light * PAPER + (1 - light) * INK).astype(np.uint8)
+    return inked
 
 
 def main() -> None:
@@ -50,7 +52,8 @@ def main() -> None:
     model = inject_adapter_in_model(config, model)
     use_real_rotation(model)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], RATE, weight_decay=0)
-    began, total, losses = time.monotonic(), options.minutes * 60, []
+    began, total = time.monotonic(), options.minutes * 60
+    losses: list[float] = []
     with tqdm(total=round(total), unit="s", desc="training", mininterval=5) as bar:
         while (done := (time.monotonic() - began) / total) < 1:
             for group in optimizer.param_groups:

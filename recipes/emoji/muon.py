@@ -6,6 +6,7 @@ training": 0.2 x sqrt(larger side)). `torch.optim.Muon` computes in bfloat16, wh
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 import torch
 
@@ -17,7 +18,7 @@ def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
     """The nearest semi-orthogonal matrix, roughly, of each of (N, rows, columns)."""
     a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if tall else matrices
+    x: torch.Tensor = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(ITERATIONS):
         gram = x @ x.mT
@@ -26,11 +27,13 @@ def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    def __init__(self, parameters, lr: float, momentum: float = 0.95, weight_decay: float = 0.01):
+    def __init__(
+        self, parameters: Iterable[torch.Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.01
+    ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override] # no training here evaluates twice
         for group in self.param_groups:
             by_shape = defaultdict(list)
             for parameter in group["params"]:

@@ -12,6 +12,7 @@ Conventions of ZImagePipeline: the network sees `1 - sigma` as time, and its out
 import argparse
 import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import ZImageTransformer2DModel
@@ -36,7 +37,7 @@ CONFIG = {
     "axes_dims": [16, 24, 24],
     "axes_lens": [128, 64, 64],
 }
-# sigma = sigmoid(normal(mean, SIGMA_STD)); the mean falls over the training: what an image shows is decided at high
+# sigma = sigmoid(normal(mean, SIGMA_STD)); the mean falls over the training: what a picture shows is decided at high
 # noise, its details at low noise.
 SIGMA_MEANS, SIGMA_STD = (1.1, 0.7), 1.2
 EMA = 0.997
@@ -59,7 +60,9 @@ def new_model() -> ZImageTransformer2DModel:
     return model
 
 
-def loss_of(model, done: float, latents, captions, lengths) -> torch.Tensor:
+def loss_of(
+    model: Any, done: float, latents: torch.Tensor, captions: torch.Tensor, lengths: torch.Tensor
+) -> torch.Tensor:
     """The flow matching loss of one batch, with `done` (0 to 1) of the training over."""
     mean = SIGMA_MEANS[0] + done * (SIGMA_MEANS[1] - SIGMA_MEANS[0])
     sigma = torch.sigmoid(mean + SIGMA_STD * torch.randn(len(latents)))
@@ -69,7 +72,7 @@ def loss_of(model, done: float, latents, captions, lengths) -> torch.Tensor:
     return F.mse_loss(predict(model, noisy, 1 - sigma, captions, lengths), latents - noise)
 
 
-def optimizers(model) -> dict[str, torch.optim.Optimizer]:
+def optimizers(model: Any) -> dict[str, torch.optim.Optimizer]:
     blocks = (*model.noise_refiner, *model.context_refiner, *model.layers)
     matrices = [p for block in blocks for name, p in block.named_parameters() if p.ndim == 2 and "adaLN" not in name]
     chosen = {id(p) for p in matrices}

@@ -36,11 +36,11 @@ EDGE_WEIGHT = 0.5  # of the differences between neighbouring pixels: outlines ar
 KL_WEIGHT = 1e-6
 
 
-def draw_crops(images: list[np.ndarray], random: np.random.Generator) -> torch.Tensor:
+def draw_crops(pictures: list[np.ndarray], random: np.random.Generator) -> torch.Tensor:
     """(BATCH, 3, CROP, CROP) in -1..1, half of them square canvases."""
     crops = []
     for _ in range(BATCH):
-        images = images[0 if random.random() < 0.5 else random.integers(len(images))]
+        images = pictures[0 if random.random() < 0.5 else random.integers(len(pictures))]
         image = images[random.integers(len(images))]
         top, left = (random.integers(0, side - CROP + 1, endpoint=False) for side in image.shape[:2])
         crops.append(image[top : top + CROP, left : left + CROP])
@@ -79,7 +79,7 @@ def main() -> None:
     options = parser.parse_args()
 
     icons, images = data.load_dataset()
-    images = [images, *(np.stack([data.render(icon.svg, size) for icon in icons]) for size in SIZES[1:])]
+    pictures = [images, *(np.stack([data.render(icon.svg, size) for icon in icons]) for size in SIZES[1:])]
     vae = AutoencoderKL.from_pretrained(options.start) if options.start else AutoencoderKL(**CONFIG)
     vae.float().train()
     if options.decoder_only:
@@ -93,7 +93,7 @@ def main() -> None:
     for factor in clock:
         for group in optimizer.param_groups:
             group["lr"] = RATE * factor
-        pixels = draw_crops(images, random)
+        pixels = draw_crops(pictures, random)
         posterior = vae.encode(pixels).latent_dist
         latents = posterior.mode() if options.decoder_only else posterior.sample()
         loss = reconstruction_loss(vae.decode(latents).sample, pixels)

@@ -115,6 +115,7 @@ def p99(ordered: list[float]) -> float:
 
 
 def load(api: Api, receiver: Receiver) -> dict[str, float]:
+    assert api.process
     process = psutil.Process(api.process.pid)
     memory: list[float] = []
     answered: list[tuple[str, int]] = []

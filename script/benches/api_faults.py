@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benches.api import Receiver
 from benches.emoji import REPOSITORY
@@ -42,7 +43,7 @@ FULL = 500
 class Verdict:
     """What one run came to; `broken` names each promise that was not kept."""
 
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict[str, Any])
     broken: list[str] = field(default_factory=list)
 
     def want(self, good: bool, sentence: str) -> None:
@@ -53,7 +54,8 @@ class Verdict:
 def bench_api_faults(rounds: int) -> dict[str, float]:
     """`rounds` faults on SQLite, or 500 for the usual 5 rounds; then a fifth as many on Postgres, if it is there."""
     faults = FULL if rounds == 5 else rounds
-    figures, broken = {}, []
+    figures: dict[str, float] = {}
+    broken: list[str] = []
     for database in ("sqlite", "postgres") if POSTGRES else ("sqlite",):
         count = faults if database == "sqlite" else max(faults // 5, 5)
         verdict = run_faults(count, database)
@@ -63,6 +65,11 @@ def bench_api_faults(rounds: int) -> dict[str, float]:
         print(json.dumps(figures))
         raise SystemExit("\n".join(["Broken promises:", *broken]))
     return figures
+
+
+def restart(api: Api) -> None:
+    api.kill()
+    api.start()
 
 
 def run_faults(count: int, database: str) -> Verdict:
@@ -128,7 +135,7 @@ def faults_of(
     faults: dict[str, Callable[[], object]] = {
         "cog killed": lambda: chance.choice(cogs).kill(),
         "cog stopped": lambda: chance.choice(cogs).pause(chance.uniform(0.1, 2)),
-        "api killed": lambda: (api.kill(), api.start()),
+        "api killed": lambda: restart(api),
         "receiver hangs": lambda: receiver.hang(chance.uniform(0.1, 2)),
         "caller gone": lambda: leave(api),
         "hostile body": lambda: send_hostile(api, chance.choice(HOSTILE)),
@@ -165,11 +172,11 @@ def lock_database(api: Api, seconds: float) -> None:
     other.close()
 
 
-def wait_until_all_ended(api: Api, reader: Reader, timeout: float = 300) -> dict[str, dict]:
+def wait_until_all_ended(api: Api, reader: Reader, timeout: float = 300) -> dict[str, dict[str, Any]]:
     """Every prediction of every account, asked page by page, when none runs any more or the time is over."""
     until = time.monotonic() + timeout
     while True:
-        states: dict[str, dict] = {}
+        states: dict[str, dict[str, Any]] = {}
         since = time.monotonic()
         for token in TOKENS:
             path: str | None = "/v1/predictions"
@@ -189,7 +196,7 @@ def wait_until_all_ended(api: Api, reader: Reader, timeout: float = 300) -> dict
 def judge(
     done: Counter[str],
     clients: list[Client],
-    states: dict[str, dict],
+    states: dict[str, dict[str, Any]],
     reader: Reader,
     runs: Counter[str],
     stalls: list[float],
@@ -225,7 +232,7 @@ def judge(
     return verdict
 
 
-def explained(api: Api, one: dict, accepted: dict[str, str]) -> bool:
+def explained(api: Api, one: dict[str, Any], accepted: dict[str, str]) -> bool:
     token = accepted.get(one["id"], api.token)
     status, whole = ask(api, "GET", f"/v1/predictions/{one['id']}", Authorization=f"Bearer {token}")
     return status != 200 or bool(whole.get("error"))

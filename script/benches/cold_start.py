@@ -63,7 +63,7 @@ def run_side(side: str, root: Path, folder: Path) -> dict[str, float]:
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": os.pathsep.join([str(root), str(REPOSITORY / "src")]),
     }
-    program = [sys.executable, HERE / "cold_start_side.py", side, folder]
+    program: list[str | Path] = [sys.executable, HERE / "cold_start_side.py", side, folder]
     began = time.time()
     done = subprocess.run(program, cwd=root, env=environment, capture_output=True, text=True)
     if done.returncode:

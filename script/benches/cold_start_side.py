@@ -7,11 +7,12 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 PAGE = 4096
 
 
-def from_pretrained(folder: Path, **options: bool) -> tuple[float, list]:
+def from_pretrained(folder: Path, **options: bool) -> tuple[float, list[Any]]:
     import torch
     from diffusers import ZImagePipeline
 
@@ -20,12 +21,12 @@ def from_pretrained(folder: Path, **options: bool) -> tuple[float, list]:
     return imported, list(pipeline.components.values())
 
 
-def example(folder: Path) -> tuple[float, list]:
+def example(folder: Path) -> tuple[float, list[Any]]:
     """As examples/z-image-turbo/run.py of replicate/cog loads it."""
     return from_pretrained(folder, low_cpu_mem_usage=False)
 
 
-def imports(folder: Path) -> tuple[float, list]:
+def imports(folder: Path) -> tuple[float, list[Any]]:
     """What `easel` below imports, and nothing else."""
     from diffusers import ZImageImg2ImgPipeline, ZImageInpaintPipeline, ZImagePipeline  # noqa: F401
     from transformers import Qwen2Tokenizer, Qwen3Model  # noqa: F401
@@ -37,7 +38,7 @@ def imports(folder: Path) -> tuple[float, list]:
     return time.time(), []
 
 
-def read(folder: Path) -> tuple[float, list]:
+def read(folder: Path) -> tuple[float, list[Any]]:
     """Every byte once, and nothing else."""
     began = time.time()
     buffer = bytearray(32 * 2**20)
@@ -48,7 +49,7 @@ def read(folder: Path) -> tuple[float, list]:
     return began, []
 
 
-def easel(folder: Path) -> tuple[float, list]:
+def easel(folder: Path) -> tuple[float, list[Any]]:
     """What Cog runs before the first request."""
     from predict import Runner
 
@@ -61,7 +62,7 @@ def easel(folder: Path) -> tuple[float, list]:
 SIDES = {"example": example, "plain": from_pretrained, "imports": imports, "read": read, "easel": easel}
 
 
-def touch(modules: list) -> None:
+def touch(modules: list[Any]) -> None:
     """Read a byte of every page of every parameter: only then is it sure that all are in memory."""
     import torch
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benches.emoji import REPOSITORY, median_of_turns
 
@@ -32,7 +33,10 @@ def start(kept: str, rounds: int) -> dict[str, float]:
         path = os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY / "script")])
         env = os.environ | {"PYTHONPATH": path, "TORCHINDUCTOR_CACHE_DIR": inductor}
         command = [sys.executable, "-m", "benches.compile", kept, str(rounds)]
-        return json.loads(subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE).stdout)
+        figures: dict[str, float] = json.loads(
+            subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE).stdout
+        )
+        return figures
 
 
 def main() -> None:
@@ -58,7 +62,7 @@ def main() -> None:
         model, start_reading(ensure_snapshot(model, WeightPaths.from_environ({}), log=lambda line: None)), "cpu"
     )
 
-    def draw(steps: int = STEPS):
+    def draw(steps: int = STEPS) -> Any:
         plan = plan_request(Request("a red apple", seed=1, num_inference_steps=steps), model)
         (image,) = run_plan(plan, components, Timings(), log=io.StringIO())
         return np.asarray(image, dtype=int)
@@ -76,7 +80,7 @@ def main() -> None:
     )
     seconds = {"compile_s": time.perf_counter() - wall, "cpu_s": sum(os.times()[:4]) - cpu}
 
-    def uncompiled():
+    def uncompiled() -> None:
         with torch.compiler.set_stance("force_eager"):
             draw()
 

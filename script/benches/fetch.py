@@ -133,7 +133,9 @@ def fetch_by_each(url: str, target: Path, digest: str) -> dict[str, float]:
 def run_python(program: str, *arguments: str) -> list[float]:
     environment = {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     command = [sys.executable, "-c", program, *arguments]
-    return json.loads(subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    figures: list[float] = json.loads(done.stdout)
+    return figures
 
 
 def run_for(*command: str) -> float:

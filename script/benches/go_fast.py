@@ -3,6 +3,7 @@
 import io
 import math
 import statistics
+from typing import Any
 
 from benches.emoji import REPOSITORY
 
@@ -52,7 +53,7 @@ def prompts() -> list[str]:
     return list(dict.fromkeys([*names, *grid]))[:PROMPTS]
 
 
-def draw(components, prompt: str, seed: int, go_fast: bool):
+def draw(components: Any, prompt: str, seed: int, go_fast: bool) -> tuple[Any, float]:
     """The image as an array (height, width, 3), and the seconds of its denoising."""
     import numpy as np
 
@@ -66,6 +67,6 @@ def draw(components, prompt: str, seed: int, go_fast: bool):
     return np.asarray(image, dtype=float), timings.seconds["denoise"]
 
 
-def psnr(a, b) -> float:
+def psnr(a: Any, b: Any) -> float:
     """Decibels between two 8-bit images; equal ones count as 99."""
     return 10 * math.log10(255**2 / error) if (error := ((a - b) ** 2).mean()) else 99.0

@@ -1,10 +1,13 @@
 """The largest image of each format that is accepted, from file to pixels, interleaved with Pillow alone."""
 
+import functools
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from benches.emoji import REPOSITORY
@@ -41,8 +44,8 @@ def bench_images(rounds: int) -> dict[str, float]:
             save(photo, name, path, {**options, "icc_profile": P3})
             ours, pillows = [], []
             for _ in range(rounds):
-                ours.append(timed(lambda path=path: read_image(open_image("image", path))))
-                pillows.append(timed(lambda name=name, path=path: decode_alone(name, path)))
+                ours.append(timed(functools.partial(decode_ours, path)))
+                pillows.append(timed(functools.partial(decode_alone, name, path)))
             figures |= {
                 f"images_{name}_mb": path.stat().st_size / 1e6,
                 f"images_{name}_s": statistics.median(ours),
@@ -59,7 +62,7 @@ def make_photo(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
 
 
-def save(photo: Image.Image, name: str, path: Path, options: dict) -> None:
+def save(photo: Image.Image, name: str, path: Path, options: dict[str, Any]) -> None:
     kind = name.partition("_")[0].upper()
     if kind == "PNG":  # what noise makes of 50 megapixels is over 30 MB
         photo = photo.quantize(16, dither=Image.Dither.NONE).convert("RGB")
@@ -73,15 +76,19 @@ def save(photo: Image.Image, name: str, path: Path, options: dict) -> None:
         raise SystemExit(f"The {kind} has {path.stat().st_size / 1e6:.1f} MB, more than is accepted.")
 
 
+def decode_ours(path: Path) -> Image.Image:
+    return read_image(open_image("image", path))
+
+
 def decode_alone(name: str, path: Path) -> Image.Image:
     """The pixels as the file has them: no upright turn, no profile, no checks."""
-    decoders = {kind.lower(): decoder for kind, decoder in DECODERS.items()} | {"heic": HeifImageFile}
-    image = decoders[name.partition("_")[0]](path)
+    decoders: dict[str, Any] = {kind.lower(): decoder for kind, decoder in DECODERS.items()} | {"heic": HeifImageFile}
+    image: Image.Image = decoders[name.partition("_")[0]](path)
     image.load()
     return image
 
 
-def timed(work) -> float:
+def timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

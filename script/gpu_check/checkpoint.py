@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
@@ -80,12 +81,12 @@ def write_small_files(folder: Path, sizes: Sizes) -> None:
     write_tokenizer(folder / "tokenizer")
     labels = {0: "normal", 1: "nsfw"}
     config = ViTConfig(**sizes.safety_checker, id2label=labels, label2id={name: k for k, name in labels.items()})
-    checker = ViTForImageClassification(config)
+    checker: Any = ViTForImageClassification(config)
     with torch.no_grad():
         checker.classifier.weight.zero_()
         checker.classifier.bias.copy_(torch.tensor([1.0, 0.0]))
     checker.save_pretrained(folder / "safety_checker")
-    side = config.image_size
+    side = int(sizes.safety_checker["image_size"])
     ViTImageProcessor(size={"height": side, "width": side}).save_pretrained(folder / "safety_checker")
 
 
@@ -104,7 +105,7 @@ def write_tensors(path: Path, tensors: Tensors, device: str, seed: int) -> str:
                 noise /= tensor[0].numel() ** 0.5
             else:
                 noise = noise * 0.1 + name.endswith("weight")
-            yield memoryview(noise.bfloat16().view(-1).view(torch.uint8).cpu().numpy())
+            yield memoryview(noise.bfloat16().view(-1).view(torch.uint8).cpu().numpy().data)
 
     with path.open("wb") as stream, ThreadPoolExecutor(1) as hasher:
         head = header(tensors)

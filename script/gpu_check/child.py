@@ -42,7 +42,8 @@ def measure(module: object, name: str, context: Context, left: float) -> Outcome
     if left < 0:
         return Outcome(name, NOT_RUN, "the time was over")
     try:
-        return getattr(module, name.partition(".")[2])(context, name)
+        outcome: Outcome = getattr(module, name.partition(".")[2])(context, name)
+        return outcome
     except NotRun as reason:
         return Outcome(name, NOT_RUN, str(reason))
     except Exception as error:

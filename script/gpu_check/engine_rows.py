@@ -1,7 +1,9 @@
 """Time in one process with the model loaded: a request, its parts, and the bare diffusers pipeline beside it."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,7 +101,7 @@ def bfloat16_rate(context: Context) -> float:
 @torch.inference_mode()
 def latents_of(context: Context) -> torch.Tensor:
     asked = new_request(context)
-    return new_pipeline(context)(
+    latents: torch.Tensor = new_pipeline(context)(
         prompt_embeds=embeds(context),
         width=asked.width,
         height=asked.height,
@@ -108,6 +110,7 @@ def latents_of(context: Context) -> torch.Tensor:
         generator=torch.Generator("cpu").manual_seed(1),
         output_type="latent",
     ).images
+    return latents
 
 
 def step(context: Context, name: str) -> Outcome:
@@ -127,10 +130,10 @@ def encode_file(context: Context, name: str) -> Outcome:
     components = engine(context).components
     metadata = plan_request(new_request(context), components.model).metadata(0, components.digest)
     image = Image.fromarray(paint(context)[0])
-    figures = {}
+    figures: dict[str, Any] = {}
     for suffix in ("webp", "jpg", "png"):
         path = context.folder / f"encoded.{suffix}"
-        seconds = median_of(ROUNDS, lambda path=path: save_image(image, path, 80, metadata))
+        seconds = median_of(ROUNDS, functools.partial(save_image, image, path, 80, metadata))
         figures[f"{suffix}_s"] = seconds
     return judge(name, ", ".join(f"{key[:-2]} {value * 1000:.0f} ms" for key, value in figures.items()), **figures)
 

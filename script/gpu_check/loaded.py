@@ -32,7 +32,8 @@ def engine(context: Context) -> Engine:
         reading = start_reading(ensure_snapshot(model, WeightPaths(cache, None), log=lambda line: None))
         components = load_components(model, reading, context.device)
         context.keep["engine"] = Engine(components, AdapterFiles(cache / "adapters", allow_files=True))
-    return context.keep["engine"]
+    loaded: Engine = context.keep["engine"]
+    return loaded
 
 
 def wait_for_device(context: Context) -> Callable[[], None]:
@@ -66,14 +67,17 @@ def new_pipeline(context: Context) -> Any:
 @torch.inference_mode()
 def embeds(context: Context) -> list[torch.Tensor]:
     pipeline = new_pipeline(context)
-    return pipeline.encode_prompt(PROMPT, do_classifier_free_guidance=False, max_sequence_length=512)[0]
+    encoded: list[torch.Tensor] = pipeline.encode_prompt(
+        PROMPT, do_classifier_free_guidance=False, max_sequence_length=512
+    )[0]
+    return encoded
 
 
 @contextmanager
 def forward_call(context: Context) -> Iterator[Callable[[], torch.Tensor]]:
     """A call that makes one pass of the transformer over the row's size, and its result."""
     width, height = context.size
-    transformer = engine(context).components.transformer.module
+    transformer: Any = engine(context).components.transformer.module
     generator = torch.Generator("cpu").manual_seed(1)
     latents = torch.randn(16, 1, height // 8, width // 8, generator=generator).to(context.device, transformer.dtype)
     time, prompt = torch.full((1,), 0.5, device=context.device), embeds(context)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,7 +39,7 @@ def lasting(context: Context) -> Iterator[None]:
 
 def pinned_versions() -> dict[str, str]:
     lines = (REPOSITORY / "requirements.txt").read_text().splitlines()
-    return dict(found.groups() for line in lines if (found := re.match(r"([\w-]+)==([\w.]+)", line)))
+    return {found[1]: found[2] for line in lines if (found := re.match(r"([\w-]+)==([\w.]+)", line))}
 
 
 def installed(package: str) -> str:
@@ -64,7 +65,8 @@ def versions(context: Context, name: str) -> Outcome:
     said = ", ".join(f"{package} {value} and not the pinned {pinned[package]}" for package, value in others.items())
     about = {"card": card, "driver": driver(), "cuda": torch.version.cuda or "none"}
     measured = f"{card}, driver {about['driver']}; {said or 'all packages as pinned'}"
-    return judge(name, measured, **about, memory_gb=round(memory, 1), **found)
+    figures: dict[str, Any] = {**about, "memory_gb": round(memory, 1), **found}
+    return judge(name, measured, **figures)
 
 
 def tree(context: Context, name: str) -> Outcome:

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def lasting(context: Context) -> Iterator[None]:
 
 
 def attention(context: Context, name: str, backend: str) -> Outcome:
-    transformer = engine(context).components.transformer.module
+    transformer: Any = engine(context).components.transformer.module
     with forward_call(context) as call:
         usual = median_of(5, call, wait_for_device(context))
         exact = call().float()

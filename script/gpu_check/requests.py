@@ -28,6 +28,7 @@ def reference(context: Context) -> dict[str, Any]:
 
 def answer(url: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """The prediction. Raises RuntimeError with its error unless it succeeds."""
+    prediction: dict[str, Any]
     status, prediction = send(url, {"input": inputs})
     if status != 200 or prediction.get("status") != "succeeded":
         raise RuntimeError(f"{status}: {prediction.get('error') or prediction}")
@@ -76,7 +77,7 @@ def write_lora(folder: Path, seed: int) -> Path:
         path.parent.mkdir(exist_ok=True)
         config = json.loads((folder / "plain" / "transformer" / "config.json").read_text())
         width, rank, random = config["dim"], 16, np.random.default_rng(seed)
-        tensors = {}
+        tensors: dict[str, np.ndarray] = {}
         for layer in range(config["n_layers"]):
             for part in ("to_q", "to_k", "to_v", "to_out.0"):
                 stem = f"diffusion_model.layers.{layer}.attention.{part}"

@@ -19,7 +19,7 @@ FILE = Answer(body=BODY, headers={"ETag": '"one"'}, keep=True)
 
 
 class Download:
-    """Fetches /a of a FaultServer into `target`, and keeps what it was told."""
+    """Fetches /a of a FaultServer into `target`, and reset_failures what it was told."""
 
     def __init__(self, server, folder):
         self.server = server

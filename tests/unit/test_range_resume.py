@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from easel.errors import FetchError, ResourceError
-from easel.weights.download.crew import Crew
 from easel.weights.download.journal import Journal, make_head, read_journal
+from easel.weights.download.threads import ThreadGroup
 from easel.weights.download.window import BUFFERS, HELD_UP_S, Window
 from tests.support.fault_server import Answer
 from tests.support.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, Download, chunks_asked, ranged
@@ -106,7 +106,7 @@ def test_server_that_no_longer_knows_ranges_costs_a_new_start(server, broken_off
 
 def test_chunks_give_their_buffers_up_where_the_digest_is_held_up():
     """The first of 40 chunks is late: the others are kept as far as there are buffers, and then read back."""
-    window = Window(Crew(lambda: None), 40, 1, frozenset(), connections=8)
+    window = Window(ThreadGroup(lambda: None), 40, 1, frozenset(), connections=8)
     late, *others = [window.claim() for _ in range(40)]
     began = time.monotonic()
     for chunk in others:

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 import trustme
 
-from easel.weights.download import http as range_http
+from easel.weights.download import connection as range_http
 from easel.weights.download.ranges import Address, Limits
 from tests.support.fault_server import Answer, FaultServer, redirect
 from tests.support.range_download import BODY, CHUNK, own_threads, ranged
@@ -114,7 +114,7 @@ def test_file_arrives_over_tls(secure, download):
 
 
 def test_certificate_of_an_unknown_authority_is_refused_at_once(secure, download):
-    download.fails("cannot prove that it is what it says", resolve=lambda: Address(secure.url + "/a"))
+    download.fails("certificate is not valid", resolve=lambda: Address(secure.url + "/a"))
     assert secure.seen == []
 
 

@@ -64,6 +64,7 @@ class Memory:
         self.api, self.most = api, 0.0
 
     def look(self) -> None:
+        assert self.api.process
         self.most = max(self.most, psutil.Process(self.api.process.pid).memory_info().rss / MB)
 
 

@@ -22,7 +22,7 @@ DISK_BYTES = 2 * 10**9
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 class Cog:
@@ -69,13 +69,30 @@ class Postgres:
             self.prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
             shutil.chown(folder, 65534, 65534)
             folder.parent.chmod(0o711)
-        initdb = [POSTGRES[-1] / "initdb", "-D", folder / "data", "-U", "easel", "-A", "trust", "--no-sync"]
+        initdb: list[str | Path] = [
+            POSTGRES[-1] / "initdb",
+            "-D",
+            folder / "data",
+            "-U",
+            "easel",
+            "-A",
+            "trust",
+            "--no-sync",
+        ]
         subprocess.run([*self.prefix, *initdb], check=True, capture_output=True)
         self.url = f"postgresql://easel@127.0.0.1:{self.port}/postgres"
         self.start()
 
     def start(self) -> None:
-        command = [POSTGRES[-1] / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", self.folder]
+        command: list[str | Path] = [
+            POSTGRES[-1] / "postgres",
+            "-D",
+            self.folder / "data",
+            "-p",
+            str(self.port),
+            "-k",
+            self.folder,
+        ]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([*self.prefix, *command, "-h", "127.0.0.1"], stdout=log, stderr=log)
         for _ in range(400):

@@ -18,8 +18,8 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Head:
-    """Which download it is. `boot` is None where a digest proves the file at its end: else what was written counts
-    only as long as the machine runs, since a crash can lose bytes whose record it keeps.
+    """Which download it is. `boot` is None where a digest verifies the file at its end: else what was written counts
+    only as long as the machine runs, since a crash can lose bytes whose record it reset_failures.
     """
 
     size: int  # bytes
@@ -31,8 +31,8 @@ class Head:
     def continues(self, earlier: "Head") -> bool:
         """Whether the chunks of `earlier` belong to this download."""
         same_etag = None in (self.etag, earlier.etag) or self.etag == earlier.etag
-        provable = self.digest is not None or (self.etag is not None and self.boot is not None)
-        return provable and same_etag and {**asdict(self), "etag": None} == {**asdict(earlier), "etag": None}
+        verifiable = self.digest is not None or (self.etag is not None and self.boot is not None)
+        return verifiable and same_etag and {**asdict(self), "etag": None} == {**asdict(earlier), "etag": None}
 
 
 def make_head(size: int, etag: str | None, digest: str | None, chunk_bytes: int) -> Head:

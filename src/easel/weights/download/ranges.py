@@ -1,15 +1,15 @@
-"""Download one weights file, over several connections, proven while it arrives, and resumed after anything.
+"""Download one weights file, over several connections, verified while it arrives, and resumed after anything.
 
 Unfinished bytes are in TARGET.part, and TARGET.part.journal says which of them count. The parts:
 
-    http.py      one connection: redirects, proxies, TLS, and the network's errors
-    answers.py   what a server's answer says, and whether it is to be believed
-    line.py      one connection's way to the file and its attempts
-    route.py     the address, which may have to be asked for again, and what the caller is told
-    crew.py      threads that end together
-    window.py    which chunk is next, and the buffers between the network and the digest
-    journal.py   what is on disk
-    streams.py   ranges side by side, or one plain stream
+    connection.py  one connection: redirects, proxies, TLS, and the network's errors
+    responses.py   what a server's answer says, and whether it is to be believed
+    retries.py     one connection's way to the file and its attempts
+    signed_url.py  the address, which may have to be asked for again, and what the caller is told
+    threads.py     threads that end together
+    window.py      which chunk is next, and the buffers between the network and the digest
+    journal.py     what is on disk
+    streams.py     ranges side by side, or one plain stream
 """
 
 import errno
@@ -22,13 +22,13 @@ from pathlib import Path
 
 from easel.errors import FetchError
 from easel.files import disk_errors, rename_file, sync_file
-from easel.weights.download.answers import Changed, Found, NoRanges
-from easel.weights.download.crew import Crew
-from easel.weights.download.http import Address, Limits
+from easel.weights.download.connection import Address, Limits
 from easel.weights.download.journal import Journal, make_head, read_journal
-from easel.weights.download.line import Order
-from easel.weights.download.route import Report, Route
+from easel.weights.download.responses import FileChanged, RangesUnsupported, RemoteFile
+from easel.weights.download.retries import Download
+from easel.weights.download.signed_url import Report, SignedUrl
 from easel.weights.download.streams import Digests, Ranges, probe, stream_whole
+from easel.weights.download.threads import ThreadGroup
 
 MAX_CONNECTIONS = 16  # each has a buffer, and a third of them stay for chunks that wait for the digest
 
@@ -55,8 +55,8 @@ def fetch_file(
     connections: int = 8,
     limits: Limits | None = None,
 ) -> Received:
-    """Have the file of `size` bytes with this digest ("sha256:...", "md5:...") as `target`, which appears whole, proven
-    and on disk; None: whatever the server has. One process at a time may do this for one target.
+    """Fetch the file of `size` bytes with this digest ("sha256:...", "md5:...") to `target`, which appears whole and
+    verified. None: whatever the server has. One process at a time may do this for one target.
 
     `resolve` says where the file is just now; it is called again when that place refuses it, as a signed address does
     that has expired, and may raise EaselError. `label` is what messages call the file. `progress` gets the number of
@@ -68,16 +68,16 @@ def fetch_file(
     """
     limits = limits or Limits()
     report = Report(progress, log)
-    route = Route(resolve, label, limits)
+    route = SignedUrl(resolve, label, limits)
     connections = max(1, min(connections, MAX_CONNECTIONS))
-    order = Order(target, label, size, digest, connections, limits, route, report)
+    order = Download(target, label, size, digest, connections, limits, route, report)
     try:
         return attempt_all(order)
     finally:
         report.tell()
 
 
-def attempt_all(order: Order) -> Received:
+def attempt_all(order: Download) -> Received:
     """The download, from the beginning again where that helps: once for a file that changes, once without ranges."""
     # A request for the first byte only would take as long as the whole of a small file.
     plain = order.size is not None and order.size <= order.limits.chunk_bytes
@@ -85,10 +85,10 @@ def attempt_all(order: Order) -> Received:
     while True:
         try:
             return receive(order, plain)
-        except NoRanges as problem:
+        except RangesUnsupported as problem:
             plain = True
             order.report.note(f"{order.label}: {order.route.host} {problem}: it is fetched in one stream")
-        except (Changed, WrongDigest) as problem:
+        except (FileChanged, WrongDigest) as problem:
             if has_started_over:
                 raise FetchError(f"{order.label}: {problem}, and again after a new start. Try again later.") from None
             has_started_over = True
@@ -96,28 +96,28 @@ def attempt_all(order: Order) -> Received:
         discard(order)
 
 
-def discard(order: Order) -> None:
+def discard(order: Download) -> None:
     with disk_errors(order.part):
         order.journal.unlink(missing_ok=True)
         order.part.unlink(missing_ok=True)
     order.report.discard()
 
 
-def receive(order: Order, plain: bool) -> Received:
+def receive(order: Download, plain: bool) -> Received:
     def tick() -> None:
         order.report.tell()
-        order.route.serve()
+        order.route.refresh_if_requested()
 
-    crew = Crew(tick)
-    found = None if plain else probe(order, crew)
+    threads = ThreadGroup(tick)
+    found = None if plain else probe(order, threads)
     with unfinished(order) as file:
-        if found is None or not found.ranges:
-            return receive_whole(order, crew, file)
-        return receive_ranges(order, crew, file, found)
+        if found is None or not found.ranges or found.size is None:
+            return receive_whole(order, threads, file)
+        return receive_ranges(order, threads, file, found, found.size)
 
 
 @contextmanager
-def unfinished(order: Order) -> Iterator[FileIO]:
+def unfinished(order: Download) -> Iterator[FileIO]:
     """The open unfinished file; it is removed at the end unless a journal says what it holds."""
     try:
         with disk_errors(order.part):
@@ -129,31 +129,31 @@ def unfinished(order: Order) -> Iterator[FileIO]:
             order.part.unlink(missing_ok=True)
 
 
-def receive_whole(order: Order, crew: Crew, file: FileIO) -> Received:
+def receive_whole(order: Download, threads: ThreadGroup, file: FileIO) -> Received:
     with disk_errors(order.journal):
         order.journal.unlink(missing_ok=True)
-    size, digests = stream_whole(order, crew, file)
+    size, digests = stream_whole(order, threads, file)
     with disk_errors(order.part):
         file.truncate(size)
-    return prove(order, file, size, digests, resumed=False)
+    return verify(order, file, size, digests, resumed=False)
 
 
-def receive_ranges(order: Order, crew: Crew, file: FileIO, found: Found) -> Received:
-    head = make_head(found.size, found.etag, order.digest, order.limits.chunk_bytes)
+def receive_ranges(order: Download, threads: ThreadGroup, file: FileIO, found: RemoteFile, size: int) -> Received:
+    head = make_head(size, found.etag, order.digest, order.limits.chunk_bytes)
     earlier = read_journal(order.journal)
-    is_there = os.fstat(file.fileno()).st_size == found.size  # else somebody has removed it, but not its journal
+    is_there = os.fstat(file.fileno()).st_size == size  # else somebody has removed it, but not its journal
     recorded = earlier[1] if earlier and is_there and head.continues(earlier[0]) else frozenset()
     if not recorded:
         order.journal.unlink(missing_ok=True)
     with disk_errors(order.part):
-        reserve(file, found.size)
-        file.truncate(found.size)
+        reserve(file, size)
+        file.truncate(size)
     journal = Journal(order.journal, head, recorded)
     try:
-        digests = Ranges(order, crew, file, found, journal, recorded).run()
+        digests = Ranges(order, threads, file, found, size, journal, recorded).run()
     finally:
         journal.close()
-    return prove(order, file, found.size, digests, resumed=bool(recorded))
+    return verify(order, file, size, digests, resumed=bool(recorded))
 
 
 def reserve(file: FileIO, size: int) -> None:
@@ -166,7 +166,7 @@ def reserve(file: FileIO, size: int) -> None:
         os.posix_fallocate(file.fileno(), 0, size)
 
 
-def prove(order: Order, file: FileIO, size: int, digests: Digests, resumed: bool) -> Received:
+def verify(order: Download, file: FileIO, size: int, digests: Digests, resumed: bool) -> Received:
     """Give the file its final name if it is the one that was ordered."""
     if order.digest is not None:
         digest = digests.get(order.digest.partition(":")[0])

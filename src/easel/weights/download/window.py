@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from easel.weights.download.crew import SLICE_S, Crew
+from easel.weights.download.threads import SLICE_S, ThreadGroup
 
 BUFFERS = 24  # of 8 MiB: with Python itself below 300 MB
 HELD_UP_S = 1.0  # without a chunk that the digest needs; in that time a connection that is not slow fetches several
@@ -31,8 +31,10 @@ class Chunk:
 
 
 class Window:
-    def __init__(self, crew: Crew, size: int, chunk_bytes: int, on_disk: frozenset[int], connections: int) -> None:
-        self._crew = crew
+    def __init__(
+        self, threads: ThreadGroup, size: int, chunk_bytes: int, on_disk: frozenset[int], connections: int
+    ) -> None:
+        self._threads = threads
         self._size = size
         self._chunk_bytes = chunk_bytes
         self.count = -(-size // chunk_bytes)
@@ -118,5 +120,5 @@ class Window:
             self._change.notify_all()
 
     def _wait(self) -> None:
-        self._crew.check()
+        self._threads.check()
         self._change.wait(SLICE_S)

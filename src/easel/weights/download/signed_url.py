@@ -6,13 +6,16 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from easel.errors import FetchError
-from easel.weights.download.answers import Refused
-from easel.weights.download.crew import SLICE_S, Crew
-from easel.weights.download.http import Address, Limits
+from easel.weights.download.connection import Address, Limits
+from easel.weights.download.responses import Refused
+from easel.weights.download.threads import SLICE_S, ThreadGroup
 
 
-class Route:
-    """Where the file can be had. `resolve` is called in the caller's thread only: at the start and by `serve`."""
+class SignedUrl:
+    """Where the file can be had.
+
+    `resolve` is called in the caller's thread only: at the start and by `refresh_if_requested`.
+    """
 
     def __init__(self, resolve: Callable[[], Address], label: str, limits: Limits) -> None:
         self._resolve = resolve
@@ -32,25 +35,25 @@ class Route:
         with self._change:
             return self._generation, self._address
 
-    def settle(self, generation: int, address: Address) -> None:
+    def set_resolved(self, generation: int, address: Address) -> None:
         """What all redirects led to is asked directly from now on, unless a newer address has come."""
         with self._change:
             if generation == self._generation:
                 self._address = address
 
-    def renew(self, generation: int, refusal: Refused, crew: Crew) -> None:
+    def wait_for_refresh(self, generation: int, refusal: Refused, threads: ThreadGroup) -> None:
         """Returns when there is another address than that of `generation`."""
         with self._change:
             while generation == self._generation:
                 self._refusal = refusal
-                crew.check()
+                threads.check()
                 self._change.wait(SLICE_S)
 
-    def keeps(self) -> None:
+    def reset_failures(self) -> None:
         """The address has led to bytes."""
         self._renewals = 0
 
-    def serve(self) -> None:
+    def refresh_if_requested(self) -> None:
         if self._refusal is None:
             return
         if self._renewals == self._limits.renewals:

@@ -6,14 +6,14 @@ from http.client import HTTPResponse
 from pathlib import Path
 
 from easel.errors import FetchError
-from easel.weights.download.answers import Refused, check_answer
-from easel.weights.download.crew import Crew
-from easel.weights.download.http import Connection, Limits, Passing
-from easel.weights.download.route import Report, Route
+from easel.weights.download.connection import Connection, Limits, TransientError
+from easel.weights.download.responses import Refused, check_answer
+from easel.weights.download.signed_url import Report, SignedUrl
+from easel.weights.download.threads import ThreadGroup
 
 
 @dataclass(frozen=True)
-class Order:
+class Download:
     """What is fetched, the same in all attempts. `part` and `journal` are what is not finished."""
 
     target: Path
@@ -22,7 +22,7 @@ class Order:
     digest: str | None
     connections: int
     limits: Limits
-    route: Route = field(repr=False)
+    route: SignedUrl = field(repr=False)
     report: Report = field(repr=False)
 
     @property
@@ -42,23 +42,23 @@ class Order:
             )
 
 
-class Line:
+class RetryingConnection:
     """Use it in one thread, in `with`."""
 
-    def __init__(self, order: Order, crew: Crew) -> None:
+    def __init__(self, order: Download, threads: ThreadGroup) -> None:
         self._order = order
-        self._crew = crew
-        self._connection = Connection(crew, order.limits)
+        self._threads = threads
+        self._connection = Connection(threads, order.limits)
         self.failures = 0  # in a row, without a byte in between
 
-    def __enter__(self) -> "Line":
+    def __enter__(self) -> "RetryingConnection":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
     def get(self, headers: Mapping[str, str]) -> HTTPResponse:
-        """An answer 200, 206 or 416, its body unread. Raises Passing and FetchError."""
+        """An answer 200, 206 or 416, its body unread. Raises TransientError and FetchError."""
         route = self._order.route
         while True:
             generation, address = route.current()
@@ -67,11 +67,11 @@ class Line:
                 check_answer(answer)
             except Refused as refusal:
                 self._connection.close()
-                route.renew(generation, refusal, self._crew)
+                route.wait_for_refresh(generation, refusal, self._threads)
             except FetchError as error:
                 raise FetchError(f"{self._order.label}: {error}") from None
             else:
-                route.settle(generation, final)
+                route.set_resolved(generation, final)
                 return answer
 
     def read(self, answer: HTTPResponse, view: memoryview) -> int:
@@ -79,7 +79,7 @@ class Line:
         count = self._connection.read(answer, view)
         if count:
             self.failures = 0
-            self._order.route.keeps()
+            self._order.route.reset_failures()
             self._order.report.add(count)
         return count
 
@@ -95,7 +95,7 @@ class Line:
     def has_failed_enough(self) -> bool:
         return self.failures >= self._order.limits.retries
 
-    def wait(self, error: Passing) -> None:
+    def wait(self, error: TransientError) -> None:
         """Wait before the next attempt. Raises FetchError when there were enough of them."""
         self._connection.close()
         limits = self._order.limits
@@ -107,5 +107,5 @@ class Line:
         self.failures += 1
         self._order.report.note(f"{problem}; the next attempt follows in {wait_s:g} s")
         if error.for_all:
-            self._crew.hush(wait_s)
-        self._crew.sleep(wait_s)
+            self._threads.pause(wait_s)
+        self._threads.sleep(wait_s)

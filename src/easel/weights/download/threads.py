@@ -15,7 +15,7 @@ class Stopped(Exception):
     """This thread is no longer needed."""
 
 
-class Crew:
+class ThreadGroup:
     """`tick` is called in the caller's thread, at least every tenth of a second, so that the caller needs no lock."""
 
     def __init__(self, tick: Callable[[], None]) -> None:
@@ -30,7 +30,7 @@ class Crew:
         """Run each task in a thread of its own, to the end of all. Raises what the first one raises that fails.
 
         However it ends, its threads have ended too, but for one that the system holds in a name look-up: that one does
-        nothing more when it returns. A crew that failed runs nothing more.
+        nothing more when it returns. A group that failed runs nothing more.
         """
         threads = [
             threading.Thread(target=self._work, args=(task,), name="easel-download", daemon=True) for task in tasks
@@ -75,8 +75,8 @@ class Crew:
             if thread.ident is not None:
                 thread.join(max(0.0, until - time.monotonic()))
 
-    def dismiss(self) -> None:
-        """The work is done: whoever waits for something is not needed any more. This crew runs nothing after that."""
+    def stop(self) -> None:
+        """End the threads that still wait for something: the work is done. This group runs nothing after that."""
         self._stop.set()
 
     @property
@@ -92,17 +92,17 @@ class Crew:
         if self._stop.wait(seconds):
             raise Stopped
 
-    def hush(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """No thread sends a request before that time is over."""
         with self._lock:
             self._quiet_until = max(self._quiet_until, time.monotonic() + seconds)
 
-    def keep_quiet(self) -> None:
+    def wait_while_paused(self) -> None:
         while (left := self._quiet_until - time.monotonic()) > 0:
             self.sleep(left)
 
-    def watch(self, sock: socket.socket) -> socket.socket:
-        """Shut this socket down when all is to end, whatever waits on it. Returns what `unwatch` takes."""
+    def register_socket(self, sock: socket.socket) -> socket.socket:
+        """Shut this socket down when all is to end, whatever waits on it. Returns what `release_socket` takes."""
         # A second handle, since TLS detaches the first one while the handshake still waits on it.
         twin = sock.dup()
         with self._lock:
@@ -111,7 +111,7 @@ class Crew:
                 shut(twin)
         return twin
 
-    def unwatch(self, twin: socket.socket) -> None:
+    def release_socket(self, twin: socket.socket) -> None:
         with self._lock:
             self._sockets.discard(twin)
         twin.close()

@@ -6,14 +6,14 @@ from http.client import HTTPResponse
 
 from easel.errors import FetchError
 from easel.net.fetch import ETAG, TRANSIENT, retry_after
-from easel.weights.download.http import Passing
+from easel.weights.download.connection import TransientError
 
 
-class NoRanges(Exception):
+class RangesUnsupported(Exception):
     """Only the whole file can be had from there. The text continues "<host> ..."."""
 
 
-class Changed(Exception):
+class FileChanged(Exception):
     """What has arrived is not of the file as it is now. The text says so as a sentence without its full stop."""
 
 
@@ -25,10 +25,10 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
+class RemoteFile:
     """What the first answer said of the file. `etag` is what the server calls this version of it."""
 
-    size: int | None  # bytes
+    size: int | None  # bytes; known where it has ranges
     etag: str | None
     ranges: bool
 
@@ -45,7 +45,7 @@ def check_answer(answer: HTTPResponse) -> None:
         raise Refused(status)
     if status in (*TRANSIENT, 408):
         wait_s = retry_after(answer.getheader("Retry-After", ""))
-        raise Passing(f"answers with status {status}", wait_s, for_all=status == 429)
+        raise TransientError(f"answers with status {status}", wait_s, for_all=status == 429)
     if status in (404, 410):
         raise FetchError(f"The server has no such file (status {status}): check the address that the lock file gives.")
     if status not in (200, 206, 416):
@@ -72,24 +72,24 @@ def length_of(answer: HTTPResponse) -> int | None:
     return int(text) if not chunked and re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
-def found_by(answer: HTTPResponse) -> Found:
+def parse_probe(answer: HTTPResponse) -> RemoteFile:
     """What the answer to a request for the first byte says of the file."""
     if answer.status == 200:
-        return Found(length_of(answer), etag_of(answer), ranges=False)
+        return RemoteFile(length_of(answer), etag_of(answer), ranges=False)
     said = range_of(answer) if answer.status == 206 else None
     if said is None or said[:2] != (0, 0) or length_of(answer) not in (1, None):
-        return Found(None, etag_of(answer), ranges=False)
-    return Found(said[2], etag_of(answer), ranges=True)
+        return RemoteFile(None, etag_of(answer), ranges=False)
+    return RemoteFile(said[2], etag_of(answer), ranges=True)
 
 
-def check_range(answer: HTTPResponse, first: int, last: int, found: Found) -> None:
+def check_range(answer: HTTPResponse, first: int, last: int, found: RemoteFile) -> None:
     """Returns for an answer that holds exactly the bytes `first` to `last` of the file that was found."""
     etag, said = etag_of(answer), range_of(answer)
     if found.etag and etag and etag != found.etag:
-        raise Changed("the server changed it while it was fetched")
+        raise FileChanged("the server changed it while it was fetched")
     if answer.status == 416 or (said and said[2] != found.size):
-        raise Changed("the server gave it another size while it was fetched")
+        raise FileChanged("the server gave it another size while it was fetched")
     if answer.status == 200:
-        raise NoRanges("sends no part of a file any more")
+        raise RangesUnsupported("sends no part of a file any more")
     if said != (first, last, found.size) or length_of(answer) not in (last - first + 1, None):
-        raise NoRanges("sends other parts than were asked for")
+        raise RangesUnsupported("sends other parts than were asked for")

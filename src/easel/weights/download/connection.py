@@ -19,9 +19,9 @@ from urllib.request import getproxies, proxy_bypass
 
 from easel.errors import FetchError
 from easel.net.guard import Network
-from easel.net.redirects import MAX_REDIRECTS, REDIRECTS, URL_CHARACTERS, check_url, origin, split_address
-from easel.net.urls import is_loopback_host
-from easel.weights.download.crew import Crew
+from easel.net.redirects import MAX_REDIRECTS, REDIRECTS, URL_CHARACTERS, check_url, split_address
+from easel.net.urls import is_loopback_host, origin
+from easel.weights.download.threads import ThreadGroup
 
 MAX_REST = 65536  # bytes; opening another connection costs about as much as reading them
 
@@ -48,7 +48,7 @@ class Limits:
     chunk_bytes: int = 8 * 2**20
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """It failed in a way that another attempt may not. Its text continues "<host> ...". `wait_s`: what the server asks
     for; `for_all`: of every connection.
     """
@@ -60,10 +60,10 @@ class Passing(Exception):
 
 
 class Connection:
-    """Use it in one thread. Every error of the network becomes a Passing, or a FetchError if it will not pass."""
+    """Use it in one thread. Errors of the network become a TransientError, or a FetchError if they will not pass."""
 
-    def __init__(self, crew: Crew, limits: Limits) -> None:
-        self._crew = crew
+    def __init__(self, threads: ThreadGroup, limits: Limits) -> None:
+        self._threads = threads
         self._limits = limits
         self._http: http.client.HTTPConnection | None = None
         self._origin: tuple[str, str | None, int | None] | None = None
@@ -75,7 +75,7 @@ class Connection:
         here = split_address(address.url)
         own = dict(address.headers)
         for _ in range(MAX_REDIRECTS + 1):
-            self._crew.keep_quiet()
+            self._threads.wait_while_paused()
             # Identity: the digest is of the file, not of what a server packed it into.
             sent = {"User-Agent": "easel", "Accept": "*/*", "Accept-Encoding": "identity", **own, **headers}
             answer = self._ask(here, sent)
@@ -97,9 +97,9 @@ class Connection:
             self._http, self._origin = self._open(url), origin(url)
         try:
             return self._send(target.target.decode("ascii"), headers)
-        except Passing:
+        except TransientError:
             self.close()
-            if not kept or self._crew.stopping:
+            if not kept or self._threads.stopping:
                 raise
         # The server may have closed a connection that was kept: that is no failure.
         self._http, self._origin = self._open(url), origin(url)
@@ -107,8 +107,10 @@ class Connection:
 
     def _send(self, target: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         with self._network_errors("gives no proper answer"):
-            self._http.request("GET", target, headers=dict(headers))
-            self._answer = self._http.getresponse()
+            connection = self._http
+            assert connection
+            connection.request("GET", target, headers=dict(headers))
+            self._answer = connection.getresponse()
         return self._answer
 
     def read(self, answer: http.client.HTTPResponse, view: memoryview) -> int:
@@ -116,7 +118,7 @@ class Connection:
         with self._network_errors("breaks off in the middle"):
             count = answer.readinto(view)
             if not count:
-                self._crew.check()  # What is shut down on purpose looks like an end.
+                self._threads.check()  # What is shut down on purpose looks like an end.
             return count
 
     def read_rest(self, answer: http.client.HTTPResponse) -> int:
@@ -130,21 +132,22 @@ class Connection:
     def close(self) -> None:
         if self._http is not None:
             self._http.close()
-        if self._answer is not None:  # It keeps the socket open where the server is to close it.
+        if self._answer is not None:  # It reset_failures the socket open where the server is to close it.
             self._answer.close()
-        self._unwatch()
+        self._release_socket()
         self._http = self._origin = self._answer = None
 
-    def _unwatch(self) -> None:
+    def _release_socket(self) -> None:
         if self._twin is not None:
-            self._crew.unwatch(self._twin)
+            self._threads.release_socket(self._twin)
         self._twin = None
 
     def _network_errors(self, problem: str) -> "NetworkErrors":
-        return NetworkErrors(self._crew, self._limits, problem)
+        return NetworkErrors(self._threads, self._limits, problem)
 
     def _open(self, url: SplitResult) -> http.client.HTTPConnection:
-        host, port = url.hostname, url.port
+        made: http.client.HTTPConnection
+        host, port = url.hostname or "", url.port
         timeout = self._limits.stall_s
         if url.scheme == "http":
             made = http.client.HTTPConnection(host, port or 80, timeout=timeout)
@@ -154,19 +157,20 @@ class Connection:
                 made = http.client.HTTPSConnection(host, port or 443, timeout=timeout, context=tls_context())
             else:
                 made = http.client.HTTPSConnection(
-                    proxy.hostname, proxy.port or 80, timeout=timeout, context=tls_context()
+                    proxy.hostname or "", proxy.port or 80, timeout=timeout, context=tls_context()
                 )
                 made.set_tunnel(host, port or 443, headers=proxy_headers(proxy))
-        made._create_connection = self._connect  # the one way in to the socket before TLS starts on it
+        # The one way in to the socket before TLS starts on it.
+        made.__dict__["_create_connection"] = self._connect
         return made
 
     def _connect(self, address: tuple[str, int], timeout: float, source: None = None) -> socket.socket:
-        self._unwatch()  # of a connection that the server closed, as it said that it would
+        self._release_socket()  # of a connection that the server closed, as it said that it would
         error: OSError | None = None
         for family, kind, protocol, _, place in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
-            self._crew.check()
+            self._threads.check()
             sock = socket.socket(family, kind, protocol)
-            self._twin = self._crew.watch(sock)
+            self._twin = self._threads.register_socket(sock)
             try:
                 sock.settimeout(self._limits.connect_s)
                 sock.connect(place)
@@ -175,42 +179,42 @@ class Connection:
             except OSError as one:
                 error = one
                 sock.close()
-                self._unwatch()
+                self._release_socket()
         if isinstance(error, TimeoutError):
-            raise Passing("takes no connection in time")
+            raise TransientError("takes no connection in time")
         raise error or OSError("no address")
 
 
 class NetworkErrors:
-    """Turns what the network raises inside into a Passing, a FetchError, or Stopped when all is to end."""
+    """Turns what the network raises inside into a TransientError, a FetchError, or Stopped when all is to end."""
 
-    def __init__(self, crew: Crew, limits: Limits, problem: str) -> None:
-        self._crew = crew
+    def __init__(self, threads: ThreadGroup, limits: Limits, problem: str) -> None:
+        self._threads = threads
         self._limits = limits
         self._problem = problem
 
     def __enter__(self) -> None:
-        self._crew.check()
+        self._threads.check()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError | http.client.HTTPException | ValueError):
-            self._crew.check()  # What is shut down on purpose fails as well.
+            self._threads.check()  # What is shut down on purpose fails as well.
             raise self._of(error) from None
 
     def _of(self, error: Exception) -> Exception:
         match error:
             case ssl.SSLCertVerificationError():
-                return FetchError(f"The host cannot prove that it is what it says ({error.verify_message}).")
+                return FetchError(f"The host's certificate is not valid ({error.verify_message}).")
             case socket.gaierror() if error.errno == socket.EAI_NONAME:
                 return FetchError("There is no such host: check the address for typing errors.")
             case socket.gaierror():
-                return Passing("was not found: the name look-up fails at the moment")
+                return TransientError("was not found: the name look-up fails at the moment")
             case TimeoutError():
-                return Passing(f"sends nothing for {self._limits.stall_s:g} s")
+                return TransientError(f"sends nothing for {self._limits.stall_s:g} s")
             case ConnectionRefusedError():
-                return Passing("takes no connection")
+                return TransientError("takes no connection")
             case _:  # The text of an HTTPException can quote a header.
-                return Passing(self._problem)
+                return TransientError(self._problem)
 
 
 @functools.cache  # reading all authorities takes longer than many a fetch
