@@ -15,7 +15,7 @@ from easel.api.cursors import read_cursor, write_cursor
 from easel.api.database_errors import DatabaseError, RowRefusedError, kind_of, reason
 from easel.api.database_lock import DatabaseLock
 from easel.api.strict_json import read_json
-from easel.api.tables import Base, Model, Prediction
+from easel.api.tables import Base, Model, Prediction, prepare_tables
 from easel.errors import InputError
 
 PAGE = 100  # Replicate's
@@ -52,9 +52,10 @@ class Database:
         self._writing = asyncio.Lock()  # SQLite has one writer, and waiting here is fairer than polling its lock.
 
     async def open(self) -> None:
+        """Make the tables of an empty database. Raises InputError for another schema, or if it cannot be opened."""
         try:
             async with self._engine.begin() as connection:
-                await connection.run_sync(Base.metadata.create_all)
+                await connection.run_sync(prepare_tables)
             if not self._sqlite:  # There the lock on the folder does it.
                 await self._lock.take()
         except (SQLAlchemyError, OSError) as error:

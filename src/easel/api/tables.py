@@ -2,14 +2,25 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, Index, String
+from sqlalchemy import JSON, Connection, Index, String, insert, inspect, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from easel.errors import InputError
+
+SCHEMA_VERSION = 1  # one more with each change of these tables
 FINAL = ("succeeded", "failed", "canceled", "aborted")
 
 
 class Base(DeclarativeBase):
     type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, Any: JSON}  # noqa: RUF012 (SQLAlchemy reads it)
+
+
+class SchemaVersion(Base):
+    """One row: of which version the tables in a database are."""
+
+    __tablename__ = "schema_version"
+
+    version: Mapped[int] = mapped_column(primary_key=True)
 
 
 class Prediction(Base):
@@ -113,3 +124,19 @@ class Deployment(Base):
     hardware: Mapped[str]
     min_instances: Mapped[int]
     max_instances: Mapped[int]
+
+
+def prepare_tables(connection: Connection) -> None:
+    """Make the tables where there are none. Raises InputError where they are not of this schema version."""
+    existing = inspect(connection).get_table_names()
+    if Base.metadata.tables.keys().isdisjoint(existing):
+        Base.metadata.create_all(connection)
+        connection.execute(insert(SchemaVersion).values(version=SCHEMA_VERSION))
+        return
+    has_version = SchemaVersion.__tablename__ in existing
+    found = connection.scalar(select(SchemaVersion.version)) if has_version else None
+    if found != SCHEMA_VERSION:
+        raise InputError(
+            f"The database's schema version must be {SCHEMA_VERSION}, not {found or 'unknown'}: another easel made it. "
+            "Use that version of easel, or start with an empty database (another --data, or DATABASE_URL)."
+        )

@@ -1,0 +1,57 @@
+"""A database of another schema is refused in words, and nothing in it is changed."""
+
+import asyncio
+from uuid import uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import delete, text, update
+
+from easel.api.database import Database
+from easel.api.tables import Model, SchemaVersion
+from easel.errors import InputError
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'db'}"
+    server, name = request.getfixturevalue("postgres"), f"schema_{uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{server.rpartition('/')[0]}/{name}"
+
+
+async def opened(url, *statements):
+    """Open, run the statements, close; the models that are there."""
+    database = Database(url)
+    try:
+        await database.open()
+        await database.save(Model(key="a/b", created_at=1.0, visibility="public", hardware="cpu"))
+        async with database._engine.begin() as connection:
+            for statement in statements:
+                await connection.execute(statement)
+        return [row.key for row in await database.find(Model)]
+    finally:
+        await database.close()
+
+
+def test_a_database_of_this_schema_is_opened_again(url):
+    assert asyncio.run(opened(url)) == ["a/b"]
+    assert asyncio.run(opened(url)) == ["a/b"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        (update(SchemaVersion).values(version=99), "not 99"),
+        (delete(SchemaVersion), "not unknown"),
+        (text("DROP TABLE schema_version"), "not unknown"),
+    ],
+    ids=["newer", "no row", "no table"],
+)
+def test_one_of_another_schema_is_refused_and_left_as_it_is(url, statement, found):
+    asyncio.run(opened(url, statement))
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"schema version must be 1, {found}: .* start with an empty database"):
+            asyncio.run(opened(url))
