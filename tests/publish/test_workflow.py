@@ -1,5 +1,6 @@
 """The workflow that calls script/push: pinned, with the least that it needs, and dry where nobody says otherwise."""
 
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +27,12 @@ def jobs(workflow):
     return workflow["jobs"]
 
 
+def test_every_program_that_a_step_runs_is_there():
+    for path in PATHS:
+        for name in set(re.findall(r"(?:run: |^ +)((?:script|\.ci|\.github)/[\w-]+)", path.read_text(), re.MULTILINE)):
+            assert os.access(REPOSITORY / name, os.X_OK), f"{path.name}: {name}"
+
+
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
 def test_every_action_is_pinned_by_its_commit_and_says_which_release_that_is(path):
     uses = re.findall(r"^\s*(?:- )?uses:(.*)$", path.read_text(), re.MULTILINE)
@@ -34,31 +41,14 @@ def test_every_action_is_pinned_by_its_commit_and_says_which_release_that_is(pat
         assert re.fullmatch(r" [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
 
 
-def test_it_runs_by_hand_or_by_a_tag_alone_and_may_only_read(workflow, jobs):
-    events = workflow[True]  # YAML 1.1 reads the key `on` so
-    assert set(events) == {"workflow_dispatch", "push"}
-    assert events["push"] == {"tags": ["v*"]}
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_it_may_only_read(path):
+    workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
-    assert not [name for name, job in jobs.items() if "permissions" in job]
-    assert workflow["concurrency"] == {"group": "push", "cancel-in-progress": False}
+    assert not [name for name, job in workflow["jobs"].items() if "permissions" in job]
 
 
-def test_by_hand_it_is_dry_unless_told_otherwise(workflow):
-    inputs = workflow[True]["workflow_dispatch"]["inputs"]
-    assert inputs["how_far"]["options"] == ["dry-run", "staging", "release"]
-    assert inputs["how_far"]["default"] == "dry-run"
-    assert inputs["allow_break"]["default"] is False
-
-
-def test_the_release_waits_for_staging_and_for_its_own_environment(jobs):
-    assert {name: job["environment"] for name, job in jobs.items()} == {
-        "stage": "replicate",
-        "release": "replicate-release",
-    }
-    assert jobs["release"]["needs"] == "stage"
-    assert jobs["release"]["if"] == "github.event_name == 'push' || inputs.how_far == 'release'"
-    how_far = step_of(jobs["stage"], "Push")["env"]["HOW_FAR"]
-    assert how_far.endswith("&& 'staging' || inputs.how_far }}")  # never a release
+def test_what_the_release_takes_up_is_what_staging_kept(jobs):
     kept, taken_up = step_of(jobs["stage"], "Keep the contact sheet"), step_of(jobs["release"], "Go on where")
     assert [kept["with"][key] for key in ("name", "path")] == [taken_up["with"][key] for key in ("name", "path")]
 
@@ -72,12 +62,15 @@ def test_only_the_steps_that_need_the_secret_get_it(workflow, jobs, name):
     assert jobs[name]["steps"][0]["with"]["persist-credentials"] is False
 
 
-def test_no_text_of_others_gets_into_a_shell(jobs):
-    assert not [step["run"] for job in jobs.values() for step in job["steps"] if "${{" in step.get("run", "")]
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_no_text_of_others_gets_into_a_shell(path):
+    jobs = yaml.safe_load(path.read_text())["jobs"].values()
+    assert not [step["run"] for job in jobs for step in job["steps"] if "${{" in step.get("run", "")]
 
 
-def test_everything_ends_by_itself(jobs):
-    for job in jobs.values():
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_everything_ends_by_itself(path):
+    for job in yaml.safe_load(path.read_text())["jobs"].values():
         assert job["timeout-minutes"] <= 120
         assert all(0 < step["timeout-minutes"] <= 120 for step in job["steps"] if "run" in step)
 
