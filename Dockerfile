@@ -11,9 +11,9 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_TRUSTED_HOST
 ARG PIP_CERT
 WORKDIR /src
-COPY requirements.txt .
+COPY requirements.lock .
 # Debian's own Python asks for leave before pip adds to it; other bases do not mind.
-RUN PIP_BREAK_SYSTEM_PACKAGES=1 python -m pip install --no-cache-dir -r requirements.txt
+RUN PIP_BREAK_SYSTEM_PACKAGES=1 python -m pip install --no-cache-dir --require-hashes -r requirements.lock
 RUN echo /src/src > "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/easel.pth"
 
 ARG PACKAGES

@@ -1,3 +1,3 @@
 """Easel: a text-to-image diffusion model as a product."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

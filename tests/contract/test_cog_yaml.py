@@ -67,7 +67,7 @@ def test_cuda_is_that_of_the_pinned_torch():
     assert CONFIGS["cog.yaml"]["build"]["cuda"] == cuda
 
 
-@pytest.mark.parametrize("path", [".cog", ".cog/tmp/build/requirements.txt", *FILES, "requirements.txt"])
+@pytest.mark.parametrize("path", [".cog", ".cog/tmp/build/requirements.txt", *FILES, "requirements.lock"])
 def test_dockerignore_leaves_in_what_cog_needs_to_build(path):
     """Cog refuses to build where .cog is ignored, and copies cog.emoji.yaml to cog.yaml in the image."""
     assert not is_ignored(path, parse_rules((ROOT / ".dockerignore").read_text()))

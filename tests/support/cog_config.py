@@ -81,7 +81,8 @@ def cuda_problems(build: dict) -> list[str]:
 def requirements_problems(name: str | None, root: Path) -> list[str]:
     if name is None or not (root / name).is_file():
         return [f"build.python_requirements: there is no file {name}"]
-    lines = (line.partition("#")[0].strip() for line in (root / name).read_text().splitlines())
+    text = (root / name).read_text().replace("\\\n", " ")
+    lines = (re.sub(r"#.*|\s--hash=\S+", "", line).strip() for line in text.splitlines())
     return [f"{name}: {line} is not pinned" for line in lines if line and not re.fullmatch(r"[\w-]+==[\w.]+", line)]
 
 

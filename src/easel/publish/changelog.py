@@ -1,4 +1,4 @@
-"""`CHANGELOG.md`: a record of each version that was released, newest first. script/push alone writes it."""
+"""`CHANGELOG.md`: what changed, and a record of each version that was released, newest first. script/push writes it."""
 
 import datetime
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from easel.weights.manifest import read_manifest
 NAME = "CHANGELOG.md"
 HEADING = """# Changelog
 
-`script/push --release` writes a record here for every version that it publishes, the newest first; see docs/push.md.
+What changed for callers and operators stands under each version of Easel. `script/push --release` writes a record for
+every version of a model that it publishes, the newest first; see docs/push.md.
 """
 
 
