@@ -49,8 +49,8 @@ class Folder:
         (self.binaries / name).write_text("#!/bin/bash\necho 'pyenv: command not found' >&2\nexit 127\n")
         (self.binaries / name).chmod(0o755)
 
-    def setup(self) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PATH": str(self.binaries)}
+    def setup(self, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PATH": str(self.binaries), **variables}
         return subprocess.run(
             [self.root / "script/setup"], env=environment, capture_output=True, text=True, timeout=60, check=False
         )
@@ -69,6 +69,23 @@ def test_the_newest_that_runs_is_taken_and_named(folder):
     assert done.returncode == 0, done.stderr
     assert f"Making .venv with Python 3.12.4, {folder.binaries}/python3.12 ..." in done.stderr
     assert folder.setup().stderr == ""  # nothing changed
+
+
+def test_on_macos_it_says_what_is_not_tested_and_goes_on(folder):
+    folder.add("python3.13", "3.13.1")
+    done = folder.setup(OSTYPE="darwin24")
+    assert done.returncode == 0
+    assert "macOS: setup goes on" in done.stderr
+    assert "Ready" in done.stderr
+
+
+@pytest.mark.parametrize("system", ["msys", "cygwin"])
+def test_on_windows_it_stops_and_names_wsl2(folder, system):
+    folder.add("python3.13", "3.13.1")
+    done = folder.setup(OSTYPE=system)
+    assert done.returncode == 1
+    assert "WSL2" in done.stderr
+    assert not (folder.root / ".venv").exists()
 
 
 @pytest.mark.parametrize(("name", "version"), [("python3.13", "3.13.0"), ("python3", "3.13.9"), ("python", "3.11.2")])
