@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from easel.images.encode import save_image
-from easel.inference.pipeline import decode
+from easel.inference.pipeline import decode_latents
 from easel.plan import plan_request
 from gpu_check.context import Context, judge, judge_time, median_of, seconds_of
 from gpu_check.loaded import (
@@ -122,7 +122,7 @@ def step(context: Context, name: str) -> Outcome:
 @torch.inference_mode()
 def vae_decode(context: Context, name: str) -> Outcome:
     pipeline, latents = new_pipeline(context), latents_of(context)
-    seconds = median_of(ROUNDS, lambda: decode(pipeline, latents), wait_for_device(context))
+    seconds = median_of(ROUNDS, lambda: decode_latents(pipeline, latents), wait_for_device(context))
     return judge(name, f"{seconds * 1000:.1f} ms", seconds=seconds)
 
 

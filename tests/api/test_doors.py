@@ -11,7 +11,7 @@ import pytest
 
 from easel.api.endpoint import Endpoint
 from easel.api.retention import remove_expired
-from easel.api.tables import Model, Prediction
+from easel.api.tables import ModelRow, Prediction
 from tests.api.calls import MODEL, create, wait_for
 from tests.api.inside import TOKENS, open_api
 from tests.api.odd_cog import SCHEMA, run_odd_cog
@@ -229,7 +229,7 @@ def test_rows_go_after_their_time_and_files_without_a_row(tmp_path):
                     os.utime(tmp_path / "outputs" / name, (1, 1))
             await remove_expired(api.database, api.outputs, api.settings)
             assert {path.name for path in (tmp_path / "outputs").iterdir()} == {"young", "recent"}
-            assert await api.database.find(Model) == []
+            assert await api.database.find(ModelRow) == []
             return {row.id for row in await api.database.find(Prediction)}
 
     assert asyncio.run(left()) == {"young", "example", "told", "waits"}

@@ -18,7 +18,7 @@ from easel.api.problems import Problem
 from easel.api.queue_limits import QueueLimits
 from easel.api.request_body import CHUNK, Body, FileUrl
 from easel.api.schemas import UnfitSchema, check_schema, is_schema
-from easel.api.tables import Model
+from easel.api.tables import ModelRow
 from easel.api.validation import check_input
 
 OPENAPI = json.loads((Path(__file__).resolve().parents[2] / "openapi.json").read_text())
@@ -188,7 +188,7 @@ def test_a_row_that_the_database_refuses_is_told_from_one_that_is_locked(tmp_pat
         database = Database(f"sqlite:///{tmp_path / 'db'}")
         await database.open()
         try:
-            await database.save_with_retry(Model(key="a/b", created_at=1.0, **values))
+            await database.save_with_retry(ModelRow(key="a/b", created_at=1.0, **values))
         finally:
             await database.close()
 
@@ -205,7 +205,7 @@ def test_a_full_disk_of_the_database_is_told_from_a_lock(tmp_path):
             database._engine.sync_engine, "begin", lambda one: one.exec_driver_sql("PRAGMA max_page_count = 1")
         )
         try:
-            await database.save(Model(key="a/b", created_at=1.0, readme="x" * 1_000_000))
+            await database.save(ModelRow(key="a/b", created_at=1.0, readme="x" * 1_000_000))
         finally:
             await database.close()
 
@@ -218,7 +218,7 @@ def test_a_change_writes_the_columns_that_changed(tmp_path):
         database, seen = Database(f"sqlite:///{tmp_path / 'db'}"), []
         await database.open()
         event.listen(database._engine.sync_engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
-        model = Model(key="a/b", created_at=1.0, readme="long")
+        model = ModelRow(key="a/b", created_at=1.0, readme="long")
         await database.save(model)
         model.run_count = 5
         await database.save(model)

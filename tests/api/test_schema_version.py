@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete, text, update
 
 from easel.api.database import Database
-from easel.api.tables import Model, SchemaVersion
+from easel.api.tables import ModelRow, SchemaVersion
 from easel.errors import InputError
 
 
@@ -27,11 +27,11 @@ async def opened(url, *statements):
     database = Database(url)
     try:
         await database.open()
-        await database.save(Model(key="a/b", created_at=1.0, visibility="public", hardware="cpu"))
+        await database.save(ModelRow(key="a/b", created_at=1.0, visibility="public", hardware="cpu"))
         async with database._engine.begin() as connection:
             for statement in statements:
                 await connection.execute(statement)
-        return [row.key for row in await database.find(Model)]
+        return [row.key for row in await database.find(ModelRow)]
     finally:
         await database.close()
 

@@ -67,7 +67,7 @@ PHASES = {
     "checking a LoRA": (engine_module.AdapterMemory, "load"),
     "encoding the prompt": (pipeline, "encode_prompt"),
     "denoising": (pipeline.Bar, "update"),
-    "decoding": (pipeline, "decode"),
+    "decoding": (pipeline, "decode_latents"),
     "pasting around the mask": (pipeline, "keep_outside"),
     "writing": (engine_module, "save_image"),
 }

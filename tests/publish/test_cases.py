@@ -10,7 +10,7 @@ from PIL import Image
 from easel.errors import InputError
 from easel.local.client import ServerError
 from easel.models import load_model
-from easel.publish.cases import read_case, read_cases
+from easel.publish.cases import read_cases
 from easel.publish.replicate_api import RefusedError, UnreadableError
 from easel.publish.staging import Staging, run_all
 from easel.publish.state import State
@@ -60,7 +60,8 @@ class Api:
 
 
 def run(tmp_path, api, live=None, names=("red-apple",)):
-    cases = [read_case(REQUESTS / f"{name}.json", MODEL) for name in names]
+    by_name = {case.name: case for case in read_cases(REQUESTS, MODEL)}
+    cases = [by_name[name] for name in names]
     state = State(tmp_path / "state.json")
     staging = Staging(api, "new", live, 0.001, state, tmp_path / "work", REPOSITORY / "samples" / "outputs")
     return run_all(staging, cases, "acme/emoji")
@@ -86,7 +87,7 @@ def test_a_case_that_cannot_be_is_refused_before_anything_is_run(tmp_path, text,
     (tmp_path / "case.json").write_text(text)
     with pytest.raises(InputError, match=problem):
         read_cases(tmp_path, MODEL)
-    with pytest.raises(InputError, match="There is no case"):
+    with pytest.raises(InputError, match="There is no request"):
         read_cases(tmp_path / "empty", MODEL)
 
 

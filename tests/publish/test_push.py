@@ -108,7 +108,7 @@ def test_a_model_with_a_file_that_is_not_pinned_yet_is_refused_with_the_command_
         ([f"{HOST}/acme/nowhere", "--staging"], {}, "There is no model acme/nowhere: make it on the site first"),
         ([IMAGE, "--release", "--deployment", "easel/nowhere"], {}, "There is no deployment easel/nowhere"),
         (["acme/emoji"], {}, "IMAGE is HOST/OWNER/NAME"),
-        ([IMAGE, "--cases", "nowhere"], {}, "There is no case in"),
+        ([IMAGE, "--cases", "nowhere"], {}, "There is no request in"),
     ],
 )
 def test_what_would_stop_a_later_step_is_said_before_the_first(shop, arguments, environment, problem):

@@ -77,7 +77,7 @@ class ChangedDeployment(BaseModel):
     max_instances: Annotated[int, Field(ge=0, le=20)] | None = None
 
 
-def describe(error: ValidationError) -> Problem:
+def problem_of(error: ValidationError) -> Problem:
     fields = [
         {"type": one["type"], "field": ".".join(map(str, one["loc"])) or "body", "description": one["msg"]}
         for one in error.errors(include_url=False, include_input=False)[:MOST_ERRORS]
@@ -100,7 +100,7 @@ def parse_body(data: bytes, kind: type[Body]) -> Body:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        raise describe(error) from None
+        raise problem_of(error) from None
 
 
 async def read_body(request: Request, kind: type[Body], shrink: Callable[[Body], None] | None = None) -> Body:

@@ -21,13 +21,12 @@ ANSWER_S = 10.0  # A busy server may be late; one that is dead refuses at once.
 
 
 class CogServer:
-    """A server at `url` for the model `model`. `state` is Cog's own (STARTING, READY, BUSY, ...) or DOWN."""
+    """A server at `url`. `state` is Cog's own (STARTING, READY, BUSY, ...) or DOWN."""
 
     def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
         self.url = url
         self.state = DOWN
         self.started = ""  # when its setup began: another time means another process
-        self.setup_s: float | None = None
         self.versions: set[str] = set()
         self.models: set[str] = set()  # whose newest version it runs, whatever that turns out to be
         self.known_process = ""  # the process whose versions are known: no other gets work

@@ -15,7 +15,7 @@ from easel.api.cursors import read_cursor, write_cursor
 from easel.api.database_errors import DatabaseError, RowRefusedError, kind_of, reason
 from easel.api.database_lock import DatabaseLock
 from easel.api.strict_json import read_json
-from easel.api.tables import Base, Model, Prediction, prepare_tables
+from easel.api.tables import Base, ModelRow, Prediction, prepare_tables
 from easel.errors import InputError
 
 PAGE = 100  # Replicate's
@@ -85,7 +85,7 @@ class Database:
 
         async def write(session: AsyncSession) -> None:
             await session.merge(prediction)
-            counted = update(Model).where(Model.key == prediction.model).values(run_count=Model.run_count + 1)
+            counted = update(ModelRow).where(ModelRow.key == prediction.model).values(run_count=ModelRow.run_count + 1)
             await session.execute(counted)
 
         await self._write(write)

@@ -10,6 +10,7 @@ from easel.api.outputs import FILE, Outputs
 from easel.api.schemas import properties
 from easel.api.tables import Prediction
 from easel.models import DEFAULT_MODEL
+from easel.samples import read_samples
 
 
 def is_of_repository(root: Path, schema: dict[str, Any]) -> bool:
@@ -38,29 +39,23 @@ def read_examples(root: Path, model: str, version: str, outputs: Outputs, base: 
     name = model.partition("/")[2]
     if name != DEFAULT_MODEL and (root / "weights" / name).is_dir():
         return found
-    texts = {path: path.read_text(encoding="utf-8") for path in (root / "samples" / "requests").glob("*.json")}
+    if not any((root / "samples" / "requests").glob("*.json")):
+        return found
+    samples = read_samples(root / "samples" / "requests")
     # The plainest first: it is the model's default example, and its image the cover.
-    for k, path in enumerate(sorted(texts, key=lambda path: (len(texts[path]), path))):
-        images = sorted((root / "samples" / "outputs").glob(f"{path.stem}.*"))
+    for k, sample in enumerate(sorted(samples, key=lambda sample: (sample.path.stat().st_size, sample.path))):
+        images = sorted((root / "samples" / "outputs").glob(f"{sample.name}.*"))
         if not images:
             continue
-        digest = hashlib.sha256(f"{model} {path.stem}".encode()).digest()
+        digest = hashlib.sha256(f"{model} {sample.name}".encode()).digest()
         identity = base64.b32hexencode(digest).decode().lower()[:26]
         for image in images:
             outputs.put(identity, image.name, image.read_bytes())
 
-        def address(value: Any, folder: Path = path.parent, identity: str = identity) -> Any:
-            if not isinstance(value, str) or not value.startswith("@"):
-                return value
-            file = folder / value[1:]
+        def publish(file: Path, identity: str = identity) -> str:
             outputs.put(identity, file.name, file.read_bytes())
             return f"{base}/delivery/{identity}/{file.name}"
 
-        given = json.loads(texts[path])
-        given = {
-            name: [address(one) for one in value] if isinstance(value, list) else address(value)
-            for name, value in given.items()
-        }
         found.append(
             Prediction(
                 id=identity,
@@ -68,7 +63,7 @@ def read_examples(root: Path, model: str, version: str, outputs: Outputs, base: 
                 model=model,
                 version=version,
                 status="succeeded",
-                input=given,
+                input=sample.with_files(publish),
                 output=[{FILE: image.name} for image in images],
                 logs="",
                 metrics={},

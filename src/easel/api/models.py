@@ -14,7 +14,7 @@ from easel.api.problems import Problem
 from easel.api.schemas import UnfitSchema, check_schema
 from easel.api.serializers import deployment_document, version_document
 from easel.api.service import Api
-from easel.api.tables import Deployment, Model, Prediction, Version
+from easel.api.tables import Deployment, ModelRow, Prediction, Version
 from easel.api.telemetry import now
 
 SORTS = ("latest_version_created_at", "model_created_at")  # Replicate's, the first one its default
@@ -37,35 +37,35 @@ def check_hardware(sku: str) -> None:
         raise Problem(422, f"- hardware: must be one of {', '.join(dict(HARDWARE))}\n")
 
 
-async def own_model(api: Api, request: Request) -> Model:
+async def own_model(api: Api, request: Request) -> ModelRow:
     """Raises Problem: 404, or 403 if it is of another account."""
     api.check_owner(request.path_params["owner"], request.state.account)
     return await find_model(api, request)
 
 
-async def find_model(api: Api, request: Request) -> Model:
+async def find_model(api: Api, request: Request) -> ModelRow:
     return await api.find_model(key_of(request), request.state.account)
 
 
-async def document(api: Api, model: Model) -> dict[str, Any]:
+async def document(api: Api, model: ModelRow) -> dict[str, Any]:
     latest, example = await api.registry.latest(model.key), await api.registry.example(model.key)
     return api.serializers.model(model, latest, example)
 
 
 async def list_models(api: Api, request: Request) -> Response:
-    mine = or_(Model.visibility == "public", Model.key.startswith(f"{request.state.account}/", autoescape=True))
+    mine = or_(ModelRow.visibility == "public", ModelRow.key.startswith(f"{request.state.account}/", autoescape=True))
     conditions = [mine] if len(set(api.settings.tokens.values())) > 1 else []
     query = request.query_params
     by, direction = query.get("sort_by", SORTS[0]), query.get("sort_direction", "desc")
     if by not in SORTS or direction not in ("asc", "desc"):
         raise Problem(400, f"sort_by must be {' or '.join(SORTS)}, and sort_direction asc or desc.")
-    newest = select(func.max(Version.created_at)).where(Version.model == Model.key).scalar_subquery()
-    at = Model.created_at if by == "model_created_at" else func.coalesce(newest, Model.created_at)
+    newest = select(func.max(Version.created_at)).where(Version.model == ModelRow.key).scalar_subquery()
+    at = ModelRow.created_at if by == "model_created_at" else func.coalesce(newest, ModelRow.created_at)
     return await page(
         api,
         request,
-        Model,
-        Model.key,
+        ModelRow,
+        ModelRow.key,
         *conditions,
         document=lambda one: document(api, one),
         at=at,
@@ -102,7 +102,7 @@ async def delete_model(api: Api, request: Request) -> Response:
     model = await own_model(api, request)
     if await api.registry.latest(model.key):
         raise Problem(409, f"{model.key} has versions. Delete those first.")
-    await api.database.remove(Model, Model.key == model.key)
+    await api.database.remove(ModelRow, ModelRow.key == model.key)
     return Response(status_code=204)
 
 

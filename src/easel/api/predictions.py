@@ -143,10 +143,10 @@ async def accept(api: Api, request: Request, new: New, version: Version, deploym
             changes = {"status": "processing"}
         elif prediction.status not in FINAL:
             changes, status = {"status": "starting"}, 202
-    return await shown(api, request, prediction, status, headers, changes)
+    return await answer_with(api, request, prediction, status, headers, changes)
 
 
-async def shown(
+async def answer_with(
     api: Api,
     request: Request,
     prediction: Prediction,
@@ -177,14 +177,14 @@ async def find(api: Api, request: Request) -> Prediction:
 
 
 async def show(api: Api, request: Request) -> Response:
-    return await shown(api, request, await find(api, request))
+    return await answer_with(api, request, await find(api, request))
 
 
 async def cancel(api: Api, request: Request) -> Response:
     prediction = await find(api, request)
     if run := api.lifecycle.active.get(prediction.id):
         await api.lifecycle.cancel(run)
-    return await shown(api, request, prediction)
+    return await answer_with(api, request, prediction)
 
 
 async def list_all(api: Api, request: Request) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 from easel.api.cog_answers import members
 from easel.api.database import Database
 from easel.api.problems import Problem
-from easel.api.tables import Deployment, Model, Prediction, ServerRow, Version
+from easel.api.tables import Deployment, ModelRow, Prediction, ServerRow, Version
 from easel.api.telemetry import now
 
 EASEL_COG_VERSION = "0.23.1"  # Cog's server does not say which Cog built it
@@ -33,9 +33,9 @@ class Registry:
         if output.get("x-cog-array-type") == "iterator":
             self.yielding.add(version.id)
 
-    async def add_model(self, key: str, **values: Any) -> Model | None:
+    async def add_model(self, key: str, **values: Any) -> ModelRow | None:
         """None if there is one of this name."""
-        model = Model(key=key, created_at=now(), **values)
+        model = ModelRow(key=key, created_at=now(), **values)
         return model if await self._database.insert(model) else None
 
     async def add_version(self, model: str, schema: dict[str, Any], cog_version: str, salt: str = "") -> Version:

@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse, Response
 from easel.api.models import document
 from easel.api.problems import Problem
 from easel.api.service import Api
-from easel.api.tables import Model
+from easel.api.tables import ModelRow
 
 MOST_FOUND = 50  # Replicate's
 
@@ -19,7 +19,7 @@ async def search_models(api: Api, request: Request) -> Response:
         raise Problem(400, f"limit must be a number from 1 to {MOST_FOUND}, not {limit[:40]!r}.")
     words = text.lower().split()
     found = []
-    for model in await api.database.find(Model, order=Model.key):
+    for model in await api.database.find(ModelRow, order=ModelRow.key):
         described = f"{model.key} {model.description or ''}".lower()
         if api.sees(model, request.state.account) and all(word in described for word in words):
             found.append(await document(api, model))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from easel.api.outputs import Outputs, data_url, map_output, media_type
-from easel.api.tables import Deployment, File, Model, Prediction, Version
+from easel.api.tables import Deployment, File, ModelRow, Prediction, Version
 
 
 def iso(seconds: float | None) -> str | None:
@@ -88,7 +88,7 @@ class Serializers:
             "urls": {"get": f"{self.base}/v1/files/{one.id}"},
         }
 
-    def model(self, one: Model, latest: Version | None, example: Prediction | None) -> dict[str, Any]:
+    def model(self, one: ModelRow, latest: Version | None, example: Prediction | None) -> dict[str, Any]:
         owner, _, name = one.key.partition("/")
         return {
             # Replicate's clients want one; without a page it is the model's own in this API.

@@ -25,7 +25,7 @@ from easel.api.retention import remove_expired_forever
 from easel.api.serializers import Serializers
 from easel.api.servers import Servers
 from easel.api.settings import Settings, derive, secret_of, stream_key
-from easel.api.tables import Model, Prediction, ServerRow
+from easel.api.tables import ModelRow, Prediction, ServerRow
 from easel.api.telemetry import Metrics, make_logger, now
 from easel.api.webhooks import WebhookSender
 from easel.files import single_instance_lock
@@ -147,14 +147,14 @@ class Api:
         if owner != account and len(set(self.settings.tokens.values())) > 1:
             raise Problem(403, f"{owner} is another account: only its own tokens may change what it has.")
 
-    def sees(self, model: Model, account: str) -> bool:
+    def sees(self, model: ModelRow, account: str) -> bool:
         """Private models are for their owner; where all tokens are of one account, everything is its own."""
         shared = len(set(self.settings.tokens.values())) > 1
         return not shared or model.visibility == "public" or model.key.partition("/")[0] == account
 
-    async def find_model(self, key: str, account: str) -> Model:
+    async def find_model(self, key: str, account: str) -> ModelRow:
         """Raises Problem (404) for one that is not there, or is not for this account to see."""
-        model = await self.database.get(Model, key)
+        model = await self.database.get(ModelRow, key)
         if not model or not self.sees(model, account):
             raise Problem(404, f"There is no model {key} here. GET /v1/models lists those that there are.")
         return model

@@ -72,7 +72,7 @@ class File(Base):
     expires_at: Mapped[float]
 
 
-class Model(Base):
+class ModelRow(Base):
     __tablename__ = "models"
 
     key: Mapped[str] = mapped_column(primary_key=True)

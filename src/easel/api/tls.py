@@ -46,10 +46,10 @@ def own_certificate(folder: Path, names: Sequence[str]) -> Certificate:
         authority = trustme.CA(organization_name="Easel")
         certificate = authority.issue_cert(*wanted.split("\n"))
         signer = authority.cert_pem.bytes()
-        write(found.chain, certificate.private_key_and_cert_chain_pem.bytes())
-        write(found.authority, signer)
-        write(found.bundle, signer + others())
-        write(made_for, wanted.encode())
+        write_private(found.chain, certificate.private_key_and_cert_chain_pem.bytes())
+        write_private(found.authority, signer)
+        write_private(found.bundle, signer + others())
+        write_private(made_for, wanted.encode())
     except OSError as error:
         raise InputError(f"{folder}: the certificate cannot be kept there ({error.strerror}).") from None
     except ValueError as error:
@@ -65,7 +65,7 @@ def others() -> bytes:
     return b""
 
 
-def write(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     with write_atomically(path, mode=0o600) as stream:
         stream.write(content)
 

@@ -30,7 +30,7 @@ def check_input(given: Any, schema: dict[str, Any]) -> list[str]:
     if count_values(rules) * (200 * count_values(given) + len(json.dumps(given))) > MOST_COST:
         raise Problem(413, "The input has too many values for this model's schema. Send fewer.")
     errors = Draft4Validator(rules, format_checker=FormatChecker(formats=())).iter_errors(given)
-    if problems := [describe(error) for error in islice(errors, MOST_TOLD)]:
+    if problems := [field_problem(error) for error in islice(errors, MOST_TOLD)]:
         raise invalid(problems)
     known = rules.get("properties", {})
     return [name[:100] for name in islice((name for name in given if name not in known), MOST_TOLD)]
@@ -43,7 +43,7 @@ def invalid(problems: list[tuple[str, str, str]]) -> Problem:
     return Problem(422, lines, invalid_fields=fields)
 
 
-def describe(error: Any) -> tuple[str, str, str]:
+def field_problem(error: Any) -> tuple[str, str, str]:
     field = ".".join(["input", *map(str, error.absolute_path)])
     match error.validator:
         case "required":

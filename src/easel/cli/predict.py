@@ -12,6 +12,7 @@ from easel.errors import InputError
 from easel.local import client
 from easel.local.console import LogView, print_result, print_status
 from easel.local.inputs import cast_inputs, encode_files, parse_inputs, read_json_inputs
+from easel.samples import read_samples
 
 
 def add_predict_commands(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
@@ -63,20 +64,18 @@ def run_predict(args: argparse.Namespace) -> int:
 
 def run_samples(args: argparse.Namespace) -> int:
     folder = args.root / "samples"
-    requests = sorted((folder / "requests").glob("*.json"))
-    if not requests:
-        raise InputError(f"There is no request in {folder / 'requests'}: put the inputs of one in NAME.json.")
+    samples = read_samples(folder / "requests")
     schema = find_schema(args)
     with open_server(args) as url:
-        for path in requests:
-            print_status(path.stem)
-            inputs = encode_files(read_json_inputs(f"@{path}"), path.parent, schema)
+        for sample in samples:
+            print_status(sample.name)
+            inputs = encode_files(sample.inputs, sample.path.parent, schema)
             prediction = predict_with_logs(url, inputs)
             if prediction["status"] != "succeeded":
-                raise client.ServerError(f"{path.name}: {explain_failure(prediction)}")
+                raise client.ServerError(f"{sample.path.name}: {explain_failure(prediction)}")
             output = prediction["output"]
             single = output[0] if isinstance(output, list) and len(output) == 1 else output
-            saved = client.save_output(single, folder / "outputs", path.stem)
+            saved = client.save_output(single, folder / "outputs", sample.name)
             print_result("\n".join(saved) if isinstance(saved, list) else saved)
     return 0
 

@@ -15,7 +15,7 @@ from easel.weights.pinning import lock_model
 from easel.weights.prune import find_leftovers, remove_leftover
 from easel.weights.pull import readable
 from easel.weights.snapshots import ensure_snapshot
-from easel.weights.status import state_of
+from easel.weights.status import status_of
 from easel.weights.store import WeightPaths
 from easel.weights.verify import verify_model
 
@@ -110,7 +110,7 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def run_status(args: argparse.Namespace) -> int:
     paths = WeightPaths.from_environ(os.environ)
-    states = [state_of(load_model(folder), paths) for folder in model_folders(args.root)]
+    states = [status_of(load_model(folder), paths) for folder in model_folders(args.root)]
     rows = [("MODEL", "FILES", "BYTES", "PLACE", "STATE")]
     rows += [(one.name, str(one.files), readable(one.size), str(one.place), one.state) for one in states]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

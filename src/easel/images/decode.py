@@ -58,7 +58,7 @@ class Details:
     jpeg: JpegFile | None = None
 
 
-def read_file(name: str, path: Path) -> tuple[str, bytes]:
+def read_image_file(name: str, path: Path) -> tuple[str, bytes]:
     """(format, content) of a file that is small enough and of an accepted kind."""
     try:
         size = path.stat().st_size
@@ -89,10 +89,10 @@ def refusals(name: str, kind: str) -> Iterator[None]:
             # On Python 3.13 a context manager that replaces an error leaves a circle of it, its frames and all their
             # pixels, which only the garbage collector frees, much later.
             error.__traceback__ = None
-            raise InputError(f"{name}: {refusal(kind, error)}") from None
+            raise InputError(f"{name}: {explain_error(kind, error)}") from None
 
 
-def refusal(kind: str, error: Exception) -> str:
+def explain_error(kind: str, error: Exception) -> str:
     """What a decoder's error means for the caller."""
     if isinstance(error, ImportError):
         return f"{kind} cannot be read on this machine: send a JPEG or PNG."

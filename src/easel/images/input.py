@@ -15,7 +15,7 @@ from easel.images.decode import (
     decode,
     low_bytes,
     open_checked,
-    read_file,
+    read_image_file,
     refusals,
 )
 
@@ -51,7 +51,7 @@ class InputImage:
 
 def open_image(name: str, path: Path) -> InputImage:
     """Read a file once and check its header. Raises InputError for what is not accepted."""
-    kind, data = read_file(name, path)
+    kind, data = read_image_file(name, path)
     with refusals(name, kind):
         image, details = open_checked(name, kind, data)
         left, top, right, bottom = details.box or (0, 0, *image.size)

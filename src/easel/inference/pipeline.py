@@ -108,7 +108,7 @@ def run_plan(
                 if adapters and not latents.isfinite().all():
                     raise AdapterError("The LoRAs at these scales produced NaN or Infinity: lower lora_scales.")
                 with timings.measure("decode"):
-                    image = decode(pipeline, latents)
+                    image = decode_latents(pipeline, latents)
                     if source and source.mask:
                         image = keep_outside(image, source.image, source.mask)
                 yield image
@@ -165,9 +165,9 @@ def denoise(
     return latents
 
 
-def decode(pipeline: Any, latents: torch.Tensor) -> Image.Image:
+def decode_latents(pipeline: Any, latents: torch.Tensor) -> Image.Image:
     vae = pipeline.vae
     latents = latents.to(vae.dtype) / vae.config.scaling_factor + vae.config.shift_factor
-    pixels = vae.decode(latents, return_dict=False)[0]
+    pixels = vae.decode_latents(latents, return_dict=False)[0]
     image: Image.Image = pipeline.image_processor.postprocess(pixels, output_type="pil")[0]
     return image

@@ -86,7 +86,7 @@ class Guard:
         except (asyncio.LimitOverrunError, h11.RemoteProtocolError):
             await refuse(writer, "400 Bad Request", "This is not a request of HTTP/1.1.")
             return
-        if reason := refusal(request):
+        if reason := refusal_reason(request):
             await refuse(writer, "403 Forbidden", reason)
             return
         if is_prediction(request):
@@ -120,7 +120,7 @@ def read_head(head: bytes) -> h11.Request:
     return request
 
 
-def refusal(request: h11.Request) -> str | None:
+def refusal_reason(request: h11.Request) -> str | None:
     """Why a request is not passed on, or None. Browsers name the origin of every POST, and newer ones of all else."""
     headers = dict(request.headers)
     host = headers.get(b"host", b"").decode("ascii", "replace")

@@ -33,7 +33,7 @@ def read_json_inputs(text: str) -> dict[str, Any]:
     if text == "@-":
         content: str | bytes = sys.stdin.read()
     else:
-        content = read_file("--json", text[1:], Path()) if source == text else text
+        content = read_argument("--json", text[1:], Path()) if source == text else text
     try:
         inputs = json.loads(content)
     except ValueError as error:
@@ -162,18 +162,18 @@ def encode_files(inputs: Mapping[str, Any], folder: Path, schema: Mapping[str, A
 
 def encode_file(name: str, path: str, folder: Path) -> str:
     media_type = mimetypes.guess_type(path, strict=False)[0] or "application/octet-stream"
-    return f"data:{media_type};base64,{base64.b64encode(read_file(name, path, folder)).decode()}"
+    return f"data:{media_type};base64,{base64.b64encode(read_argument(name, path, folder)).decode()}"
 
 
 def read_text(name: str, path: str, folder: Path) -> str:
     """The text of a file for an input that takes one, without the line end that editors put last."""
     try:
-        return read_file(name, path, folder).decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+        return read_argument(name, path, folder).decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise InputError(f"{name} takes a text, and {path} is not one in UTF-8. Choose another file.") from None
 
 
-def read_file(name: str, path: str, folder: Path) -> bytes:
+def read_argument(name: str, path: str, folder: Path) -> bytes:
     full_path = folder / Path(path).expanduser()
     try:
         return full_path.read_bytes()

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from easel.errors import AdapterError
 from easel.lora.archives import header_size
 from easel.lora.files import AdapterFile
-from easel.lora.keys import places_of, shown, sort_keys
+from easel.lora.keys import list_keys, places_of, sort_keys
 from easel.lora.settings import AdapterSettings, header_problem
 
 MAX_RANK = 256
@@ -161,7 +161,9 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
                 shares = places[name]
                 check_numbers(parts, down, up)
                 if alpha is not None and alpha.numel() != 1:
-                    raise AdapterError(f"{shown([parts['alpha']])} has the shape {tuple(alpha.shape)}, not one number.")
+                    raise AdapterError(
+                        f"{list_keys([parts['alpha']])} has the shape {tuple(alpha.shape)}, not one number."
+                    )
                 down, up = without_kernel(down), without_kernel(up)
                 if down.ndim != 2 or up.ndim != 2 or up.shape[0] % len(shares):
                     raise AdapterError(shape_sentence(parts, down, up, transformer.linears[shares[0].layer]))
@@ -193,7 +195,7 @@ def check_numbers(parts: Mapping[str, str], *tensors: torch.Tensor | None) -> No
     for tensor in tensors:
         if tensor is not None and not tensor.is_floating_point():
             raise AdapterError(
-                f"{shown([parts['down']])} and what belongs to it hold {tensor.dtype}, not fractional numbers."
+                f"{list_keys([parts['down']])} and what belongs to it hold {tensor.dtype}, not fractional numbers."
             )
 
 
@@ -206,14 +208,14 @@ def check_shapes(
         raise AdapterError(shape_sentence(parts, down, up, layer))
     if rank > MAX_RANK * shares:
         raise AdapterError(
-            f"{shown([parts['down']])} has rank {rank}; at most {MAX_RANK * shares} is accepted. "
+            f"{list_keys([parts['down']])} has rank {rank}; at most {MAX_RANK * shares} is accepted. "
             "Resize it, as trainers' tools do."
         )
 
 
 def shape_sentence(parts: Mapping[str, str], down: torch.Tensor, up: torch.Tensor, layer: torch.nn.Linear) -> str:
     return (
-        f"{shown([parts['down'], parts['up']])} have the shapes {tuple(down.shape)} and {tuple(up.shape)}; this "
+        f"{list_keys([parts['down'], parts['up']])} have the shapes {tuple(down.shape)} and {tuple(up.shape)}; this "
         f"model's layer takes (rank, {layer.in_features}) and ({layer.out_features}, rank). The names are this model's "
         "and the sizes are not: it is for another size or version of this family, or damaged. Use one made for this "
         "model."
@@ -228,4 +230,4 @@ def check_finite(pairs: Mapping[str, Pair]) -> None:
         if not (math.isfinite(pair.scaling) and pair.down.isfinite().all() and pair.up.isfinite().all())
     ]
     if bad:
-        raise AdapterError(f"it has NaN or infinite numbers for {shown(bad)}.")
+        raise AdapterError(f"it has NaN or infinite numbers for {list_keys(bad)}.")

@@ -60,15 +60,15 @@ class Names:
             raise AdapterError(f"The archive has more than {MAX_MEMBERS} members.")
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or "\0" in name or name[1:2] == ":":
-            raise AdapterError(f"The archive has a member that leaves its folder ({shown(name)}).")
+            raise AdapterError(f"The archive has a member that leaves its folder ({shown_name(name)}).")
         if not is_folder:
             if str(path) in self._files:
-                raise AdapterError(f"The archive has two members of one name ({shown(str(path))}).")
+                raise AdapterError(f"The archive has two members of one name ({shown_name(str(path))}).")
             self._files.add(str(path))
         return str(path)
 
 
-def shown(name: str) -> str:
+def shown_name(name: str) -> str:
     return ascii(name if len(name) <= 100 else name[:100] + "...")
 
 
@@ -80,14 +80,18 @@ def zip_members(stream: BinaryIO, budget: Budget) -> Iterator[Member]:
             name = names.check(info.filename, is_folder)
             kind = stat.S_IFMT(info.external_attr >> 16)
             if info.flag_bits & 0x41:  # encrypted, in either of two ways
-                raise AdapterError(f"The archive is encrypted ({shown(name)}).")
+                raise AdapterError(f"The archive is encrypted ({shown_name(name)}).")
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise AdapterError(f"The archive has a link or device ({shown(name)}), and only files are unpacked.")
+                raise AdapterError(
+                    f"The archive has a link or device ({shown_name(name)}), and only files are unpacked."
+                )
             if is_folder:
                 continue
             # Python bounds what these two unpack at once, and not for the others.
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise AdapterError(f"The archive is compressed in a way that is not read ({shown(name)}): use deflate.")
+                raise AdapterError(
+                    f"The archive is compressed in a way that is not read ({shown_name(name)}): use deflate."
+                )
             with archive.open(info) as member:
                 yield Member(name, functools.partial(read_within, budget, member))
 
@@ -172,7 +176,7 @@ def tar_members(stream: Any, budget: Budget) -> Iterator[Member]:
         size = int(longer["size"]) if longer.get("size", "").isdecimal() else info.size
         name = names.check(longer.get("path", info.name), info.isdir())
         if any(key.startswith("GNU.sparse") for key in longer) or not (info.isdir() or info.type in PLAIN_TYPES):
-            raise AdapterError(f"The archive has a link or device ({shown(name)}), and only files are unpacked.")
+            raise AdapterError(f"The archive has a link or device ({shown_name(name)}), and only files are unpacked.")
         longer = {}
         if info.isdir():
             continue

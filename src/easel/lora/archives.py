@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from easel.errors import AdapterError
 from easel.files import disk_errors, sync_file
-from easel.lora.archive_members import Budget, Member, shown, tar_header, tar_members, unpacked, zip_members
+from easel.lora.archive_members import Budget, Member, shown_name, tar_header, tar_members, unpacked, zip_members
 
 ADAPTER_NAME = "adapter.safetensors"
 CONFIG_NAME = "adapter_config.json"
@@ -109,10 +109,8 @@ def extract(stream: BinaryIO, kind: str | None, target: Path, max_bytes: int) ->
             continue
         if path.suffix.lower() == ".safetensors":
             if weights is not None:
-                raise AdapterError(
-                    f"The archive has more than one .safetensors file ({shown(weights)}, {shown(member.name)}): "
-                    "keep the one that is meant."
-                )
+                both = f"{shown_name(weights)}, {shown_name(member.name)}"
+                raise AdapterError(f"The archive has more than one .safetensors file ({both}): keep the right one.")
             weights = member.name
             write_member(member, target)
         elif path.name == CONFIG_NAME:

@@ -26,7 +26,7 @@ def save_data(source: DataSource, target: Path, max_bytes: int) -> Fetched:
     digest, size = hashlib.sha256(), 0
     with disk_errors(target), target.open("xb") as stream:
         for start in range(0, len(payload), PART):
-            data = decode(payload[start : start + PART], start + PART >= len(payload))
+            data = decode_part(payload[start : start + PART], start + PART >= len(payload))
             if data is None:
                 raise InputError(f"{source.label}: it is not base64.")
             digest.update(data)
@@ -36,7 +36,7 @@ def save_data(source: DataSource, target: Path, max_bytes: int) -> Fetched:
     return Fetched(size, "sha256:" + digest.hexdigest(), None)
 
 
-def decode(part: str, is_last: bool) -> bytes | None:
+def decode_part(part: str, is_last: bool) -> bytes | None:
     # Python's strict mode lets a third "=" and more pass.
     if len(part) % 4 or part.endswith("===") or (part.endswith("=") and not is_last):
         return None

@@ -71,7 +71,7 @@ def sort_keys(keys: Iterable[str], layers: Iterable[str]) -> dict[str, dict[str,
     keys = sorted(keys)
     for method, pattern, advice in OTHER_METHODS:
         if found := [key for key in keys if pattern.search(key)]:
-            raise AdapterError(f"it is {method} ({shown(found)}). {advice}.")
+            raise AdapterError(f"it is {method} ({list_keys(found)}). {advice}.")
     places = places_of(layers)
     sorted_keys: dict[str, dict[str, str]] = {}
     unmatched = []
@@ -81,7 +81,9 @@ def sort_keys(keys: Iterable[str], layers: Iterable[str]) -> dict[str, dict[str,
         if not part or not part.lastgroup or name is None:
             unmatched.append(key)
         elif part.lastgroup in sorted_keys.setdefault(name, {}):
-            raise AdapterError(f"it has two tensors for one place: {shown([sorted_keys[name][part.lastgroup], key])}.")
+            raise AdapterError(
+                f"it has two tensors for one place: {list_keys([sorted_keys[name][part.lastgroup], key])}."
+            )
         else:
             sorted_keys[name][part.lastgroup] = key
     if unmatched or not keys:
@@ -109,7 +111,7 @@ def fold(name: str) -> str:
 def check_pairs(sorted_keys: Mapping[str, Mapping[str, str]], places: Mapping[str, tuple[Place, ...]]) -> None:
     halves = [key for parts in sorted_keys.values() if not {"down", "up"} <= set(parts) for key in parts.values()]
     if halves:
-        raise AdapterError(f"half of a pair is missing beside {shown(halves)}: the file is incomplete.")
+        raise AdapterError(f"half of a pair is missing beside {list_keys(halves)}: the file is incomplete.")
     names_of: dict[str, list[str]] = {}
     for name in sorted_keys:
         for place in places[name]:
@@ -122,10 +124,10 @@ def check_pairs(sorted_keys: Mapping[str, Mapping[str, str]], places: Mapping[st
 def unmatched_sentence(unmatched: list[str], count: int, places: Mapping[str, tuple[Place, ...]]) -> str:
     if not count:
         return "it holds no tensors."
-    what = f"{len(unmatched)} of its {count} keys fit no layer of this model ({shown(unmatched)})"
+    what = f"{len(unmatched)} of its {count} keys fit no layer of this model ({list_keys(unmatched)})"
     whole = [key for key in unmatched if WHOLE.search(key) and not PART.search(key)]
     if whole and all(find_name(WHOLE.sub("", key), places) for key in whole):
-        return f"it holds whole weights of layers ({shown(whole)}): a fine-tuned model, not a LoRA. {EXTRACT}."
+        return f"it holds whole weights of layers ({list_keys(whole)}): a fine-tuned model, not a LoRA. {EXTRACT}."
     if any("text_encoder" in key or key.startswith("lora_te") for key in unmatched):
         return f"{what}. Parts for a text encoder are not used by this model: save the LoRA again without them."
     kinds = {kind_of_name(name) for name in places}
@@ -137,7 +139,7 @@ def unmatched_sentence(unmatched: list[str], count: int, places: Mapping[str, tu
     models = [name for name, pattern in OTHER_MODELS.items() if any(pattern.search(key) for key in unmatched)]
     guess = f" The names look like {models[0]}." if models else ""
     if len(unmatched) == count:
-        return f"it is for another base model: none of its {count} keys fits ({shown(unmatched)}).{guess}"
+        return f"it is for another base model: none of its {count} keys fits ({list_keys(unmatched)}).{guess}"
     return f"{what}, and a LoRA that is applied in part makes wrong images without a word.{guess}"
 
 
@@ -170,8 +172,8 @@ def places_of(layers: Iterable[str]) -> dict[str, tuple[Place, ...]]:
     return {**{name: place for name, place in folded.items() if name not in twice}, **places}
 
 
-def shown(keys: list[str]) -> str:
+def list_keys(keys: list[str]) -> str:
     more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
-    # Whoever wrote the file chose them, and they are shown and logged: no line breaks, and no end to the length.
+    # Whoever wrote the file chose them, and they are list_keys and logged: no line breaks, and no end to the length.
     texts = ("".join(one if one.isprintable() else "?" for one in key[:120]) for key in keys[:SHOWN_KEYS])
     return ", ".join(texts) + more

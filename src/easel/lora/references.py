@@ -96,9 +96,9 @@ def parse_source(text: str, *, allow_files: bool = False, allow_loopback: bool =
     if text[:5].lower() == "data:":
         return parse_data(text)
     if len(text) > MAX_TEXT:
-        raise refusal(text, f"is {len(text)} characters long, and at most {MAX_TEXT} are read")
+        raise reference_error(text, f"is {len(text)} characters long, and at most {MAX_TEXT} are read")
     if not text or re.search(CONTROL, text):
-        raise refusal(text, "contains control characters" if text else "is empty")
+        raise reference_error(text, "contains control characters" if text else "is empty")
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
     if scheme is None:
         return parse_bare(text, allow_files)
@@ -108,10 +108,10 @@ def parse_source(text: str, *, allow_files: bool = False, allow_loopback: bool =
         case "https" | "http":
             return parse_url(text, allow_loopback)
         case other:
-            raise refusal(text, f"has the scheme {other}://, which is not one of those accepted")
+            raise reference_error(text, f"has the scheme {other}://, which is not one of those accepted")
 
 
-def refusal(text: str, why: str) -> InputError:
+def reference_error(text: str, why: str) -> InputError:
     shown = re.split(r"[?#]", re.sub(r"//[^/]*@", "//", text))[0]
     shown = shown if len(shown) <= MAX_SHOWN else shown[:MAX_SHOWN] + "..."
     return InputError(f"lora_weights: {shown!r} {why}. {ACCEPTED}.")
@@ -130,7 +130,7 @@ def parse_bare(text: str, allow_files: bool) -> Source:
         if allow_files:
             return FileSource(text)
         why = "is the path of a file, and this server reads none of its own files for a request"
-        raise refusal(text, f"{why} unless whoever runs it sets EASEL_ALLOW_FILES=1")
+        raise reference_error(text, f"{why} unless whoever runs it sets EASEL_ALLOW_FILES=1")
     return parse_replicate(text, text)
 
 
@@ -138,21 +138,23 @@ def parse_replicate(text: str, path: str) -> ReplicateSource:
     path = path.removesuffix("/").removesuffix("/_weights").replace("/versions/", "/")
     found = re.fullmatch(rf"({HUB_NAME})/({HUB_NAME})(?:[/:]([0-9a-f]{{5,64}}))?", path)
     if found is None:
-        raise refusal(text, "is neither owner/name nor owner/name/version, with a version of 5 to 64 hex digits")
+        raise reference_error(
+            text, "is neither owner/name nor owner/name/version, with a version of 5 to 64 hex digits"
+        )
     return ReplicateSource(*found.groups())
 
 
 def parse_hub_uri(text: str) -> HubSource:
     found = urls.parse_hub_url(text)
     if found is None:
-        raise refusal(text, "is not hf://owner/name[@revision][/file.safetensors]")
+        raise reference_error(text, "is not hf://owner/name[@revision][/file.safetensors]")
     return hub_source(text, found.repo_id, found.revision or "main", found.filename or "")
 
 
 def parse_hub_page(text: str, url: SplitResult) -> HubSource:
     repo = re.fullmatch(rf"/({HUB_NAME}/{HUB_NAME})/?(.*)", url.path)
     if repo is None:
-        raise refusal(text, "names no model: huggingface.co/owner/name does")
+        raise reference_error(text, "names no model: huggingface.co/owner/name does")
     page = re.fullmatch(rf"(?:resolve|blob|raw|tree)/({HUB_REVISION})/?(.*)", repo[2])
     if page is None:
         return hub_source(text, repo[1], "main", unquote(repo[2]))
@@ -161,18 +163,18 @@ def parse_hub_page(text: str, url: SplitResult) -> HubSource:
 
 def hub_source(text: str, repo_id: str, revision: str, filename: str) -> HubSource:
     if repo_id.partition("/")[0].lower() in ("datasets", "spaces"):
-        raise refusal(text, "is a data set or a space, not a model")
+        raise reference_error(text, "is a data set or a space, not a model")
     # A dot segment would reach another address of the Hub than the one that was checked.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", revision) or ".." in revision:
-        raise refusal(text, "has a revision that is no branch, tag or commit")
+        raise reference_error(text, "has a revision that is no branch, tag or commit")
     parts = filename.split("/")
     if re.search(CONTROL, filename):  # which %0A has become only now
-        raise refusal(text, "contains control characters")
+        raise reference_error(text, "contains control characters")
     if filename and ("\\" in filename or {"", ".", ".."} & set(parts)):
-        raise refusal(text, "has a file name that leaves the repository")
+        raise reference_error(text, "has a file name that leaves the repository")
     check_no_pickle(text, filename)
     if filename and not filename.lower().endswith(FILE_SUFFIXES):
-        raise refusal(text, "names a file that ends in none of .safetensors, .tar and .zip")
+        raise reference_error(text, "names a file that ends in none of .safetensors, .tar and .zip")
     return HubSource(repo_id, revision, filename or None)
 
 
@@ -180,14 +182,14 @@ def parse_civitai(text: str, parse: Callable[[], CivitaiSource]) -> CivitaiSourc
     try:
         return parse()
     except ValueError as error:
-        raise refusal(text, str(error)) from None
+        raise reference_error(text, str(error)) from None
 
 
 def parse_url(text: str, allow_loopback: bool) -> Source:
     url = split_source_url(text)
     host = (url.hostname or "").lower()
     if url.scheme == "http" and not (allow_loopback and is_loopback_host(host)):
-        raise refusal(text, "is not encrypted: use https://")
+        raise reference_error(text, "is not encrypted: use https://")
     site = host.removeprefix("www.") if url.scheme == "https" and url.port in (None, 443) else ""
     if site in HUB_HOSTS and not url.path.startswith(("/datasets/", "/spaces/", "/buckets/")):
         return parse_hub_page(text, url)
@@ -197,7 +199,7 @@ def parse_url(text: str, allow_loopback: bool) -> Source:
         return parse_replicate(text, url.path.removeprefix("/"))
     check_no_pickle(text, unquote(url.path))
     if not url.path.lower().endswith(FILE_SUFFIXES):
-        raise refusal(text, "is a URL that ends in none of .safetensors, .tar and .zip")
+        raise reference_error(text, "is a URL that ends in none of .safetensors, .tar and .zip")
     return UrlSource(url._replace(fragment="", path=quote_path(url.path)).geturl())
 
 
@@ -205,17 +207,19 @@ def split_source_url(text: str) -> SplitResult:
     """The parts of an http(s) URL. Raises InputError for one that two programs could read in two ways."""
     url = urls.split_url(text)
     if url is None:
-        raise refusal(text, "is not a URL with a host name")
+        raise reference_error(text, "is not a URL with a host name")
     if "@" in url.netloc:
-        raise refusal(text, "has a user name or password in it, which logs would show: leave it out")
+        raise reference_error(text, "has a user name or password in it, which logs would show: leave it out")
     if not re.fullmatch(HOST, url.hostname or "") or re.search(r"[\\\s]", text):
-        raise refusal(text, "is not a URL with a host name in ASCII and without spaces or backslashes")
+        raise reference_error(text, "is not a URL with a host name in ASCII and without spaces or backslashes")
     return url
 
 
 def check_no_pickle(text: str, path: str) -> None:
     if path.lower().endswith(PICKLE_SUFFIXES):
-        raise refusal(text, "is a pickle, which can run any program when it is read: convert it to .safetensors")
+        raise reference_error(
+            text, "is a pickle, which can run any program when it is read: convert it to .safetensors"
+        )
 
 
 def parse_data(text: str) -> DataSource:

@@ -36,7 +36,7 @@ class Fetched:
 
 
 @dataclass(frozen=True)
-class Order:
+class FetchJob:
     """What is fetched and how: one for all attempts. `url` may hold a signature."""
 
     url: str = field(repr=False)
@@ -80,10 +80,10 @@ def fetch(
     UnreachableError (busy or broken off too often), ResourceError (the disk does not take it) and InputError (the
     token is none).
     """
-    order = make_order(url, label, headers, credential, max_bytes, network, log, target, deadline)
+    job = make_job(url, label, headers, credential, max_bytes, network, log, target, deadline)
     try:
         with disk_errors(target), write_atomically(target) as stream:
-            return transfer(order, stream)
+            return transfer(job, stream)
     except NotModified:
         return None
 
@@ -100,7 +100,7 @@ def fetch_bytes(
 ) -> bytes:
     """As `fetch`, for a small answer."""
     stream = io.BytesIO()
-    transfer(make_order(url, label, None, credential, max_bytes, network, log, Path("memory"), deadline), stream)
+    transfer(make_job(url, label, None, credential, max_bytes, network, log, Path("memory"), deadline), stream)
     return stream.getvalue()
 
 
@@ -112,7 +112,7 @@ def fetch_json(url: str, *, label: str, **options: Any) -> Any:
         raise FetchError(f"{label}: the answer of {host_of(url)} is not JSON that can be read.") from None
 
 
-def make_order(
+def make_job(
     url: str,
     label: str,
     headers: Mapping[str, str] | None,
@@ -122,35 +122,33 @@ def make_order(
     log: Callable[[str], None],
     target: Path,
     deadline: float | None,
-) -> Order:
+) -> FetchJob:
     network = network or Network()
     if deadline is None:
         deadline = network.clock() + network.total_s
-    return Order(url, label, headers or {}, credential, max_bytes, network, log, deadline, target)
+    return FetchJob(url, label, headers or {}, credential, max_bytes, network, log, deadline, target)
 
 
-def transfer(order: Order, stream: BinaryIO) -> Fetched:
-    """All attempts of an order; the stream then holds the bytes of the last one."""
-    attempts = order.network.retries + 1
+def transfer(job: FetchJob, stream: BinaryIO) -> Fetched:
+    """All attempts of an job; the stream then holds the bytes of the last one."""
+    attempts = job.network.retries + 1
     for attempt in range(attempts):
         stream.seek(0)
         stream.truncate()
         try:
-            return transfer_once(order, stream)
+            return transfer_once(job, stream)
         except TransferError as error:
-            wait_s = order.network.backoff_s * 2**attempt
+            wait_s = job.network.backoff_s * 2**attempt
             if isinstance(error, Busy) and error.wait_s is not None:
                 wait_s = error.wait_s
-            wait_s = min(wait_s, order.network.max_backoff_s)
-            problem = f"{order.label}: {host_of(order.url)} {error}"
-            if order.network.clock() + wait_s > order.deadline:
-                raise UnreachableError(
-                    f"{problem}, and {order.network.total_s:g} s are over. Try again later."
-                ) from None
+            wait_s = min(wait_s, job.network.max_backoff_s)
+            problem = f"{job.label}: {host_of(job.url)} {error}"
+            if job.network.clock() + wait_s > job.deadline:
+                raise UnreachableError(f"{problem}, and {job.network.total_s:g} s are over. Try again later.") from None
             if attempt + 1 == attempts:
                 raise UnreachableError(f"{problem}, {attempts} times. Try again later.") from None
-            order.log(f"{problem}; attempt {attempt + 2} of {attempts} follows in {wait_s:g} s")
-            pause(wait_s, order.network.clock)
+            job.log(f"{problem}; attempt {attempt + 2} of {attempts} follows in {wait_s:g} s")
+            pause(wait_s, job.network.clock)
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -160,26 +158,26 @@ def pause(seconds: float, clock: Callable[[], float]) -> None:
         time.sleep(min(left, SLICE_S))
 
 
-def transfer_once(order: Order, stream: BinaryIO) -> Fetched:
+def transfer_once(job: FetchJob, stream: BinaryIO) -> Fetched:
     digest, size = hashlib.sha256(), 0
     try:
-        with final_answer(order.url, order.headers, order.credential, order.network, order.deadline) as answer:
+        with final_answer(job.url, job.headers, job.credential, job.network, job.deadline) as answer:
             headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
-            check_status(order, answer.status, headers)
-            if int(headers.get("content-length") or 0) > order.max_bytes:
-                raise too_large(order)
+            check_status(job, answer.status, headers)
+            if int(headers.get("content-length") or 0) > job.max_bytes:
+                raise too_large(job)
             for chunk in answer.iter_stream():
                 size += len(chunk)
-                if size > order.max_bytes:
-                    raise too_large(order)
+                if size > job.max_bytes:
+                    raise too_large(job)
                 digest.update(chunk)
-                with disk_errors(order.target):
+                with disk_errors(job.target):
                     stream.write(chunk)
     except (httpcore2.ProtocolError, OSError):  # the network's: the disk's has become a ResourceError
         # The text of the first can quote a header.
         raise TransferError("breaks off in the middle" if size else "gives no proper answer") from None
     except FetchError as error:
-        raise type(error)(f"{order.label}: {error}") from None
+        raise type(error)(f"{job.label}: {error}") from None
     etag = headers.get("etag", "")
     return Fetched(size, "sha256:" + digest.hexdigest(), etag if re.fullmatch(ETAG, etag) else None)
 
@@ -188,22 +186,22 @@ def host_of(url: str) -> str:
     return split_address(url).hostname or "the host"
 
 
-def check_status(order: Order, status: int, headers: Mapping[str, str]) -> None:
+def check_status(job: FetchJob, status: int, headers: Mapping[str, str]) -> None:
     """Returns for an answer whose body is the file."""
     if status == 200:
         if headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-            raise FetchError(f"{host_of(order.url)} sends the file compressed, which was not asked for.")
+            raise FetchError(f"{host_of(job.url)} sends the file compressed, which was not asked for.")
         return
-    if status == 304 and "If-None-Match" in order.headers:
+    if status == 304 and "If-None-Match" in job.headers:
         raise NotModified
     if status in TRANSIENT:
         raise Busy(status, retry_after(headers.get("retry-after", "")))
     if status in (401, 403):
-        raise FetchError(f"{host_of(order.url)} refuses it (status {status}). {token_advice(order.credential)}")
+        raise FetchError(f"{host_of(job.url)} refuses it (status {status}). {token_advice(job.credential)}")
     if status in (404, 410):
-        raise FetchError(f"{host_of(order.url)} has no such file or model (status {status}): check the reference.")
+        raise FetchError(f"{host_of(job.url)} has no such file or model (status {status}): check the reference.")
     kind = UnreachableError if status >= 500 else FetchError
-    raise kind(f"{host_of(order.url)} answers with status {status} instead of the file.")
+    raise kind(f"{host_of(job.url)} answers with status {status} instead of the file.")
 
 
 def token_advice(credential: Credential | None) -> str:
@@ -224,6 +222,6 @@ def retry_after(text: str) -> float | None:
         return None
 
 
-def too_large(order: Order) -> FetchError:
-    size = f"{order.max_bytes / 1e9:g} GB" if order.max_bytes >= 1e8 else f"{order.max_bytes} bytes"
-    return FetchError(f"{host_of(order.url)} sends more than {size}, the most that is accepted.")
+def too_large(job: FetchJob) -> FetchError:
+    size = f"{job.max_bytes / 1e9:g} GB" if job.max_bytes >= 1e8 else f"{job.max_bytes} bytes"
+    return FetchError(f"{host_of(job.url)} sends more than {size}, the most that is accepted.")

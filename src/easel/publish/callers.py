@@ -12,13 +12,13 @@ from easel.schema.compat import Break
 KNOWN = ("samples/requests", "samples/clients", "README.md")
 SKIPPED = {"node_modules", "__pycache__"}
 MAX_BYTES = 2**20  # what is larger is no program of a caller
-AT_LEAST, AT_MOST = ("minimum", "minLength"), ("maximum", "maxLength")
+AT_LEAST = ("minimum", "minLength")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 TEXT = re.compile(r"""(["'])(.*?)(?<!\\)\1""")
 
 
 @dataclass(frozen=True)
-class Line:
+class CallerLine:
     path: str
     number: int
     text: str
@@ -27,7 +27,7 @@ class Line:
         return f"{self.path}:{self.number}: {self.text.strip()[:160]}"
 
 
-def find_lines(change: Break, files: Sequence[tuple[str, str]]) -> list[Line]:
+def find_lines(change: Break, files: Sequence[tuple[str, str]]) -> list[CallerLine]:
     """The lines of `files` (name and text) that break, as far as one can tell by reading them one at a time."""
     found = []
     for path, text in files:
@@ -35,7 +35,7 @@ def find_lines(change: Break, files: Sequence[tuple[str, str]]) -> list[Line]:
             found += lines_without(change.input, path, text)
         elif change.kind != "output":
             numbered = enumerate(text.splitlines(), 1)
-            found += [Line(path, number, line) for number, line in numbered if is_hit(change, line)]
+            found += [CallerLine(path, number, line) for number, line in numbered if is_hit(change, line)]
     return found
 
 
@@ -70,7 +70,7 @@ def breaks_value(change: Break, value: str) -> bool:
     return bool(given < change.value if change.kind in AT_LEAST else given > change.value)
 
 
-def lines_without(name: str, path: str, text: str) -> list[Line]:
+def lines_without(name: str, path: str, text: str) -> list[CallerLine]:
     """A request that does not send an input that is now required. Only of a request's JSON can that be told."""
     if not path.endswith(".json"):
         return []
@@ -80,7 +80,7 @@ def lines_without(name: str, path: str, text: str) -> list[Line]:
         return []
     if not isinstance(inputs, dict) or name in inputs:
         return []
-    return [Line(path, 1, text.splitlines()[0])]
+    return [CallerLine(path, 1, text.splitlines()[0])]
 
 
 def read_callers(root: Path, more: Sequence[Path]) -> list[tuple[str, str]]:

@@ -13,12 +13,13 @@ from easel.errors import EaselError, InputError
 from easel.images.input import open_image
 from easel.local.client import ServerError, plain_error
 from easel.local.console import print_status
-from easel.local.inputs import encode_files, read_json_inputs
+from easel.local.inputs import encode_files
 from easel.models import Model
 from easel.plan import Plan, plan_request
 from easel.publish.replicate_api import FINAL, Replicate, UnreadableError
 from easel.publish.state import State
 from easel.request import Request
+from easel.samples import Sample, read_samples
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,24 +41,21 @@ class Case:
 
 
 def read_cases(folder: Path, model: Model) -> list[Case]:
-    paths = sorted(folder.glob("*.json"))
-    if not paths:
-        raise InputError(f"There is no case in {folder}: put the inputs of one in NAME.json.")
-    return [read_case(path, model) for path in paths]
+    return [read_case(sample, model) for sample in read_samples(folder)]
 
 
-def read_case(path: Path, model: Model) -> Case:
-    given = read_json_inputs(f"@{path}")
+def read_case(sample: Sample, model: Model) -> Case:
+    given, path = sample.inputs, sample.path
     if given.get("seed") is None:
         raise InputError(f"{path}: names no seed, and without one its images cannot be compared. Add one.")
     inputs = encode_files(given, path.parent)
-    files = {name: path.parent / given[name][1:] for name in ("image", "mask") if str(given.get(name))[:1] == "@"}
+    files = {name: file for name in ("image", "mask") if (file := sample.file_of(given.get(name)))}
     try:
         size = open_image("image", files["image"]).size if "image" in files else None
         plan = plan_request(Request(**(inputs | files)), model, size)
     except (EaselError, TypeError) as error:
         raise InputError(f"{path}: {model.name} cannot make this: {error}") from None
-    return Case(path.stem, given, inputs, plan)
+    return Case(sample.name, given, inputs, plan)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from easel.publish.callers import KNOWN, Line, find_lines
+from easel.publish.callers import KNOWN, CallerLine, find_lines
 from easel.schema.compat import Break, breaking_changes, find_breaks, inputs_of
 
 SHOWN = ("default", "description", "minimum", "maximum", "minLength", "maxLength", "deprecated")
@@ -16,7 +16,7 @@ class Comparison:
 
     version: str | None = None
     breaks: tuple[Break, ...] = ()
-    lines: dict[str, list[Line]] = field(default_factory=dict)
+    lines: dict[str, list[CallerLine]] = field(default_factory=dict)
     others: tuple[str, ...] = ()
 
     @property

@@ -52,7 +52,7 @@ def start_reading(snapshot: Snapshot) -> Reading:
             except queue.Empty:
                 return
             try:
-                problem = read_file(file, snapshot.folder, snapshot.verified)
+                problem = read_and_verify(file, snapshot.folder, snapshot.verified)
             except OSError as error:
                 problem = f"{file.path} cannot be read ({error.strerror})"
             if problem:
@@ -64,7 +64,7 @@ def start_reading(snapshot: Snapshot) -> Reading:
     return Reading(snapshot, began, threads, problems)
 
 
-def read_file(file: LockedFile, folder: Path, verified: bool) -> str | None:
+def read_and_verify(file: LockedFile, folder: Path, verified: bool) -> str | None:
     """Read all of a file; what is wrong with it if it was not verified before."""
     if not verified:
         return digest_problem(file, folder)

@@ -62,29 +62,29 @@ def parse_weight_source(text: str) -> WeightSource:
         return parse_web_file(text)
     if scheme == "file":
         return parse_local_file(text)
-    raise refusal(text, "is of no known kind")
+    raise source_error(text, "is of no known kind")
 
 
 def parse_hub_file(text: str) -> HubFile:
     found = parse_hub_url(text)
     if not found or not found.filename or not found.revision or not re.fullmatch(COMMIT, found.revision):
-        raise refusal(text, "does not name a file at one commit")
+        raise source_error(text, "does not name a file at one commit")
     filename = found.filename
     if re.search(rf"[?#%]|{UNSEEN}", filename) or any(part in ("", ".", "..") for part in filename.split("/")):
-        raise refusal(text, "has a filename that cannot be one")
+        raise source_error(text, "has a filename that cannot be one")
     return HubFile(found.repo_id, found.revision, filename)
 
 
 def parse_web_file(text: str) -> WebFile:
     url = split_url(text)
     if url is None or not url.hostname or re.search(UNSEEN, text):
-        raise refusal(text, "is not a URL")
+        raise source_error(text, "is not a URL")
     if "@" in url.netloc:
-        raise refusal(
+        raise source_error(
             url._replace(netloc=url.hostname or "").geturl(), "has a user name or password in it, which logs would show"
         )
     if url.scheme == "http" and not is_loopback_host(url.hostname):
-        raise refusal(text, "is not encrypted: use https://")
+        raise source_error(text, "is not encrypted: use https://")
     return WebFile(text)
 
 
@@ -93,11 +93,11 @@ def parse_local_file(text: str) -> LocalFile:
     if path.startswith("//"):  # file:///path, as browsers write it
         path = path.removeprefix("//")
         if not path.startswith("/"):
-            raise refusal(text, "names another machine")
+            raise source_error(text, "names another machine")
     if not path or "\x00" in path:
-        raise refusal(text, "names no file")
+        raise source_error(text, "names no file")
     return LocalFile(Path(path))
 
 
-def refusal(text: str, problem: str) -> WeightsError:
+def source_error(text: str, problem: str) -> WeightsError:
     return WeightsError(f"source {shown_url(text)!r} {problem}. {ACCEPTED}.")

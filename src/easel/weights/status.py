@@ -13,7 +13,7 @@ from easel.weights.store import WeightPaths, bytes_done, find_blob
 
 
 @dataclass(frozen=True)
-class State:
+class ModelStatus:
     """A model's row in `easel weights status`. `size`: bytes, as far as the lock knows them."""
 
     name: str
@@ -23,12 +23,12 @@ class State:
     place: Path
 
 
-def state_of(model: Model, paths: WeightPaths) -> State:
+def status_of(model: Model, paths: WeightPaths) -> ModelStatus:
     manifest = read_manifest(model.folder)
     state, place = "embedded", model.folder
     if not is_embedded(manifest):
         state, place = describe_remote(model, manifest, paths)
-    return State(model.name, len(manifest.files), sum(file.size or 0 for file in manifest.files), state, place)
+    return ModelStatus(model.name, len(manifest.files), sum(file.size or 0 for file in manifest.files), state, place)
 
 
 def describe_remote(model: Model, manifest: Manifest, paths: WeightPaths) -> tuple[str, Path]:
