@@ -92,7 +92,7 @@ def key_problems(values: dict[str, Any]) -> list[str]:
 
 
 def value_problems(values: dict[str, Any]) -> list[str]:
-    """What contradicts itself although every key has its type."""
+    """Return what contradicts itself although every key has its type."""
     problems = []
     if "text" not in values["pipelines"] or "default" not in values["dtype"]:
         problems.append("pipelines needs the key 'text' and dtype the key 'default'")
@@ -128,7 +128,7 @@ def type_name(kind: Any) -> str:
 
 
 def matches_type(value: Any, kind: Any) -> bool:
-    """Whether a value of YAML is of this type; an int also is a float, a bool only a bool."""
+    """Return whether a value of YAML is of this type; an int also is a float, a bool only a bool."""
     if get_origin(kind) is UnionType:
         return any(matches_type(value, one) for one in get_args(kind))
     if get_origin(kind) is dict:

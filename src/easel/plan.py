@@ -123,7 +123,7 @@ def plan_size(request: Request, model: Model, image_size: tuple[int, int] | None
 
 
 def plan_loras(request: Request) -> tuple[Lora, ...]:
-    """One scale serves all, none means 1."""
+    """Return the LoRAs with their scales: one scale serves all, none means 1."""
     references = request.lora_weights or []
     scales = request.lora_scales or [1.0]
     scales = scales * len(references) if len(scales) == 1 else scales

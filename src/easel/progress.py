@@ -58,7 +58,7 @@ class ByteBar(Bar):
         self.update(count)
 
     def advance_unforeseen(self, count: int) -> None:
-        """As `advance`, for bytes that nobody knew to be part of the total."""
+        """Do as `advance`, for bytes that nobody knew to be part of the total."""
         self.total = (self.total or 0) + count
         self.update(count)
 

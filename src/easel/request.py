@@ -178,7 +178,7 @@ def lora_problems(request: Request) -> list[str]:
 
 
 def token_problems(name: str, value: Any) -> list[str]:
-    """The token itself appears in no message."""
+    """Return what is wrong with a token, which itself appears in no message."""
     if value is None:
         return []
     if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]*", value) or len(value) > MAX_TOKEN_CHARACTERS:

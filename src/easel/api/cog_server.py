@@ -91,7 +91,7 @@ class CogServer:
         return await self._put(prediction_id, body)
 
     async def has(self, prediction_id: str) -> bool | None:
-        """Whether it works on this prediction now. None: no answer.
+        """Return whether it works on this prediction now. None: no answer.
 
         Cog looks for a running prediction of this id before it looks at the input, and answers with it (202).
         An input that is no object therefore never starts anything.
@@ -103,7 +103,7 @@ class CogServer:
         return status == 202
 
     async def cancel(self, prediction_id: str) -> bool:
-        """Whether it has taken the cancel."""
+        """Return whether it has taken the cancel."""
         try:
             status, _ = await ask(self._client, "POST", f"{self.url}/predictions/{prediction_id}/cancel", ANSWER_S)
         except httpx2.HTTPError:

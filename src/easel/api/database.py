@@ -91,7 +91,7 @@ class Database:
         await self._write(write)
 
     async def save_with_retry(self, *rows: Base) -> None:
-        """As `save`, tried until it succeeds: for what has happened already. Raises RowRefusedError."""
+        """Do as `save`, tried until it succeeds: for what has happened already. Raises RowRefusedError."""
         await retry_until_saved(lambda: self.save(*rows))
 
     async def set_with_retry(
@@ -145,7 +145,7 @@ class Database:
             raise RowRefusedError(type(error).__name__) from error
 
     async def total(self, column: ColumnElement[int], *conditions: ColumnElement[bool]) -> int:
-        """The sum of a column."""
+        """Return the sum of a column."""
         try:
             async with self._session() as session:
                 return (await session.scalar(select(func.sum(column)).where(*conditions))) or 0
@@ -180,8 +180,8 @@ class Database:
         at: ColumnElement[float] | None = None,
         ascending: bool = False,
     ) -> tuple[list[Row], str | None, str | None]:
-        """At most 100 rows by the time `at` (of their creation), newest first, and the cursors of the next and the
-        previous page.
+        """Return at most 100 rows by the time `at` (of their creation), newest first, and the cursors of the next and
+        the previous page.
         """
         back, place = read_cursor(cursor)
         at = inspect(table).columns["created_at"] if at is None else at

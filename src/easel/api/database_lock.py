@@ -24,7 +24,7 @@ class DatabaseLock:
         self._connection: AsyncConnection | None = None  # with the lock
 
     async def take(self) -> None:
-        """Raises InputError if another process holds it, SQLAlchemyError or OSError without a database."""
+        """Raise InputError if another process holds it, SQLAlchemyError or OSError without a database."""
         connection = await self._engine.connect()
         try:
             for _ in range(TRIES):

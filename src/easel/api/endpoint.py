@@ -94,7 +94,7 @@ def limited(receive: Receive, limit: int, clock: Callable[[], float] = time.mono
 
 
 def find_account(request: Request, tokens: dict[str, str]) -> str:
-    """The account of the bearer token, compared in constant time with every one. Raises Problem (401)."""
+    """Return the account of the bearer token, compared in constant time with every one. Raises Problem (401)."""
     kind, _, given = request.headers.get("authorization", "").partition(" ")
     found = ""
     for token, account in tokens.items():

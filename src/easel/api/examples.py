@@ -14,7 +14,7 @@ from easel.samples import read_samples
 
 
 def is_of_repository(root: Path, schema: dict[str, Any]) -> bool:
-    """Whether a model has the inputs of the one in this repository, by its `openapi.json`; blocking."""
+    """Return whether a model has the inputs of the one in this repository, by its `openapi.json`; blocking."""
     try:
         own = json.loads((root / "openapi.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -68,7 +68,9 @@ async def create(api: Api, request: Request) -> Response:
 
 
 def read_details(form: FormData) -> dict[str, Any]:
-    """The part `metadata`, a JSON object; or, as one client sends it, a part `metadata[name]` for each member."""
+    """Return the part `metadata`, a JSON object; or, as one client sends it, a part `metadata[name]` for each
+    member.
+    """
     part = form.get("metadata")
     text = part.file.read() if isinstance(part, UploadFile) else part
     if text is None:
@@ -144,7 +146,10 @@ def sign_download(secret: str, owner: str, file_id: str, expiry: str) -> str:
 
 
 async def deliver(api: Api, request: Request) -> Response:
-    """An output file. Its address is known only to those who know the prediction, as with Replicate's delivery."""
+    """Answer with an output file.
+
+    Its address is known only to those who know the prediction, as with Replicate's delivery.
+    """
     path = api.outputs.path(request.path_params["id"], request.path_params["name"])
     if not path:
         raise Problem(404, "There is no such file. Outputs are removed an hour after their prediction.")

@@ -13,7 +13,7 @@ SHORTEST_DEADLINE_S = 5.0  # Replicate's
 
 
 def parse_prefer(value: str | None) -> float | None:
-    """Seconds to hold a create back until it is done, 1 to 60; None: not at all. Raises Problem (400)."""
+    """Return the seconds to hold a create back until it is done, 1 to 60; None: not at all. Raises Problem (400)."""
     waits = [part.strip() for part in (value or "").split(",") if part.strip().startswith("wait")]
     if not waits:
         return None  # `respond-async`, or a preference that is none of ours (RFC 7240: ignored)
@@ -24,7 +24,10 @@ def parse_prefer(value: str | None) -> float | None:
 
 
 def parse_cancel_after(value: str | None) -> float | None:
-    """Seconds that a prediction may live, from `30`, `90s`, `5m`, `1h30m45s`; 5 to 86,400. Raises Problem (400)."""
+    """Return the seconds that a prediction may live, from `30`, `90s`, `5m`, `1h30m45s`; 5 to 86,400.
+
+    Raises Problem (400).
+    """
     if value is None:
         return None
     match = DURATION.fullmatch(value.strip().lower())

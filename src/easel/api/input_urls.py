@@ -14,7 +14,7 @@ PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "lan", "intranet
 
 
 def check_uris(given: dict[str, Any], schema: dict[str, Any], is_own: Callable[[str], bool]) -> None:
-    """Raises Problem (422) unless each value whose format is uri is a data: URL, the API's own file, or public https.
+    """Raise Problem (422) unless each value whose format is uri is a data: URL, the API's own file, or public https.
 
     A model of somebody else may open whatever it is given: a path of its server's disk, a neighbour in its network.
     """
@@ -27,7 +27,7 @@ def check_uris(given: dict[str, Any], schema: dict[str, Any], is_own: Callable[[
 
 
 def find_uris(rules: dict[str, Any], value: Any, field: str) -> Iterator[tuple[str, str]]:
-    """Each text that the schema calls a uri, with the name of its field."""
+    """Yield each text that the schema calls a uri, with the name of its field."""
     if isinstance(value, str) and rules.get("format") == "uri":
         yield field, value
     for inner in (*rules.get("allOf", ()), *rules.get("anyOf", ()), *rules.get("oneOf", ())):
@@ -46,7 +46,7 @@ def find_uris(rules: dict[str, Any], value: Any, field: str) -> Iterator[tuple[s
 
 
 def uri_problem(text: str) -> str | None:
-    """Why a model must not be given this address to open, or None for https to a host that may be public."""
+    """Return why a model must not be given this address to open, or None for https to a host that may be public."""
     parts = split_url(text)
     host = (parts.hostname or "").rstrip(".") if parts else ""
     if not parts or parts.scheme != "https" or not host or "\\" in text or any(one.isspace() for one in text):
@@ -60,7 +60,10 @@ def uri_problem(text: str) -> str | None:
 
 
 def host_problem(host: str) -> str | None:
-    """Why a host cannot be a public one, or None. Names are not looked up: who fetches checks what they lead to."""
+    """Return why a host cannot be a public one, or None.
+
+    Names are not looked up: who fetches checks what they lead to.
+    """
     try:
         return address_problem(str(ipaddress.ip_address(host)))
     except ValueError:

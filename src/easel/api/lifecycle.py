@@ -30,10 +30,7 @@ OVERTIME = "It took longer than {:g} s, this API's limit (--max-seconds), and wa
 
 
 class Lifecycle:
-    """Queue, run, cancel and end predictions, each exactly once.
-
-    `secret` signs the callback URL of each: only a server that was given the prediction can report on it.
-    """
+    """Queue, run, cancel and end predictions. `secret` signs the callback URL of each."""
 
     def __init__(
         self,
@@ -78,7 +75,7 @@ class Lifecycle:
         return ActivePrediction(prediction, await asyncio.to_thread(size_of, self._outputs, prediction.id, given))
 
     async def enqueue(self, run: ActivePrediction, first: bool = False) -> None:
-        """`first`: back to where it was. One that ended meanwhile, by late news, is left alone."""
+        """Put it into the queue; `first`: back to where it was. One that has ended meanwhile is left alone."""
         if run.ending:
             return
         self.active[run.id] = run
@@ -91,7 +88,7 @@ class Lifecycle:
         self._metrics.queue.set(len(self.queue))
 
     def set_timer(self, run: ActivePrediction) -> None:
-        """Its deadlines: the one that it came with, and the one for what runs."""
+        """Start its timers: the deadline that it came with, the limit for what runs, the grace of a cancel."""
         if run.prediction.deadline:
             delay = run.prediction.deadline - now()
             run.set_timer("deadline", delay, lambda run: self.do(self.cancel(run, "aborted")))
@@ -102,7 +99,7 @@ class Lifecycle:
             run.set_timer("grace", self._grace_s, lambda run: self.do(self._give_up(run)))
 
     async def move(self, run: ActivePrediction, version: Version) -> None:
-        """A waiting one, whose version no server runs any more, becomes one of `version`; or ends in words."""
+        """Make a waiting one, whose version no server runs any more, one of `version`; or end it as failed."""
         if not self.queue.discard(run):
             return
         run.prediction.version = version.id
@@ -125,7 +122,7 @@ class Lifecycle:
         await self.cancel(run)
 
     async def _give_up(self, run: ActivePrediction) -> None:
-        """Its server has not obeyed: it ends anyway, and the server gets no work until it is free."""
+        """End it although its server has not obeyed; the server gets no work until it is free."""
         if run.server and not run.ending:
             run.server.stuck = run.id
             self._log.warning("stuck", id=run.id, server=run.server.url)
@@ -145,13 +142,13 @@ class Lifecycle:
         await self._database.set_with_retry(Prediction, run.id, Prediction.status.not_in(FINAL), **values)
 
     def verify_callback(self, prediction_id: str, signature: str) -> bool:
-        """Whether there may be news of it. Raises Problem (404) unless they come from a server that was given it."""
+        """Return whether it is active. Raises Problem (404) unless the signature is that of its callback URL."""
         if not hmac.compare_digest(signature.encode(), self.signature(prediction_id).encode()):
             raise Problem(404, "There is no such prediction.")
         return prediction_id in self.active
 
     async def apply_update(self, prediction_id: str, update: Update) -> None:
-        """A Cog server's webhook. Of an ended prediction, or older than what is known: nothing happens."""
+        """Apply a Cog server's callback. One of an ended prediction, or older than what is known, changes nothing."""
         run = self.active.get(prediction_id)
         if not run or run.ending:
             return
@@ -169,7 +166,7 @@ class Lifecycle:
             await append_output(run, update.output, self._outputs, self._webhooks)
 
     async def unreadable(self, prediction_id: str, why: str) -> None:
-        """A Cog server said something of it that cannot be kept: it ends, in words."""
+        """End it as failed, since a Cog server said something of it that cannot be kept."""
         if run := self.active.get(prediction_id):
             self._log.error("news", id=run.id, problem=why)
             if run.server and run.accepted:
@@ -184,7 +181,7 @@ class Lifecycle:
         error: str | None = None,
         metrics: dict[str, Any] | None = None,
     ) -> None:
-        """Once: a second end is none. When this returns it is on disk, and all who wait are told."""
+        """End it; a second end changes nothing. When this returns it is on disk, and all who wait are told."""
         if run.ending:
             return
         run.ending = True

@@ -38,7 +38,7 @@ def check_hardware(sku: str) -> None:
 
 
 async def own_model(api: Api, request: Request) -> ModelRow:
-    """Raises Problem: 404, or 403 if it is of another account."""
+    """Return the model. Raises Problem: 404, or 403 if it is of another account."""
     api.check_owner(request.path_params["owner"], request.state.account)
     return await find_model(api, request)
 

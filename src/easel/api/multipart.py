@@ -27,7 +27,7 @@ class Parser(MultiPartParser):
 
 @asynccontextmanager
 async def read_form(request: Request) -> AsyncIterator[FormData]:
-    """The parts of a request's body, whose files are closed at the end. Raises Problem (400)."""
+    """Give the parts of a request's body, whose files are closed at the end. Raises Problem (400)."""
     try:
         # JavaScript sends the metadata as a file as well.
         form = await Parser(request.headers, request.stream(), max_files=2).parse()

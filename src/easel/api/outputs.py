@@ -76,23 +76,23 @@ class Outputs:
             return sum(map(file.write, pieces))
 
     def path(self, prediction_id: str, name: str) -> Path | None:
-        """The file, if there is one. Names come from a URL: what is no plain name is none."""
+        """Return the file, if there is one. Names come from a URL: what is no plain name is none."""
         if not prediction_id.isalnum() or "/" in name or name.startswith("."):
             return None
         return existing(self._outputs / prediction_id / name)
 
     def upload(self, file_id: str) -> Path | None:
-        """The bytes of an uploaded file, if they are there. Ids come from a URL as well."""
+        """Return the bytes of an uploaded file, if they are there. Ids come from a URL as well."""
         plain = file_id.replace("-", "").replace("_", "").isalnum()
         return existing(self.uploads / file_id) if plain else None
 
     def size(self, prediction_id: str, prefix: str) -> int:
-        """Bytes of all files of a prediction whose name begins so."""
+        """Return the bytes of all files of a prediction whose name begins so."""
         found = (self._outputs / prediction_id).glob(f"{prefix}*")
         return sum(path.stat().st_size for path in found)
 
     def folders(self) -> Iterator[tuple[str, float]]:
-        """Each prediction that has files, and when the last one came (Unix seconds)."""
+        """Yield each prediction that has files, and when the last one came (Unix seconds)."""
         for path in self._outputs.iterdir():
             yield path.name, path.stat().st_mtime
 
@@ -104,7 +104,7 @@ FILE = "easel:file"  # the only member of what stands for a file in an output
 
 
 def decoded(data: str) -> Iterator[bytes]:
-    """Each piece of what is base64. One call for all of it would hold up the other threads for its whole time."""
+    """Yield each piece of what is base64. One call for all of it would hold up the other threads for its whole time."""
     for start in range(0, len(data), PIECE):
         piece = data[start : start + PIECE]
         content = base64.b64decode(piece, validate=True)

@@ -23,11 +23,11 @@ class OwnFiles:
         self._files, self._delivery, self._outputs = f"{base}/v1/files/", f"{base}/delivery/", outputs
 
     def is_own(self, text: str) -> bool:
-        """Whether it is an address of a file of this API, there or not."""
+        """Return whether it is an address of a file of this API, there or not."""
         return text.startswith((self._files, self._delivery)) and not any(one.isspace() for one in text)
 
     async def check(self, given: dict[str, Any], account: str, database: Database) -> None:
-        """Raises Problem (422) if the input names a file that is not there, or not of this account."""
+        """Raise Problem (422) if the input names a file that is not there, or not of this account."""
         for k, (field, address) in enumerate(self._find(given, "input")):
             if k == MOST_FILES:
                 raise Problem(422, f"- {field}: an input may have {MOST_FILES} files at most\n")
@@ -57,7 +57,10 @@ class OwnFiles:
         return self._outputs.path(identity, name.partition("?")[0])
 
     def resolve(self, prediction: Prediction) -> dict[str, Any]:
-        """The input for the Cog server, with a FileUrl for each file; blocking. Raises InputError if one has gone."""
+        """Return the input for the Cog server, with a FileUrl for each file; blocking.
+
+        Raises InputError if one has gone.
+        """
 
         def value(given: Any, field: str) -> Any:
             if isinstance(given, list):
@@ -79,7 +82,7 @@ class OwnFiles:
 
 
 def sniff(path: Path) -> str:
-    """Bytes without a type: some clients lose it on the way. The model looks at the bytes itself."""
+    """Return the type of bytes that came without one, as some clients lose it on the way."""
     with path.open("rb") as file:
         start = file.read(16)
     for begin, kind in ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif")):

@@ -40,7 +40,10 @@ class FairQueue(Generic[One]):
         await self.wake()
 
     async def get(self, versions: set[str]) -> One:
-        """The next one of any of these versions, as soon as there is one. `versions` may change while it waits."""
+        """Return the next one of any of these versions, as soon as there is one.
+
+        `versions` may change while it waits.
+        """
         async with self._changed:
             while (one := next((one for one in self.all() if one.version in versions), None)) is None:
                 await self._changed.wait()

@@ -28,7 +28,7 @@ class QueueLimits:
     files: int = 8000 * MB  # on disk, together
 
     def check(self, account: str, size: Size, waiting: Iterable[Waiting]) -> None:
-        """Raises Problem (429) if `account` has no room for one more of this size."""
+        """Raise Problem (429) if `account` has no room for one more of this size."""
         mine = [one.size for one in waiting if one.account == account] + [size]
         rows, files = sum(one.row for one in mine), sum(one.files for one in mine)
         for used, total, what in (

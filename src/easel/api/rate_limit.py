@@ -20,7 +20,10 @@ class RateLimiter:
         self._buckets: dict[str, Bucket] = {}
 
     def take(self, account: str) -> dict[str, str]:
-        """The headers that tell what is left. Raises Problem (429) with the seconds until the next one may come."""
+        """Return the headers that tell what is left.
+
+        Raises Problem (429) with the seconds until the next one may come.
+        """
         if not self.per_minute:
             return {}
         rate, now = self.per_minute / 60, time.monotonic()

@@ -34,7 +34,7 @@ class Registry:
             self.yielding.add(version.id)
 
     async def add_model(self, key: str, **values: Any) -> ModelRow | None:
-        """None if there is one of this name."""
+        """Return the new model, or None if there is one of this name."""
         model = ModelRow(key=key, created_at=now(), **values)
         return model if await self._database.insert(model) else None
 
@@ -71,7 +71,7 @@ class Registry:
         return found[0] if found else None
 
     async def to_run(self, reference: str) -> Version:
-        """The version that `owner/name`, `owner/name:id` or `id` stands for.
+        """Return the version that `owner/name`, `owner/name:id` or `id` stands for.
 
         Where no server runs it any more but one runs the model's newest, that one: Replicate substitutes as well.
         """

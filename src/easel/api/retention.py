@@ -24,7 +24,10 @@ async def remove_expired_forever(database: Database, outputs: Outputs, settings:
 
 
 async def remove_expired(database: Database, outputs: Outputs, settings: Settings) -> bool:
-    """As Replicate: a prediction stays, without input, output and logs; `data_removed` says so. True: there is more."""
+    """Remove what is expired, as Replicate: a prediction stays, without input, output and logs; `data_removed` says so.
+
+    True: there is more.
+    """
     over = await database.find(
         Prediction,
         Prediction.completed_at < now() - settings.retention_s,

@@ -83,7 +83,7 @@ def input_rules(document: dict[str, Any], sent: bool = False) -> dict[str, Any]:
 
 
 def check_schema(document: dict[str, Any], sent: bool = False) -> None:
-    """Raises UnfitSchema for a document from which no input can be checked."""
+    """Raise UnfitSchema for a document from which no input can be checked."""
     if not input_schema(document):
         raise UnfitSchema("has no Input")
     rules = input_rules(document, sent)

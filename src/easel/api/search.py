@@ -12,7 +12,7 @@ MOST_FOUND = 50  # Replicate's
 
 
 async def search_models(api: Api, request: Request) -> Response:
-    """The method QUERY with the words as text, or GET /v1/search?query=words: all must occur in name or text."""
+    """Answer QUERY with the words as text, or GET /v1/search?query=words: all must occur in name or text."""
     text = await search_text(request)
     limit = request.query_params.get("limit", str(MOST_FOUND) if request.method == "QUERY" else "20")
     if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MOST_FOUND):

@@ -66,7 +66,9 @@ class Serializers:
         )
 
     def with_addresses(self, one: Prediction, value: Any, inline: bool = False) -> Any:
-        """A part of what is kept of a prediction, with the address (`inline`: the content) of each of its files."""
+        """Return a part of what is kept of a prediction, with the address (`inline`: the content) of each of
+        its files.
+        """
 
         def address(name: str) -> str:
             path = self._outputs.path(one.id, name) if inline else None

@@ -125,7 +125,7 @@ class Api:
             await self.database.save(row, *examples)
 
     def stream_url(self, prediction: Prediction) -> str | None:
-        """Where the output of a model that yields comes as it is made; None for other models."""
+        """Return where the output of a model that yields comes as it is made; None for other models."""
         if prediction.version not in self.registry.yielding:
             return None
         return f"{self.settings.public_url}/stream/{prediction.id}/{stream_key(self.secret, prediction.id)}"
@@ -138,12 +138,12 @@ class Api:
         return shutil.disk_usage(self.settings.data).free < self.settings.least_free_bytes
 
     def check_disk(self) -> None:
-        """Raises Problem (507) if there is too little room for one more request's files."""
+        """Raise Problem (507) if there is too little room for one more request's files."""
         if self.disk_is_full():
             raise Problem(507, DISK_FULL)
 
     def check_owner(self, owner: str, account: str) -> None:
-        """Raises Problem (403). Where all tokens are of one account, everything is its own."""
+        """Raise Problem (403). Where all tokens are of one account, everything is its own."""
         if owner != account and len(set(self.settings.tokens.values())) > 1:
             raise Problem(403, f"{owner} is another account: only its own tokens may change what it has.")
 
@@ -153,13 +153,13 @@ class Api:
         return not shared or model.visibility == "public" or model.key.partition("/")[0] == account
 
     async def find_model(self, key: str, account: str) -> ModelRow:
-        """Raises Problem (404) for one that is not there, or is not for this account to see."""
+        """Return the model. Raises Problem (404) for one that is not there, or not for this account to see."""
         model = await self.database.get(ModelRow, key)
         if not model or not self.sees(model, account):
             raise Problem(404, f"There is no model {key} here. GET /v1/models lists those that there are.")
         return model
 
     def active_document(self, prediction: Prediction) -> dict[str, Any]:
-        """As it is now, which the database may not know yet."""
+        """Return the document of a prediction as it is now, which the database may not know yet."""
         run = self.lifecycle.active.get(prediction.id)
         return self.serializers.prediction(run.prediction if run else prediction)

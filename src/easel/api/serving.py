@@ -26,7 +26,7 @@ class Callbacks(uvicorn.Server):
 
 
 def callbacks_alone(app: ASGIApp) -> ASGIApp:
-    """The application for Cog servers, which finds nothing else."""
+    """Return the application for Cog servers, which finds nothing else."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith("/cog/"):

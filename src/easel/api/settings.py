@@ -70,12 +70,12 @@ def read_tokens(path: Path | None) -> dict[str, str]:
 
 
 def derive(secret: str, purpose: str) -> bytes:
-    """A key for one purpose, from which no other can be told."""
+    """Return a key for one purpose, from which no other can be told."""
     return hmac.digest(secret.encode(), purpose.encode(), "sha256")
 
 
 def stream_key(secret: str, prediction_id: str) -> str:
-    """What makes the address of a stream unguessable: it is asked for without a token."""
+    """Return what makes the address of a stream unguessable: it is asked for without a token."""
     return derive(secret, f"stream {prediction_id}").hex()[:40]
 
 

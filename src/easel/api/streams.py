@@ -38,8 +38,8 @@ async def stream(api: Api, request: Request) -> Response:
 
 
 async def events(api: Api, prediction: Prediction, run: ActivePrediction | None, sent: int) -> AsyncIterator[str]:
-    """The output from the part number `sent` on, and new lines of the log, to the end. Nothing is kept for the reader:
-    one who reads slowly gets what is there by then.
+    """Yield the output from the part number `sent` on, and new lines of the log, to the end. Nothing is kept for the
+    reader: one who reads slowly gets what is there by then.
     """
     logged = len(prediction.logs) if sent else 0
     api.readers[prediction.account] += 1
@@ -53,7 +53,7 @@ async def events(api: Api, prediction: Prediction, run: ActivePrediction | None,
 async def parts_of(
     api: Api, prediction: Prediction, run: ActivePrediction | None, sent: int, logged: int
 ) -> AsyncIterator[str]:
-    """The events of `events`, from the log's character number `logged` on."""
+    """Yield the events of `events`, from the log's character number `logged` on."""
     while True:
         changed = run.changed if run else None
         is_over = prediction.status in FINAL
@@ -83,6 +83,6 @@ REASONS: dict[str, dict[str, Any]] = {
 
 
 def event(kind: str, data: str, number: int) -> str:
-    """One event (HTML, 9.2.6); its id says when it was and how many parts of the output there were by then."""
+    """Return one event (HTML, 9.2.6); its id says when it was and how many parts of the output there were by then."""
     lines = "".join(f"data: {line}\n" for line in re.split("\r\n|\r|\n", data))
     return f"event: {kind}\nid: {int(time.time() * 1000)}:{number}\n{lines}\n"

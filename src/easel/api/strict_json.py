@@ -25,7 +25,10 @@ def read_json(data: bytes, most_values: int = MOST_VALUES) -> Any:
 
 
 def check_structure(data: bytes, most_values: int) -> None:
-    """Raises JsonTooLarge, or ValueError for too deep a nesting. Costs no memory but a copy, whatever is in it."""
+    """Check how deep JSON nests and how much it holds.
+
+    Raises JsonTooLarge, or ValueError for too deep a nesting. Costs no memory but a copy, whatever is in it.
+    """
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     if data.count(b'"') > 4 * most_values:  # a name and a text for each value
@@ -60,7 +63,7 @@ def finite(text: str) -> float:
 
 
 def check_texts(given: Any) -> None:
-    """Raises ValueError for what JSON can write and no database or file can keep: lone surrogates, NUL."""
+    """Raise ValueError for what JSON can write and no database or file can keep: lone surrogates, NUL."""
     match given:
         case str():
             if not given.isascii():

@@ -57,7 +57,7 @@ def make_logger() -> Any:
 
 
 def describe_error(error: BaseException) -> dict[str, Any]:
-    """What to log of an error: its kind and where it came from. Its text may hold an input, with its secrets."""
+    """Return what to log of an error: its kind and where it came from. Its text may hold an input, with its secrets."""
     where = [f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in traceback.extract_tb(error.__traceback__)]
     return {"error": type(error).__name__, "where": where}
 

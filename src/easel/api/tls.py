@@ -28,14 +28,14 @@ class Certificate:
     bundle: Path
 
     def exports(self) -> str:
-        """What a shell runs so that Python, Node.js and curl trust it beside all others."""
+        """Return what a shell runs so that Python, Node.js and curl trust it beside all others."""
         bundle, authority = shlex.quote(str(self.bundle)), shlex.quote(str(self.authority))
         names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
         return f"export {' '.join(f'{name}={bundle}' for name in names)} NODE_EXTRA_CA_CERTS={authority}"
 
 
 def own_certificate(folder: Path, names: Sequence[str]) -> Certificate:
-    """The one in `folder`, made anew if it is not for these host names and addresses. Raises InputError."""
+    """Return the one in `folder`, made anew if it is not for these host names and addresses. Raises InputError."""
     found = Certificate(folder / "chain.pem", folder / "authority.pem", folder / "bundle.pem")
     made_for = folder / "names.txt"  # written last, so what was interrupted is made again
     wanted = "\n".join(sorted({*THIS_MACHINE, *names}))
@@ -58,7 +58,7 @@ def own_certificate(folder: Path, names: Sequence[str]) -> Certificate:
 
 
 def others() -> bytes:
-    """The authorities that Python trusts on this machine anyway: an exported SSL_CERT_FILE takes their place."""
+    """Return the authorities that Python trusts on this machine anyway: an exported SSL_CERT_FILE takes their place."""
     for place in (ssl.get_default_verify_paths().openssl_cafile, FURTHER):
         if place and Path(place).is_file():
             return Path(place).read_bytes()

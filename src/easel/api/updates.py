@@ -55,7 +55,7 @@ def read_metrics(value: Any) -> dict[str, Any]:
 
 
 def is_metric(name: str, value: Any) -> bool:
-    """Whether it is short and, where a client counts with it, a number."""
+    """Return whether it is short and, where a client counts with it, a number."""
     if name == "predict_time" and (isinstance(value, bool) or not isinstance(value, int | float)):
         return False
     return len(name) <= MOST_METRIC and len(json.dumps(value)) <= MOST_METRIC

@@ -29,7 +29,7 @@ RETRIES_S = (1, 2, 4, 8, 16, 30, 60)  # Replicate backs off to about a minute
 
 
 def check_webhook(url: str, allow_private: bool) -> None:
-    """Raises Problem (422) for an address that will never be delivered to."""
+    """Raise Problem (422) for an address that will never be delivered to."""
     parts = split_url(url)
     if not (url.isascii() and url.isprintable()):
         raise Problem(422, "webhook: must be written in ASCII; names in other letters as xn--...")
@@ -104,7 +104,7 @@ class WebhookSender:
             await self._database.set_with_retry(Prediction, prediction.id, webhook_pending=False)
 
     async def _post(self, prediction: Prediction, event: str) -> str | None:
-        """What went wrong, or None."""
+        """Return what went wrong, or None."""
         body = json.dumps(self._serializers.prediction(prediction)).encode()
         # The id is that of the message: the same for each attempt, so that a receiver knows a repeated one.
         message_id = f"msg_{prediction.id}{event}{prediction.status if event != 'completed' else ''}"

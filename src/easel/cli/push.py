@@ -125,7 +125,7 @@ def prepare(
 
 
 def cases_of(root: Path, model: str) -> Path:
-    """The model's own requests where it has some, such as those with a LoRA that fits no other."""
+    """Return the model's own requests where it has some, such as those with a LoRA that fits no other."""
     shared = root / "samples" / "requests"
     return shared / model if (shared / model).is_dir() else shared
 

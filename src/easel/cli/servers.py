@@ -19,7 +19,7 @@ from easel.schema.openapi import openapi
 
 
 def find_schema(args: argparse.Namespace) -> dict[str, Any]:
-    """Which inputs there are, known before the model is loaded: a misspelt name should not cost that wait."""
+    """Return which inputs there are, known before the model is loaded: a misspelt name should not cost that wait."""
     if args.server:
         return client.fetch_schema(args.server)
     check_root(args.root)
@@ -28,7 +28,7 @@ def find_schema(args: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def open_server(args: argparse.Namespace) -> Iterator[str]:
-    """The URL of the server named by the caller, or of one that lives as long as this block."""
+    """Give the URL of the server named by the caller, or of one that lives as long as this block."""
     if args.server:
         yield args.server
     else:
@@ -48,7 +48,7 @@ def clean_url(url: str) -> str:
 def start_server(
     args: argparse.Namespace, port: int = 0, show_log: bool = False, listener: socket.socket | None = None
 ) -> Iterator[Server]:
-    """A server of our own, with one line that shows the wait: a live one on a terminal that no log shares."""
+    """Give a server of our own, with one line that shows the wait: a live one on a terminal that no log shares."""
     started = time.monotonic()
     loading = f"Loading {os.environ.get('EASEL_MODEL') or DEFAULT_MODEL} ..."
     live = sys.stderr.isatty() and not show_log

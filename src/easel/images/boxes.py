@@ -9,7 +9,7 @@ MAX_META = 1_000_000  # bytes of all that is not pixels; a panorama of many tile
 
 
 def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, begin, end) of the contents of the boxes in a range (ISO/IEC 14496-12, 4.2)."""
+    """Yield (kind, begin, end) of the contents of the boxes in a range (ISO/IEC 14496-12, 4.2)."""
     while start + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, start)
         head = 8
@@ -48,7 +48,7 @@ def primary_properties(data: bytes) -> dict[bytes, bytes]:
 
 
 def associations(ipma: bytes, item: int) -> list[int]:
-    """The numbers, from 1, of an item's properties."""
+    """Return the numbers, from 1, of an item's properties."""
     id_size, number_size = (4 if ipma[0] else 2), (2 if ipma[3] & 1 else 1)
     at = 8
     for _ in range(int.from_bytes(ipma[4:8])):
@@ -63,7 +63,9 @@ def associations(ipma: bytes, item: int) -> list[int]:
 
 
 def clean_aperture(clap: bytes, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """The box (left, top, right, bottom) of an image that is to be seen; None without one, or if it makes no sense."""
+    """Return the box (left, top, right, bottom) of an image that is to be seen; None without one, or if it makes no
+    sense.
+    """
     if len(clap) < 32:
         return None
     # As fractions: width, height, and how far the centre is to the right of the middle and below it.
@@ -80,6 +82,6 @@ def clean_aperture(clap: bytes, size: tuple[int, int]) -> tuple[int, int, int, i
 
 
 def colour_space(properties: dict[bytes, bytes]) -> tuple[int, int] | None:
-    """The numbers of the image's primaries and transfer function (ITU-T H.273), if it says them."""
+    """Return the numbers of the image's primaries and transfer function (ITU-T H.273), if it says them."""
     colr = properties.get(b"colrnclx", b"")
     return (int.from_bytes(colr[4:6]), int.from_bytes(colr[6:8])) if len(colr) >= 8 else None

@@ -15,7 +15,10 @@ BETWEEN = 563  # of 256, 2.2: the gamma of the 8 bits between a file's 16 and it
 
 
 def to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
-    """As RGB. A profile that is damaged, or made for another kind of pixels, counts as none, as in viewers."""
+    """Return the image as RGB.
+
+    A profile that is damaged, or made for another kind of pixels, counts as none, as in viewers.
+    """
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile or b""))
         space = profile.profile.xcolor_space.strip()
@@ -38,7 +41,7 @@ def to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
 
 
 def corrected(image: Image.Image, gamma: float) -> Image.Image:
-    """An L or RGB image whose samples are light to the power of `gamma`, as sRGB."""
+    """Return an L or RGB image whose samples are light to the power of `gamma`, as sRGB."""
     if is_srgb(gamma):
         return image
     curve = (np.linspace(0, 1, 256) ** (1 / (gamma * DISPLAY_GAMMA)) * 255).round().astype(int).tolist()
@@ -50,7 +53,8 @@ def is_srgb(gamma: float) -> bool:
 
 
 def sixteen_bits(profile: bytes | None, gamma: float | None) -> tuple[list[np.ndarray], bytes | None] | None:
-    """([8-bit values of the 16-bit ones] of each channel, the profile of what comes of them); None to cut them off.
+    """Return ([8-bit values of the 16-bit ones] of each channel, the profile of what comes of them); None to cut them
+    off.
 
     A profile of curves and a matrix has its curves applied here: in the dark 8 bits of a linear one are too few.
     """
@@ -104,7 +108,7 @@ def curve(tag: bytes) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def with_curves(profile: bytes, names: list[bytes]) -> bytes:
-    """The profile with the curve of `BETWEEN` in place of its own."""
+    """Return the profile with the curve of `BETWEEN` in place of its own."""
     at = len(profile) + -len(profile) % 4
     tag = b"curv" + bytes(4) + struct.pack(">IH", 1, BETWEEN) + bytes(2)
     changed = bytearray(profile.ljust(at, b"\0") + tag)
@@ -116,7 +120,9 @@ def with_curves(profile: bytes, names: list[bytes]) -> bytes:
 
 
 def reduced(high: Image.Image, low: Image.Image, tables: list[np.ndarray]) -> Image.Image:
-    """An L or RGB image of 8 bits out of the high and the low bytes of 16, channel by channel through `tables`."""
+    """Return an L or RGB image of 8 bits out of the high and the low bytes of 16, channel by channel through
+    `tables`.
+    """
     result = Image.new(high.mode, high.size)
     rows = max(1, STRIP // high.width)
     for top in range(0, high.height, rows):

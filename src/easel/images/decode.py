@@ -59,7 +59,7 @@ class Details:
 
 
 def read_image_file(name: str, path: Path) -> tuple[str, bytes]:
-    """(format, content) of a file that is small enough and of an accepted kind."""
+    """Return (format, content) of a file that is small enough and of an accepted kind."""
     try:
         size = path.stat().st_size
         data = path.read_bytes() if size <= MAX_BYTES else b""
@@ -93,7 +93,7 @@ def refusals(name: str, kind: str) -> Iterator[None]:
 
 
 def explain_error(kind: str, error: Exception) -> str:
-    """What a decoder's error means for the caller."""
+    """Return what a decoder's error means for the caller."""
     if isinstance(error, ImportError):
         return f"{kind} cannot be read on this machine: send a JPEG or PNG."
     if isinstance(error, Image.DecompressionBombError):
@@ -106,7 +106,7 @@ def explain_error(kind: str, error: Exception) -> str:
 
 
 def open_checked(name: str, kind: str, data: bytes) -> tuple[ImageFile.ImageFile, Details]:
-    """The file's header, its size within the limits; no pixel is decoded."""
+    """Return the file's header, its size within the limits; no pixel is decoded."""
     details = read_details(kind, data)
     image = decoder(kind)(Stream(details.data))
     width, height = image.size
@@ -160,7 +160,7 @@ class Stream(io.BytesIO):
 
 
 def transparent_colour(image: ImageFile.ImageFile, depth: int) -> dict[str, Any]:
-    """The transparent colour on the scale of the decoded pixels, where Pillow leaves it on the file's."""
+    """Return the transparent colour on the scale of the decoded pixels, where Pillow leaves it on the file's."""
     colour = image.info.get("transparency")
     if isinstance(colour, int) and image.mode == "L":
         return {"transparency": colour * 255 // (2**depth - 1)}
@@ -170,7 +170,9 @@ def transparent_colour(image: ImageFile.ImageFile, depth: int) -> dict[str, Any]
 
 
 def decode(name: str, kind: str, data: bytes) -> tuple[Image.Image, Details]:
-    """The pixels alone, so that the decoder's own copies of them are freed on return; and what else the file says."""
+    """Return the pixels alone, so that the decoder's own copies of them are freed on return; and what else the file
+    says.
+    """
     image, details = open_checked(name, kind, data)
     size, frame = image.size, image.tile[0].extents if kind == "GIF" and image.tile else None
     image.load()
@@ -197,7 +199,7 @@ def frame_is_smaller(image: Image.Image, frame: tuple[int, int, int, int] | None
 
 
 def on_canvas(image: Image.Image, frame: tuple[int, int, int, int]) -> Image.Image:
-    """A GIF's first image; around one that is smaller than its canvas it is transparent, as in browsers."""
+    """Return a GIF's first image; around one that is smaller than its canvas it is transparent, as in browsers."""
     if not frame_is_smaller(image, frame):
         return image.copy()
     canvas = Image.new("RGBA", image.size)
@@ -206,7 +208,7 @@ def on_canvas(image: Image.Image, frame: tuple[int, int, int, int]) -> Image.Ima
 
 
 def low_bytes(data: bytes) -> Image.Image | None:
-    """The second bytes of a 16-bit PNG's colours as L or RGB, which `decode` cuts off; None for another PNG."""
+    """Return the second bytes of a 16-bit PNG's colours as L or RGB, which `decode` cuts off; None for another PNG."""
     depth, colour_type = data[24], data[25]
     if depth != 16 or colour_type not in LOW_BYTES:
         return None

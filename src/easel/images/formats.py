@@ -35,7 +35,7 @@ TEXTS = (
 
 
 def kind_of(data: bytes) -> str:
-    """An accepted format's name, or in words what else the content looks like."""
+    """Return an accepted format's name, or in words what else the content looks like."""
     if data[4:8] == b"ftyp":
         return kind_of_brands(data)
     for offset, signature, kind in SIGNATURES:

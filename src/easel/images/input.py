@@ -78,7 +78,7 @@ def read_image(source: InputImage, warn: Callable[[str], None] | None = None) ->
 
 
 def other_space(details: Details) -> str | None:
-    """The colour space that the file says by its numbers alone, if it is none that is converted here."""
+    """Return the colour space that the file says by its numbers alone, if it is none that is converted here."""
     primaries, transfer = details.cicp or (0, 0)
     return HDR.get(transfer) or (None if details.profile else WIDE.get(primaries))
 
@@ -125,12 +125,13 @@ def read_mask(source: InputImage, size: tuple[int, int]) -> Image.Image:
 
 
 def fit_image(image: Image.Image, width: int, height: int) -> Image.Image:
-    """The largest centred box of width:height, resized to width x height pixels with Lanczos."""
+    """Return the largest centred box of width:height, resized to width x height pixels with Lanczos."""
     return image.resize((width, height), Image.Resampling.LANCZOS, box=fit_box(image.size, width, height))
 
 
 def fit_mask(mask: Image.Image, width: int, height: int) -> tuple[Image.Image, bool]:
-    """The part of a mask that `fit_image` takes of its image, to the fraction of a pixel; whether white is cut off.
+    """Return the part of a mask that `fit_image` takes of its image, to the fraction of a pixel; whether white is cut
+    off.
 
     Raises InputError when all of its white is: nothing would be painted, and the image would come back as it was.
     """
@@ -146,7 +147,7 @@ def fit_mask(mask: Image.Image, width: int, height: int) -> tuple[Image.Image, b
 
 
 def fit_box(size: tuple[int, int], width: int, height: int) -> tuple[float, float, float, float]:
-    """The largest centred box (left, top, right, bottom) of width:height in an image of this size."""
+    """Return the largest centred box (left, top, right, bottom) of width:height in an image of this size."""
     scale = min(size[0] / width, size[1] / height)
     left, top = (size[0] - width * scale) / 2, (size[1] - height * scale) / 2
     return max(left, 0.0), max(top, 0.0), min(size[0] - left, size[0]), min(size[1] - top, size[1])
@@ -155,8 +156,8 @@ def fit_box(size: tuple[int, int], width: int, height: int) -> tuple[float, floa
 def resize_mask(
     mask: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
 ) -> Image.Image:
-    """A mask of 0 and 255 at another size. A new pixel is white where white covers most of it; where the mask shrinks,
-    also where any white lies in it, since a thin stroke must not be lost.
+    """Return a mask of 0 and 255 at another size. A new pixel is white where white covers most of it; where the mask
+    shrinks, also where any white lies in it, since a thin stroke must not be lost.
     """
     resized = threshold(mask.resize(size, Image.Resampling.LANCZOS, box=box))
     left, top, right, bottom = box or (0, 0, *mask.size)
@@ -190,7 +191,7 @@ def upright(pixels: Image.Image, details: Details) -> Image.Image:
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """(colour as L, RGB or CMYK, alpha as L or None), 8 bits each."""
+    """Return (colour as L, RGB or CMYK, alpha as L or None), 8 bits each."""
     key = image.info.get("transparency")
     if image.mode == "I;16":
         whole = image.convert("I")

@@ -41,7 +41,10 @@ class JpegFile:
 
 
 def clean_jpeg(data: bytes) -> JpegFile:
-    """Raises OSError for so many parts that a small file takes minutes, and for one that ends too early to be read."""
+    """Return the file with what pixels need.
+
+    Raises OSError for too many parts, or one that ends too early to be read.
+    """
     file = JpegFile(data)
     kept = [data[:2]]
     profiles: dict[int, tuple[int, bytes]] = {}
@@ -78,7 +81,7 @@ def clean_jpeg(data: bytes) -> JpegFile:
 
 
 def is_needed(marker: int, body: bytes) -> bool:
-    """Whether a segment tells which colours the numbers are: JFIF, and Adobe's."""
+    """Return whether a segment tells which colours the numbers are: JFIF, and Adobe's."""
     jfif, adobe = marker == 0xE0 and body.startswith(b"JFIF\0"), marker == 0xEE and body.startswith(b"Adobe")
     return (jfif and len(body) >= 14) or (adobe and len(body) >= 12)
 
@@ -91,7 +94,7 @@ def read_segment(file: JpegFile, marker: int, body: bytes, profiles: dict[int, t
 
 
 def whole_profile(profiles: dict[int, tuple[int, bytes]]) -> bytes | None:
-    """The colour profile out of its numbered parts (ICC.1, B.4), if all of them are there."""
+    """Return the colour profile out of its numbered parts (ICC.1, B.4), if all of them are there."""
     counts = {count for count, _ in profiles.values()}
     if not profiles or counts != {len(profiles)} or set(profiles) != set(range(1, len(profiles) + 1)):
         return None

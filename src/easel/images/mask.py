@@ -7,7 +7,7 @@ FEATHER = 8
 
 
 def widen(mask: Image.Image) -> Image.Image:
-    """The mask grown by half the feather, so that no cell of the latents falls through a thin stroke."""
+    """Return the mask grown by half the feather, so that no cell of the latents falls through a thin stroke."""
     return mask.filter(ImageFilter.MaxFilter(FEATHER + 1))
 
 

@@ -31,7 +31,8 @@ class PngExtras:
 
 
 def clean_png(data: bytes) -> tuple[bytes, PngExtras]:
-    """The file with its pixels, palette and transparency alone, and the rest in so far as it is sound and of use.
+    """Return the file with its pixels, palette and transparency alone, and the rest in so far as it is sound and of
+    use.
 
     Raises OSError for too many parts.
     """
@@ -59,7 +60,7 @@ def clean_png(data: bytes) -> tuple[bytes, PngExtras]:
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, whole chunk) one after another, without ancillary ones whose checksum or length is wrong.
+    """Yield (kind, whole chunk) one after another, without ancillary ones whose checksum or length is wrong.
 
     What cannot be told apart is given as it stands, with the kind b"", for the decoder to refuse.
     """
@@ -94,7 +95,7 @@ def is_sound(data: bytes, at: int) -> bool:
 
 
 def transparency(body: bytes, colour_type: int, entries: int) -> bytes:
-    """The tRNS chunk that decoders read; nothing for one that its kind of pixels cannot have."""
+    """Return the tRNS chunk that decoders read; nothing for one that its kind of pixels cannot have."""
     size = entries if colour_type == 3 else TRANSPARENCY_BYTES.get(colour_type, 0)
     body = body[:size]
     if not body or (colour_type != 3 and len(body) < size):

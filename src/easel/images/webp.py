@@ -7,7 +7,7 @@ HAS_METADATA = 0x20 | 0x08 | 0x04  # VP8X's bits for ICCP, EXIF and XMP (RFC 964
 
 
 def clean_webp(data: bytes) -> tuple[bytes, bytes | None, bytes | None]:
-    """(the file with its pixels alone, its colour profile, its EXIF). Raises OSError for too many parts."""
+    """Return (the file with its pixels alone, its colour profile, its EXIF). Raises OSError for too many parts."""
     kept, profile, exif, at = [], None, None, 12
     for _ in range(MAX_CHUNKS):
         if at + 8 > len(data):

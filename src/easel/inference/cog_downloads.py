@@ -54,7 +54,7 @@ class Downloads:
         self._deadline = self._network.clock() + self._network.total_s
 
     def get(self, url: str, **_: Any) -> Answer:
-        """The whole file, which is at most 30 MB. Raises FetchError."""
+        """Return the whole file, which is at most 30 MB. Raises FetchError."""
         if len(url) > MAX_URL:
             raise FetchError(f"image or mask: an address has at most {MAX_URL} characters, not {len(url)}.")
         return Answer(

@@ -118,7 +118,9 @@ def save_kept(path: Path, key: str, log: Callable[[str], None]) -> None:
 
 
 def compile_key(digest: str, device: torch.device) -> str:
-    """What a compiled block depends on: torch, the device, the processor's vector instructions, the weights' shapes."""
+    """Return what a compiled block depends on: torch, the device, the processor's vector instructions, the weights'
+    shapes.
+    """
     if device.type == "cuda":
         chip = torch.cuda.get_device_name(device)
     else:

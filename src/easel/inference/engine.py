@@ -111,7 +111,7 @@ class Engine:
     def make_files(
         self, plan: Plan, timings: Timings, source: SourceImage | None, adapters: Sequence[tuple[Adapter, float]]
     ) -> tuple[list[Path], list[int]]:
-        """The plan's images as files, and the numbers of those that the safety checker holds back."""
+        """Return the plan's images as files, and the numbers of those that the safety checker holds back."""
         checker = self.components.safety_checker if plan.check_safety else None
         labels = [adapter.label for adapter, _ in adapters]
         files: list[Path] = []
@@ -135,7 +135,7 @@ class Engine:
 
     @contextmanager
     def convert_out_of_memory(self, plan: Plan) -> Iterator[None]:
-        """A sentence instead of the allocator's words, and what is only kept for speed is let go."""
+        """Raise a ResourceError in words for the allocator's, and let go of what is only kept for speed."""
         try:
             yield
         except (MemoryError, RuntimeError) as error:

@@ -41,6 +41,6 @@ class FastTransformer:
 def extrapolate(
     t: torch.Tensor, before: tuple[torch.Tensor, list[torch.Tensor]], last: tuple[torch.Tensor, list[torch.Tensor]]
 ) -> list[torch.Tensor]:
-    """The straight line through two results, at time `t`. Nothing is read back from the device."""
+    """Return the straight line through two results, at time `t`. Nothing is read back from the device."""
     ahead = (t - last[0]) / (last[0] - before[0])
     return [new + (new - old) * factor for old, new, factor in zip(before[1], last[1], ahead, strict=True)]

@@ -59,7 +59,7 @@ class Health:
             return not stuck
 
     def _waiting(self) -> dict[object, str]:
-        """What should soon be over, and what to say of it otherwise."""
+        """Return what should soon be over, and what to say of it otherwise."""
         waiting: dict[object, str] = dict.fromkeys(starting_threads(), "a thread has not started")
         if running := self._running:
             references = sys.getrefcount(self._cancelation)

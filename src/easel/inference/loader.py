@@ -46,7 +46,7 @@ class Components:
     safety_checker: SafetyChecker | None
 
     def new_pipeline(self, kind: str) -> Any:
-        """A pipeline for one request of this kind: shared modules, own scheduler."""
+        """Return a pipeline for one request of this kind: shared modules, own scheduler."""
         scheduler = self.scheduler_class.from_config(dict(self.scheduler_config))
         return self.pipeline_classes[kind](**self.modules, scheduler=scheduler)
 
@@ -56,7 +56,8 @@ def default_device() -> str:
 
 
 def load_components(model: Model, reading: Reading, device: str) -> Components:
-    """The model's modules with the tensors of the files that `reading` reads, which are verified when this returns.
+    """Return the model's modules with the tensors of the files that `reading` reads, which are verified when this
+    returns.
 
     What it took is logged. Raises WeightsError for files that are not those of the lock, or do not fit the model.
     """

@@ -115,7 +115,7 @@ def run_plan(
 
 
 def encode_prompt(pipeline: Any, plan: Plan, max_tokens: int, log: TextIO) -> dict[str, list[torch.Tensor]]:
-    """The pipeline's arguments `prompt_embeds` and `negative_prompt_embeds`: one tensor (tokens, width) each."""
+    """Return the pipeline's arguments `prompt_embeds` and `negative_prompt_embeds`: one tensor (tokens, width) each."""
     guided = plan.guidance_scale > 0
     warn_of_truncation(pipeline.tokenizer, "prompt", plan.prompt, max_tokens, log)
     if guided:

@@ -21,14 +21,14 @@ class SafetyChecker:
 
     @torch.inference_mode()
     def blocks(self, image: Image.Image) -> bool:
-        """Whether this RGB image of any size must stay."""
+        """Return whether this RGB image of any size must stay."""
         pixels = self.processor(image, return_tensors="pt").to(self.classifier.device, self.classifier.dtype)
         label = self.classifier.config.id2label[int(self.classifier(**pixels).logits.argmax(-1))]
         return bool(label == self.blocked_label)
 
 
 def load_safety_checker(model: Model, folder: Path, device: torch.device) -> SafetyChecker | None:
-    """The checker that `model.yaml` names, from its files in `folder`; None when it names none.
+    """Return the checker that `model.yaml` names, from its files in `folder`; None when it names none.
 
     Raises WeightsError when the classifier has no such label.
     """

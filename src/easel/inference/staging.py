@@ -25,7 +25,9 @@ class StagedCopy:
         self.turn = 0
 
     def copy(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A tensor of the same shape and type on the device; complete after `finish`, or for work on `stream`."""
+        """Return a tensor of the same shape and type on the device; complete after `finish`, or for work on
+        `stream`.
+        """
         source = tensor.contiguous().view(-1).view(torch.uint8)
         with self.on_stream():
             target = torch.empty(tensor.shape, dtype=tensor.dtype, device=self.device)
@@ -56,7 +58,7 @@ class StagedCopy:
 
 @contextmanager
 def copy_to_device(device: torch.device) -> Iterator[Any]:
-    """A function (tensor, dtype) -> the tensor on `device` in that type; all are complete when the context ends.
+    """Give a function (tensor, dtype) -> the tensor on `device` in that type; all are complete when the context ends.
 
     On a CPU a tensor that already has the type is handed on as it is: a view of its file.
     """

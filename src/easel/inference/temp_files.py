@@ -53,7 +53,7 @@ class TempFiles:
 
     @contextmanager
     def new_folder(self) -> Iterator[Path]:
-        """An empty folder for a request. Raises ResourceError, which names the path, when its disk is full."""
+        """Give an empty folder for a request. Raises ResourceError, which names the path, when its disk is full."""
         self.clear()
         self._handler.watched.clear()
         try:

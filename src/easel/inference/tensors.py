@@ -19,7 +19,10 @@ Place = Callable[[torch.Tensor, torch.dtype], torch.Tensor]
 
 
 def read_tensors(files: Iterable[Path]) -> dict[str, torch.Tensor]:
-    """All tensors of the files by their names, each a view of its file. Raises WeightsError for a damaged one."""
+    """Return all tensors of the files by their names, each a view of its file.
+
+    Raises WeightsError for a damaged one.
+    """
     tensors: dict[str, torch.Tensor] = {}
     for path in files:
         try:
@@ -32,7 +35,7 @@ def read_tensors(files: Iterable[Path]) -> dict[str, torch.Tensor]:
 
 
 def fit_names(tensors: dict[str, torch.Tensor], module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors under the names that this module of diffusers or transformers has for them.
+    """Return the tensors under the names that this module of diffusers or transformers has for them.
 
     A file may hold the names of the model's first authors, which diffusers' converter knows, or a language model's
     whole, of which `module` is the part under its `base_model_prefix`.

@@ -46,7 +46,7 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 def failed_size(request: h11.Request, head: bytes) -> int:
-    """The length of an answer in JSON that is small enough to be one of a failed prediction, otherwise 0."""
+    """Return the length of an answer in JSON that is small enough to be one of a failed prediction, otherwise 0."""
     parser = h11.Connection(h11.CLIENT)
     parser.send(h11.Request(method=request.method, target=request.target, headers=[(b"Host", b"cog")]))
     parser.receive_data(head)

@@ -37,7 +37,10 @@ class ServerError(EaselError):
 
 
 def call(method: str, url: str, body: Any = None, timeout: float | None = ANSWER_TIMEOUT_S) -> tuple[int, Any]:
-    """One request with JSON both ways: the HTTP status and the answer. Raises ServerError when none comes."""
+    """Send one request with JSON both ways; return the HTTP status and the answer.
+
+    Raises ServerError when none comes.
+    """
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
     # A proxy from the environment cannot reach this machine's loopback.
@@ -79,7 +82,8 @@ def read_state(server: str) -> str:
 
 
 def predict(server: str, inputs: Mapping[str, Any], show: Callable[[str], None]) -> dict[str, Any]:
-    """One prediction, start to end: the server's answer, with `logs`. `show` gets the log's new text as it comes.
+    """Run one prediction to its end; return the server's answer, with `logs`. `show` gets the log's new text as it
+    comes.
 
     An interrupt on the way cancels it: it closes the connection, and Cog cancels a synchronous prediction whose
     caller has gone. There is no second cancel by name, since that one would strike the clean-up of the first.
@@ -159,7 +163,7 @@ class LogFeed:
 
 @contextmanager
 def receive_logs(show: Callable[[str], None]) -> Iterator[LogFeed]:
-    """A webhook receiver on a free loopback port: Cog shows the log of a running `list[Path]` in no other way."""
+    """Give a webhook receiver on a free loopback port: Cog shows the log of a running `list[Path]` in no other way."""
     feed = LogFeed(show)
 
     class Receiver(BaseHTTPRequestHandler):

@@ -111,7 +111,7 @@ class Guard:
 
 
 def read_head(head: bytes) -> h11.Request:
-    """Raises h11.RemoteProtocolError for anything that two programs could read in two ways."""
+    """Return the request. Raises h11.RemoteProtocolError for anything that two programs could read in two ways."""
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
     parser.receive_data(head)
     request = parser.next_event()
@@ -121,7 +121,10 @@ def read_head(head: bytes) -> h11.Request:
 
 
 def refusal_reason(request: h11.Request) -> str | None:
-    """Why a request is not passed on, or None. Browsers name the origin of every POST, and newer ones of all else."""
+    """Return why a request is not passed on, or None.
+
+    Browsers name the origin of every POST, and newer ones of all else.
+    """
     headers = dict(request.headers)
     host = headers.get(b"host", b"").decode("ascii", "replace")
     if host.partition(":")[0].lower() not in NAMES:
@@ -136,7 +139,9 @@ def refusal_reason(request: h11.Request) -> str | None:
 
 
 def one_request(request: h11.Request) -> bytes:
-    """The request's head as it came, but for one thing: the connection ends with its answer, so all others are seen."""
+    """Return the request's head as it came, but for one thing: the connection ends with its answer, so all others
+    are seen.
+    """
     kept = [(name, value) for name, value in request.headers.raw_items() if name.lower() not in OF_A_CONNECTION]
     first = b" ".join((request.method, request.target, b"HTTP/" + request.http_version))
     lines = [first, *(name + b": " + value for name, value in kept), b"Connection: close", b"", b""]

@@ -28,7 +28,7 @@ def parse_inputs(pairs: Sequence[str]) -> dict[str, list[str]]:
 
 
 def read_json_inputs(text: str) -> dict[str, Any]:
-    """The value of `--json`: an object, or `@file` or `@-` (standard input) that holds one."""
+    """Return the value of `--json`: an object, or `@file` or `@-` (standard input) that holds one."""
     source = text if text.startswith("@") else "--json"
     if text == "@-":
         content: str | bytes = sys.stdin.read()
@@ -69,7 +69,7 @@ def check_names(inputs: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
 
 
 def cast_texts(name: str, texts: list[str], described: Mapping[str, Any], parts: Mapping[str, Any]) -> Any:
-    """All values given for one name; a list may be one JSON list or the name repeated."""
+    """Return all values given for one name; a list may be one JSON list or the name repeated."""
     described = resolve_type(described, parts)
     if described.get("type") != "array":
         if len(texts) > 1:
@@ -85,7 +85,9 @@ def cast_texts(name: str, texts: list[str], described: Mapping[str, Any], parts:
 
 
 def resolve_type(described: Mapping[str, Any], parts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part of an OpenAPI description that holds its `type`: choices stand behind a `$ref`, optionals in `anyOf`."""
+    """Return the part of an OpenAPI description that holds its `type`: choices stand behind a `$ref`, optionals in
+    `anyOf`.
+    """
     if "$ref" in described:
         return resolve_type(parts[described["$ref"].rsplit("/", 1)[-1]], parts)
     options = [option for key in ("allOf", "anyOf", "oneOf") for option in described.get(key, [])]
@@ -94,7 +96,10 @@ def resolve_type(described: Mapping[str, Any], parts: Mapping[str, Any]) -> Mapp
 
 
 def is_text(described: Mapping[str, Any]) -> bool:
-    """Whether an input takes a text, such as a prompt, and not a file's address. A list's items may be either."""
+    """Return whether an input takes a text, such as a prompt, and not a file's address.
+
+    A list's items may be either.
+    """
     return described.get("type") == "string" and described.get("format") != "uri"
 
 
@@ -166,7 +171,7 @@ def encode_file(name: str, path: str, folder: Path) -> str:
 
 
 def read_text(name: str, path: str, folder: Path) -> str:
-    """The text of a file for an input that takes one, without the line end that editors put last."""
+    """Return the text of a file for an input that takes one, without the line end that editors put last."""
     try:
         return read_argument(name, path, folder).decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:

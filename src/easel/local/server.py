@@ -54,7 +54,7 @@ def run_server(
     timeout: float = SETUP_TIMEOUT_S,
     on_wait: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Server]:
-    """A READY server for `root/predict.py` on `port` (0: a free one) of this machine, stopped on every way out.
+    """Give a READY server for `root/predict.py` on `port` (0: a free one) of this machine, stopped on every way out.
 
     It is at an address that only this process knows, since any web page may send requests to one that can be guessed;
     what comes to `listener` is passed on to it, and is what the URL then names. `on_wait` is called with the seconds
@@ -103,7 +103,7 @@ def check_root(root: Path) -> None:
 
 @functools.cache  # one for the process, so that a server which is started again is where it was
 def hidden_host() -> str:
-    """A loopback address, with Linux one of 16 million: a page that tries them all would be at it for years."""
+    """Return a loopback address, with Linux one of 16 million: a page that tries them all would be at it for years."""
     if sys.platform == "linux":
         host = ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
         with suppress(OSError), socket.socket() as probe:
@@ -118,7 +118,7 @@ def choose_port(host: str, port: int) -> int:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Raises ServerError where that cannot be had."""
+    """Return the socket. Raises ServerError where that cannot be had."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As Cog's server does: TIME_WAIT is no obstacle.
     try:

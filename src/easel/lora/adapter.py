@@ -76,7 +76,7 @@ class Transformer:
 
     @contextmanager
     def adapted(self, adapters: Sequence[tuple[Adapter, float]]) -> Iterator[None]:
-        """The transformer with these LoRAs at these scales, for the length of the context.
+        """Give the transformer with these LoRAs at these scales, for the length of the context.
 
         Begins with a restore too: a second cancellation can strike inside the `finally` of the request before.
         """
@@ -121,7 +121,7 @@ class AdapterMemory:
         self._kept: OrderedDict[tuple[str, str], Adapter] = OrderedDict()
 
     def load(self, file: AdapterFile, transformer: Transformer) -> tuple[Adapter, bool]:
-        """The LoRA, and whether it was in memory. Raises AdapterError."""
+        """Return the LoRA, and whether it was in memory. Raises AdapterError."""
         config = hashlib.sha256(json.dumps(file.config, sort_keys=True).encode()).hexdigest()  # itself up to 1 MB
         key = (file.digest, config)
         if key in self._kept:
@@ -187,7 +187,7 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
 
 
 def without_kernel(tensor: torch.Tensor) -> torch.Tensor:
-    """A matrix that was kept as a convolution of 1 x 1."""
+    """Return a matrix that was kept as a convolution of 1 x 1."""
     return tensor[..., 0, 0] if tensor.ndim == 4 and tensor.shape[2:] == (1, 1) else tensor
 
 

@@ -152,7 +152,7 @@ def tar_header(block: bytes) -> tarfile.TarInfo | None:
 
 
 def tar_members(stream: Any, budget: Budget) -> Iterator[Member]:
-    """The regular files of an uncompressed tar, read once from front to end (ustar, GNU and pax names)."""
+    """Yield the regular files of an uncompressed tar, read once from front to end (ustar, GNU and pax names)."""
     names = Names()
     longer: dict[str, str] = {}
     headers = 0
@@ -221,7 +221,7 @@ def read_exactly(stream: Any, n: int, budget: Budget) -> bytes:
 
 
 def pax_values(text: bytes) -> dict[str, str]:
-    """The records "LENGTH KEY=VALUE\\n" of a pax header (POSIX.1-2001)."""
+    """Return the records "LENGTH KEY=VALUE\\n" of a pax header (POSIX.1-2001)."""
     values = {}
     while text:
         length = text.partition(b" ")[0]

@@ -27,7 +27,7 @@ DAMAGED = (*DECODER_ERRORS, NotImplementedError, ValueError, OverflowError)  # t
 
 
 def content_kind(start: bytes, size: int) -> str | None:
-    """What a file of `size` bytes is by its first 512: "safetensors", "zip", a kind of tar, or None."""
+    """Return what a file of `size` bytes is by its first 512: "safetensors", "zip", a kind of tar, or None."""
     header = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and header <= min(MAX_SAFETENSORS_HEADER, size - 8):
         return "safetensors"
@@ -44,13 +44,13 @@ def kind_of_file(path: Path) -> str | None:
 
 
 def header_size(path: Path) -> int:
-    """Bytes of a safetensors file's header, by its own word."""
+    """Return the bytes of a safetensors file's header, by its own word."""
     with path.open("rb") as stream:
         return int.from_bytes(stream.read(8), "little")
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether a safetensors file ends before the last tensor of its header; any other fault is for its reader.
+    """Return whether a safetensors file ends before the last tensor of its header; any other fault is for its reader.
 
     A body whose end is only that of the connection can end too early, and nothing else tells.
     """

@@ -62,7 +62,7 @@ class AdapterCache:
         return self.folder / (digest.replace(":", "-") + ".safetensors")
 
     def find(self, key: str) -> Entry | None:
-        """The entry of a key, if it can be read and its file is the one that it names. Counts as a use."""
+        """Return the entry of a key, if it can be read and its file is the one that it names. Counts as a use."""
         index = self.folder / f"{key}.json"
         try:
             entry = Entry(**json.loads(index.read_bytes()))

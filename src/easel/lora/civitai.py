@@ -36,7 +36,7 @@ def is_air(text: str) -> bool:
 
 
 def parse_air(text: str) -> CivitaiSource:
-    """Raises ValueError, whose text goes on after the name."""
+    """Return the source. Raises ValueError, whose text goes on after the name."""
     air = AIR.fullmatch(text)
     if air is None:
         raise ValueError("is not urn:air:FAMILY:lora:civitai:MODEL@VERSION or civitai:MODEL@VERSION, in numbers")
@@ -50,7 +50,7 @@ def parse_air(text: str) -> CivitaiSource:
 
 
 def parse_page(url: SplitResult) -> CivitaiSource:
-    """Raises ValueError, whose text goes on after the address."""
+    """Return the source. Raises ValueError, whose text goes on after the address."""
     query = parse_qs(url.query)
     if "token" in query:
         raise ValueError("has a token in it: give it as civitai_token, where no log shows it")

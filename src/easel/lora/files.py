@@ -67,13 +67,13 @@ class AdapterFiles:
         start_resolver()  # Here, so that no request starts these threads.
 
     def deadline(self) -> float:
-        """When the fetches of one request, which begins now, must have ended."""
+        """Return when the fetches of one request, which begins now, must have ended."""
         return self._network.clock() + self._network.total_s
 
     def get(
         self, reference: str, tokens: Tokens, log: Callable[[str], None], deadline: float | None = None
     ) -> AdapterFile:
-        """The file that `reference` names, fetched unless a copy is here that its origin still stands by.
+        """Return the file that `reference` names, fetched unless a copy is here that its origin still stands by.
 
         The copy is used too while the origin does not answer or is out of order, and a line of the log says so. It is
         not when the origin refuses it or no longer has it.
@@ -237,7 +237,9 @@ def parse_config(data: bytes | None, label: str) -> dict[str, Any] | None:
 
 
 def is_deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects stand in one another more than `levels` deep; writing them could fill the stack."""
+    """Return whether lists and objects stand in one another more than `levels` deep; writing them could fill the
+    stack.
+    """
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
         return levels == 0 or any(is_deeper(one, levels - 1) for one in inner)

@@ -93,18 +93,20 @@ def sort_keys(keys: Iterable[str], layers: Iterable[str]) -> dict[str, dict[str,
 
 
 def find_name(written: str, places: Mapping[str, tuple[Place, ...]]) -> str | None:
-    """The spelling in `places` that a name in a file means: as it is, without its wrappers, with folded separators."""
+    """Return the spelling in `places` that a name in a file means: as it is, without its wrappers, with folded
+    separators.
+    """
     bare = stripped(written)
     return next((name for name in (written, bare, fold(bare)) if name in places), None)
 
 
 def stripped(written: str) -> str:
-    """A name without what wraps it."""
+    """Return a name without what wraps it."""
     return PREFIX.sub("", INNER.sub(r"\1", written).lstrip("._"))
 
 
 def fold(name: str) -> str:
-    """A name with one underscore for each run of dots and underscores: trainers mix them up, and double them."""
+    """Return a name with one underscore for each run of dots and underscores: trainers mix them up, and double them."""
     return re.sub(r"[._]+", "_", name).strip("_")
 
 
@@ -144,12 +146,12 @@ def unmatched_sentence(unmatched: list[str], count: int, places: Mapping[str, tu
 
 
 def kind_of_name(name: str) -> str:
-    """A layer's name without the numbers of its blocks."""
+    """Return a layer's name without the numbers of its blocks."""
     return re.sub(r"\d+", "0", fold(name))
 
 
 def places_of(layers: Iterable[str]) -> dict[str, tuple[Place, ...]]:
-    """Every spelling of a layer's name: diffusers' own, the original checkpoint's, and kohya's with underscores.
+    """Return every spelling of a layer's name: diffusers' own, the original checkpoint's, and kohya's with underscores.
 
     The original names are those that diffusers' `convert_z_image_transformer_checkpoint_to_diffusers` renames.
     """

@@ -45,7 +45,9 @@ class Patterns:
         )
 
     def find(self, layers: Sequence[str]) -> Any:
-        """The value of the first expression that fits one of these names of one layer, as peft; None without any."""
+        """Return the value of the first expression that fits one of these names of one layer, as peft; None
+        without any.
+        """
         began = time.monotonic()
         try:
             for pattern, value in self._patterns:

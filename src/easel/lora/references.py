@@ -88,7 +88,8 @@ Source = ReplicateSource | HubSource | CivitaiSource | UrlSource | DataSource | 
 
 
 def parse_source(text: str, *, allow_files: bool = False, allow_loopback: bool = False) -> Source:
-    """What `text` refers to; every kind has a `.label` without query, fragment or payload, fit for logs and errors.
+    """Return what `text` refers to; every kind has a `.label` without query, fragment or payload, fit for logs and
+    errors.
 
     Raises InputError that says what is wrong and lists what is accepted.
     """
@@ -118,7 +119,7 @@ def reference_error(text: str, why: str) -> InputError:
 
 
 def parse_bare(text: str, allow_files: bool) -> Source:
-    """A text without a scheme: a site's address, a path, or a model on Replicate."""
+    """Return a text without a scheme: a site's address, a path, or a model on Replicate."""
     if civitai_names.is_air(text):
         return parse_civitai(text, lambda: civitai_names.parse_air(text))
     first = re.split(r"[/?#]", text)[0].lower().removeprefix("www.")
@@ -204,7 +205,7 @@ def parse_url(text: str, allow_loopback: bool) -> Source:
 
 
 def split_source_url(text: str) -> SplitResult:
-    """The parts of an http(s) URL. Raises InputError for one that two programs could read in two ways."""
+    """Return the parts of an http(s) URL. Raises InputError for one that two programs could read in two ways."""
     url = urls.split_url(text)
     if url is None:
         raise reference_error(text, "is not a URL with a host name")

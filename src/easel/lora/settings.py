@@ -59,7 +59,10 @@ class AdapterSettings:
             raise AdapterError("lora_alpha overflows a float.") from None
 
     def _said_rank(self, layers: Sequence[str], rank: int, shares: int) -> int:
-        """The rank that the alpha of the settings belongs to. Raises AdapterError when they do not fit the tensors."""
+        """Return the rank that the alpha of the settings belongs to.
+
+        Raises AdapterError when they do not fit the tensors.
+        """
         said = self._find("rank_pattern", layers, self.values.get("r"))
         if said is None or (type(said) is int and said in (rank, rank / shares)):
             return rank if said is None else said
@@ -69,7 +72,7 @@ class AdapterSettings:
         )
 
     def _find(self, pattern: str, layers: Sequence[str], otherwise: Any) -> Any:
-        """What peft's {expression: value} mapping of that name says of a layer."""
+        """Return what peft's {expression: value} mapping of that name says of a layer."""
         if pattern not in self._patterns:
             self._patterns[pattern] = Patterns(pattern, self.values.get(pattern) or {})
         found = self._patterns[pattern].find(layers)
@@ -77,7 +80,7 @@ class AdapterSettings:
 
 
 def header_problem(path: Path) -> str | None:
-    """Why safetensors refuses a header that is sound but for its metadata; None for any other fault."""
+    """Return why safetensors refuses a header that is sound but for its metadata; None for any other fault."""
     try:
         with path.open("rb") as stream:
             metadata = json.loads(stream.read(int.from_bytes(stream.read(8), "little"))).get("__metadata__")
@@ -106,7 +109,7 @@ def read_metadata(text: str) -> dict[str, Any]:
 
 
 def flat_alpha(metadata: Mapping[str, str], configured: Any) -> float | None:
-    """The alpha that trainers write into the metadata by itself, for files without tensors of that name.
+    """Return the alpha that trainers write into the metadata by itself, for files without tensors of that name.
 
     Raises AdapterError when it is said in two ways, which of them to follow cannot be told.
     """

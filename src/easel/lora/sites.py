@@ -47,7 +47,7 @@ class Endpoints:
     offline: bool = False
 
     def credential_for(self, url: str, tokens: Tokens) -> Credential | None:
-        """The credential that belongs to the scheme, host and port of a URL."""
+        """Return the credential that belongs to the scheme, host and port of a URL."""
         for base, credential in ((self.hf, tokens.for_hf()), (self.civitai, tokens.for_civitai())):
             if origin(split_address(url)) == origin(split_address(base)):
                 return credential
@@ -81,7 +81,7 @@ class Ask:
 
 
 def source_url(source: Source, endpoints: Endpoints) -> str:
-    """One text per remote reference: what a cache may be keyed by."""
+    """Return one text per remote reference: what a cache may be keyed by."""
     match source:
         case HubSource(repo_id, revision, filename):
             return f"{endpoints.hf}/{repo_id}/resolve/{quote(revision, safe='')}/{quote(filename or '')}"
@@ -96,7 +96,10 @@ def source_url(source: Source, endpoints: Endpoints) -> str:
 
 
 def find_remote(source: Source, ask: Ask) -> Remote:
-    """Raises FetchError when the site cannot be asked, AdapterError when it has not exactly one file to choose."""
+    """Return where the file is.
+
+    Raises FetchError when the site cannot be asked, AdapterError if it has not exactly one.
+    """
     match source:
         case HubSource():
             return find_on_hub(source, ask)
@@ -140,7 +143,7 @@ def is_file_entry(entry: Any) -> bool:
 
 
 def is_plain_path(path: Any) -> bool:
-    """Whether a site's name for a file can be asked for and shown as it is."""
+    """Return whether a site's name for a file can be asked for and shown as it is."""
     return isinstance(path, str) and path.isprintable() and not {"", ".", ".."} & set(path.split("/"))
 
 

@@ -16,7 +16,7 @@ NAT64 = "64:ff9b::/96"  # RFC 6052: the last 32 bits are the IPv4 address that i
 
 
 def address_problem(text: str, allow_loopback: bool = False) -> str | None:
-    """Why an address must not be connected to ("private", "loopback", ...), or None for a public one."""
+    """Return why an address must not be connected to ("private", "loopback", ...), or None for a public one."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -98,14 +98,14 @@ def fetch_bytes(
     network: Network | None = None,
     deadline: float | None = None,
 ) -> bytes:
-    """As `fetch`, for a small answer."""
+    """Do as `fetch`, for a small answer."""
     stream = io.BytesIO()
     transfer(make_job(url, label, None, credential, max_bytes, network, log, Path("memory"), deadline), stream)
     return stream.getvalue()
 
 
 def fetch_json(url: str, *, label: str, **options: Any) -> Any:
-    """As `fetch_bytes`, for an answer in JSON of at most 5 MB; FetchError also when it is none."""
+    """Do as `fetch_bytes`, for an answer in JSON of at most 5 MB; FetchError also when it is none."""
     try:
         return json.loads(fetch_bytes(url, label=label, **options))
     except (ValueError, RecursionError):
@@ -130,7 +130,7 @@ def make_job(
 
 
 def transfer(job: FetchJob, stream: BinaryIO) -> Fetched:
-    """All attempts of an job; the stream then holds the bytes of the last one."""
+    """Try a job as often as its network allows; the stream then holds the bytes of the last attempt."""
     attempts = job.network.retries + 1
     for attempt in range(attempts):
         stream.seek(0)
@@ -213,7 +213,7 @@ def token_advice(credential: Credential | None) -> str:
 
 
 def retry_after(text: str) -> float | None:
-    """Seconds to wait by a Retry-After header (a number or a date), if there is a readable one."""
+    """Return the seconds to wait by a Retry-After header (a number or a date), if there is a readable one."""
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
     try:

@@ -58,7 +58,7 @@ def system_tls() -> ssl.SSLContext:
 
 
 def resolve_host(host: str, port: int, network: Network, until: float) -> list[tuple[Any, ...]]:
-    """The (family, type, protocol, name, address) rows of a host. Raises FetchError unless all are public."""
+    """Return the (family, type, protocol, name, address) rows of a host. Raises FetchError unless all are public."""
     look_up = functools.partial(network.resolve, host, port, type=socket.SOCK_STREAM)
     rows: list[tuple[Any, ...]] | Exception
     try:

@@ -47,7 +47,7 @@ class Credential:
 def final_answer(
     url: str, headers: Mapping[str, str], credential: Credential | None, network: Network, deadline: float
 ) -> Iterator[httpcore2.Response]:
-    """The answer to a GET at the end of all redirects, its body unread.
+    """Give the answer to a GET at the end of all redirects, its body unread.
 
     Raises FetchError for what must not be reached, TransferError for a connection that fails, and lets
     httpcore2.ProtocolError through. `deadline` is on the clock of `time.monotonic()`.
@@ -86,7 +86,10 @@ def split_address(text: str, base: SplitResult | None = None) -> SplitResult:
 
 
 def check_url(url: SplitResult, network: Network) -> tuple[httpcore2.URL, str]:
-    """An httpcore URL and its Host header. Raises FetchError unless it is https, or http to loopback if allowed."""
+    """Return an httpcore URL and its Host header.
+
+    Raises FetchError unless it is https, or http to loopback if allowed.
+    """
     host = url.hostname or ""
     place = f"{url.scheme}://{host}"[:MAX_PLACE]
     if url.scheme != "https" and not (url.scheme == "http" and network.allow_loopback and is_loopback_host(host)):

@@ -45,7 +45,7 @@ def create_page_app(settings: PageSettings) -> Starlette:
         return JSONResponse(about)
 
     async def show_readme(request: Request) -> Response:
-        """The model's README as HTML; null where it has none."""
+        """Return the model's README as HTML; null where it has none."""
         answer = await proxy.ask_readme(request)
         if answer.status_code == 404 and are_names(request):
             return JSONResponse({"html": None})

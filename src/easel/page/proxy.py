@@ -85,7 +85,7 @@ class Proxy:
         return await self._ask(request, f"{MODEL}/readme".format_map(request.path_params), {})
 
     async def _ask(self, request: Request, path: str, query: dict[str, str]) -> Response:
-        """One call to the API. No header goes with it but the body's type."""
+        """Pass a call on to the API and return its answer. No header goes with it but the body's type."""
         if not are_names(request):
             return problem(404, "Not found", "There is no such address.")
         headers = {"Authorization": f"Bearer {self._token}", "User-Agent": "easel-page"}
@@ -107,7 +107,9 @@ class Proxy:
         return Response(answer.content, answer.status_code, kept)
 
     async def fetch_output(self, request: Request) -> Response:
-        """A file that a prediction made, so that the page can save it: browsers save only what is of one origin."""
+        """Return a file that a prediction made, so that the page can save it: browsers save only what is of one
+        origin.
+        """
         url = request.query_params.get("url", "")
         if not self._is_output(url):
             return problem(404, "Not found", "This is no address of an output.")

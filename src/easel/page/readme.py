@@ -86,7 +86,7 @@ def render_link(self: Any, tokens: Any, index: int, options: Any, env: Any) -> s
 
 
 def render_heading(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
-    """One level down: the page has a title of its own."""
+    """Return the heading one level down: the page has a title of its own."""
     level = min(6, int(tokens[index].tag[1]) + 1)
     tokens[index + 2].tag = f"h{level}"
     name = re.sub(r"[^\w -]", "", tokens[index + 1].content.lower()).replace(" ", "-")

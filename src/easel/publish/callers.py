@@ -28,7 +28,7 @@ class CallerLine:
 
 
 def find_lines(change: Break, files: Sequence[tuple[str, str]]) -> list[CallerLine]:
-    """The lines of `files` (name and text) that break, as far as one can tell by reading them one at a time."""
+    """Return the lines of `files` (name and text) that break, as far as one can tell by reading them one at a time."""
     found = []
     for path, text in files:
         if change.kind == "required":
@@ -47,7 +47,7 @@ def is_hit(change: Break, line: str) -> bool:
 
 
 def breaks_value(change: Break, value: str) -> bool:
-    """Whether what follows the name is something that no longer works; what cannot be read counts."""
+    """Return whether what follows the name is something that no longer works; what cannot be read counts."""
     if change.kind == "choice":
         return bool(re.match(rf"""["'`]?{re.escape(str(change.value))}(?![\w:.-])""", value))
     if change.kind == "enum":
@@ -71,7 +71,7 @@ def breaks_value(change: Break, value: str) -> bool:
 
 
 def lines_without(name: str, path: str, text: str) -> list[CallerLine]:
-    """A request that does not send an input that is now required. Only of a request's JSON can that be told."""
+    """Return a request that does not send an input that is now required. Only of a request's JSON can that be told."""
     if not path.endswith(".json"):
         return []
     try:
@@ -84,7 +84,7 @@ def lines_without(name: str, path: str, text: str) -> list[CallerLine]:
 
 
 def read_callers(root: Path, more: Sequence[Path]) -> list[tuple[str, str]]:
-    """All texts of the repository's own callers and of the folders or files in `more`."""
+    """Return all texts of the repository's own callers and of the folders or files in `more`."""
     for path in more:
         if not path.exists():
             raise InputError(f"--callers {path}: there is no such file or folder.")

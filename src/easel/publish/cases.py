@@ -69,7 +69,7 @@ class CaseRun:
 
 
 def run_once(api: Replicate, version: str, case: Case, state: State, keys: tuple[str, ...], folder: Path) -> CaseRun:
-    """The run that the state has at `keys`; otherwise the one that was begun, or a new one, to its end."""
+    """Return the run that the state has at `keys`; otherwise the one that was begun, or a new one, to its end."""
     known = state.get(*keys, default={})
     if known.get("status") is None:
         try:
@@ -105,7 +105,7 @@ def wait(api: Replicate, prediction: "Prediction", name: str) -> "Prediction":
 
 
 def ended(api: Replicate, prediction: "Prediction", folder: Path, stem: str) -> dict[str, Any]:
-    """What the state keeps of a prediction; its images are written to `folder`."""
+    """Return what the state keeps of a prediction; its images are written to `folder`."""
     output = prediction.output or []
     urls = output if isinstance(output, list) else [output]
     files = []
@@ -125,7 +125,7 @@ def ended(api: Replicate, prediction: "Prediction", folder: Path, stem: str) -> 
 
 
 def check_runs(case: Case, runs: list[CaseRun]) -> list[str]:
-    """What is wrong with the runs of a case, a phrase each: each by itself, then against one another."""
+    """Return what is wrong with the runs of a case, a phrase each: each by itself, then against one another."""
     problems = []
     for run in runs:
         if run.status != "succeeded":

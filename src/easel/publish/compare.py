@@ -35,7 +35,7 @@ def compare(
 
 
 def compatible_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs and breaks nobody."""
+    """Return what differs and breaks nobody."""
     before, after = inputs_of(old), inputs_of(new)
     broken = {str(change) for change in find_breaks(old, new)}
     changes = [f"{name}: a new input" for name in after if name not in before]
@@ -59,12 +59,12 @@ def compatible_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def same_contract(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether a caller of one may call the other, both ways."""
+    """Return whether a caller of one may call the other, both ways."""
     return not breaking_changes(one, other) and not breaking_changes(other, one)
 
 
 def describe_breaks(comparison: Comparison) -> str:
-    """Every break with the lines of the callers that it stops."""
+    """Return every break with the lines of the callers that it stops."""
     told = []
     for change in comparison.breaks:
         told.append(f"  {change}")

@@ -12,7 +12,7 @@ WITHOUT_LENGTH = ("uri", "password")  # files and secrets
 
 
 def lint_schema(document: dict[str, Any]) -> list[str]:
-    """A sentence for each input that the page would show without what a caller needs to know of it."""
+    """Return a sentence for each input that the page would show without what a caller needs to know of it."""
     schema = document.get("components", {}).get("schemas", {}).get("Input", {})
     inputs = inputs_of(document)
     if not inputs:
@@ -53,7 +53,7 @@ def lint_input(published: dict[str, Any], *, required: bool) -> list[str]:
 
 
 def lint_readme(root: Path, document: dict[str, Any]) -> list[str]:
-    """The README is the page's text: it shows an image, an example call, and every input."""
+    """Return what the README lacks as the page's text: an image, an example call, and every input."""
     path = root / "README.md"
     if not path.is_file():
         return ["README.md is missing: it is the text of the model's page"]

@@ -46,7 +46,7 @@ class Replicate:
         self._client: Client = Client(api_token=token)
 
     def model(self, name: str) -> "Model | None":
-        """None where there is no such model."""
+        """Return the model, or None where there is none."""
         with _sentences(f"model {name}"):
             return _or_none(lambda: self._client.models.get(name))
 
@@ -67,7 +67,7 @@ class Replicate:
             return self._client.predictions.create(version=version, input=inputs)
 
     def prediction(self, name: str) -> "Prediction | None":
-        """None where it is gone, as happens with old ones."""
+        """Return the prediction, or None where it is gone, as happens with old ones."""
         with _sentences(f"prediction {name}"):
             return _or_none(lambda: self._client.predictions.get(name))
 
@@ -76,14 +76,14 @@ class Replicate:
         return self._client.poll_interval
 
     def read(self, url: str) -> bytes:
-        """An output file, a data URL or one of Replicate's own."""
+        """Return an output file, a data URL or one of Replicate's own."""
         from replicate.helpers import FileOutput
 
         with _sentences("an output file"):
             return FileOutput(url, self._client).read()
 
     def update_deployment(self, name: str, version: str) -> int:
-        """The number of the deployment's new release."""
+        """Return the number of the deployment's new release."""
         owner, _, short = name.partition("/")
         with _sentences(f"deployment {name}"):
             release = self._client.deployments.update(owner, short, version=version).current_release

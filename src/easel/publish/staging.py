@@ -27,7 +27,7 @@ class Staging:
     samples: Path  # the committed images, shown where nothing is live
 
     def run(self, case: Case) -> tuple[Row, str]:
-        """A case to its end, and one line about it."""
+        """Run a case to its end, and return one line about it."""
         keys = ("cases", self.version, case.name)
         if self.state.get(*keys, "wrong"):
             self.state.set(*keys, value={})
@@ -54,7 +54,7 @@ class Staging:
         return row, line
 
     def old(self, case: Case) -> tuple[Sequence[Path], str]:
-        """What the live version makes of it; it may know less than the new one, which is no fault of either."""
+        """Return what the live version makes of it; it may know less than the new one, which is no fault of either."""
         if self.live is None:
             name = re.compile(rf"{re.escape(case.name)}(\.\d+)?\.\w+")
             committed = sorted(path for path in self.samples.glob("*") if name.fullmatch(path.name))

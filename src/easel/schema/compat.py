@@ -30,7 +30,7 @@ class Break(NamedTuple):
 
 
 def breaking_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """A sentence for each thing that callers of the OpenAPI document `old` may rely on and `new` takes away."""
+    """Return a sentence for each thing that callers of the OpenAPI document `old` may rely on and `new` takes away."""
     return [str(change) for change in find_breaks(old, new)]
 
 
@@ -77,7 +77,7 @@ def _schemas(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def inputs_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The inputs by name, with the enum that Cog keeps in a schema of its own put back into its input."""
+    """Return the inputs by name, with the enum that Cog keeps in a schema of its own put back into its input."""
     schemas = _schemas(document)
     inputs = {}
     for name, published in schemas.get("Input", {}).get("properties", {}).items():
@@ -90,7 +90,9 @@ def inputs_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def without_null(published: dict[str, Any]) -> dict[str, Any]:
-    """The same as OpenAPI 3.0 has it: `anyOf` or `type` with null, as 3.1 and pydantic write it, is `nullable`."""
+    """Return the same as OpenAPI 3.0 has it: `anyOf` or `type` with null, as 3.1 and pydantic write it, is
+    `nullable`.
+    """
     kinds, parts = published.get("type"), published.get("anyOf") or published.get("oneOf") or []
     others = [part for part in parts if part != {"type": "null"}]
     if isinstance(kinds, list) and "null" in kinds and len(kinds) == 2:

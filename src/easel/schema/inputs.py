@@ -39,7 +39,7 @@ class ValueType:
         return f"list[{self.name}]" if self.many else self.name
 
     def holds(self, value: object) -> bool:
-        """Whether one literal can stand here. `True` is no number, and no literal is a Path or a Secret."""
+        """Return whether one literal can stand here. `True` is no number, and no literal is a Path or a Secret."""
         if self.name != "bool" and isinstance(value, bool):
             return False
         return isinstance(value, _PYTHON_TYPES.get(self.name, ()))
@@ -77,7 +77,10 @@ class Runner:
 
 
 def contradictions(item: RunnerInput) -> Iterator[tuple[str, str]]:
-    """(keyword of Input, sentence) for what is wrong with an input. Take the first: the later ones build on it."""
+    """Yield (keyword of Input, sentence) for what is wrong with an input.
+
+    Take the first: the later ones build on it.
+    """
     if not isinstance(item.description, str) or not item.description.strip():
         yield "description", "describe it with description=...; callers read that on the model's page"
     if not isinstance(item.deprecated, bool):

@@ -51,7 +51,10 @@ _LIMIT_KEYS = {
 
 
 def openapi(path: Path) -> dict[str, Any]:
-    """The OpenAPI 3.0.2 document of the runner in `path`. Raises `SchemaError` for what Cog would drop or refuse."""
+    """Return the OpenAPI 3.0.2 document of the runner in `path`.
+
+    Raises `SchemaError` for what Cog would drop or refuse.
+    """
     runner = read_runner(path)
     return {
         "openapi": "3.0.2",
@@ -62,7 +65,9 @@ def openapi(path: Path) -> dict[str, Any]:
 
 
 def to_json(document: dict[str, Any]) -> str:
-    """The text of `openapi.json`: keys in the order of the document, so that the same source gives the same bytes."""
+    """Return the text of `openapi.json`: keys in the order of the document, so that the same source gives the same
+    bytes.
+    """
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -77,7 +82,8 @@ def install_schema(root: Path) -> bool:
 
 
 def check_schema(root: Path, base: str = "HEAD") -> list[str]:
-    """What is wrong with the committed contract, a sentence each: unreadable, stale, or breaking callers of `base`.
+    """Return what is wrong with the committed contract, a sentence each: unreadable, stale, or breaking callers of
+    `base`.
 
     `base` is the Git revision whose `openapi.json` callers rely on. Outside of Git, or where that revision has no such
     file, there is nothing to break.
@@ -173,7 +179,7 @@ def _text(title: str, **more: object) -> dict[str, Any]:
 
 
 def _server_schemas() -> dict[str, Any]:
-    """What every Cog server says, whatever the model."""
+    """Return what every Cog server says, whatever the model."""
     times = {name: _text(_title(name), format="date-time") for name in ("created_at", "started_at", "completed_at")}
     response = {
         "input": _ref("Input"),

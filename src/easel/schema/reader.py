@@ -43,7 +43,10 @@ class _Source:
 
 
 def read_runner(path: Path) -> Runner:
-    """The one `BaseRunner` of the file. Raises `SchemaError` with every problem found, as `predict.py:LINE: ...`."""
+    """Return the one `BaseRunner` of the file.
+
+    Raises `SchemaError` with every problem found, as `predict.py:LINE: ...`.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
@@ -72,7 +75,7 @@ def read_runner(path: Path) -> Runner:
 
 
 def _imported_from_cog(tree: ast.Module) -> frozenset[str]:
-    """What `from cog import ...` binds under Cog's own name; Cog recognises these names and no others."""
+    """Return what `from cog import ...` binds under Cog's own name; Cog recognises these names and no others."""
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "cog"]
     return frozenset(name.name for node in imports for name in node.names if name.asname in (None, name.name))
 
@@ -145,7 +148,7 @@ def _read_input(source: _Source, parameter: ast.arg, value: ast.expr | None) -> 
 
 
 def _with_keyword(source: _Source, item: RunnerInput, keyword: ast.keyword) -> RunnerInput:
-    """The input with `key=value` added."""
+    """Return the input with `key=value` added."""
     key, node = keyword.arg, keyword.value
     try:
         value = ast.literal_eval(node)
@@ -163,7 +166,7 @@ def _with_keyword(source: _Source, item: RunnerInput, keyword: ast.keyword) -> R
 
 
 def _as_cog_reads(source: _Source, node: ast.expr, written: str) -> object:
-    """What literals.go makes of the text of a value; `_DROPPED` where it gives up."""
+    """Return what literals.go makes of the text of a value; `_DROPPED` where it gives up."""
     if isinstance(node, ast.List) and written.startswith("["):
         return [_as_cog_reads(source, element, source.written(element)) for element in node.elts]
     if written in ("None", "True", "False"):

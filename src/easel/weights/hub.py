@@ -33,7 +33,7 @@ class HubAnswer:
 
 
 def find_in_hub_cache(file: HubFile) -> Path | None:
-    """The file in the user's Hub cache (HF_HOME, HF_HUB_CACHE), where other programs have put it."""
+    """Return the file in the user's Hub cache (HF_HOME, HF_HUB_CACHE), where other programs have put it."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
@@ -66,7 +66,7 @@ def ask_hub(file: HubFile) -> HubAnswer:
 
 
 def get_metadata(file: HubFile, url: str) -> "HfFileMetadata":
-    """One question, and several when the Hub is only busy. Each failure becomes a sentence in a FetchError."""
+    """Ask the Hub once, and several times when it is only busy. Raises FetchError with a sentence for each failure."""
     import httpx2
     from huggingface_hub import errors, get_hf_file_metadata
 

@@ -60,7 +60,10 @@ class Manifest:
 
 
 def parse_manifest(text: str | bytes, name: str = LOCK_NAME) -> Manifest:
-    """Raises WeightsError for anything that is not a lock file, or names a path outside the model's folder."""
+    """Return the manifest.
+
+    Raises WeightsError for what is not a lock file, or names a path outside the model's folder.
+    """
     try:
         files = tuple(LockedFile(**entry) for entry in json.loads(text)["files"])
     except (ValueError, TypeError, KeyError) as error:
@@ -123,13 +126,15 @@ def raise_problems(problems: Iterable[str | None], manifest: Manifest, folder: P
 
 
 def unlisted(manifest: Manifest, folder: Path) -> list[str]:
-    """A loader picks files by name: one that is not listed could be read instead of one that is."""
+    """Return why a file beside the lock is refused: a loader could read it instead of one that is listed."""
     listed = {file.path for file in manifest.files}
     return [f"{path} is not listed" for path in relative_paths(folder) if path not in listed]
 
 
 def relative_paths(folder: Path) -> list[str]:
-    """All files of a model's folder that a lock lists, in order; hidden ones (.DS_Store) are no part of a model."""
+    """Return all files of a model's folder that a lock lists, in order; hidden ones (.DS_Store) are no part of a
+    model.
+    """
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     visible = (path for path in paths if not any(part.startswith(".") for part in path.parts))
     return sorted(path.as_posix() for path in visible if path.as_posix() not in UNLOCKED)
@@ -158,7 +163,7 @@ def digest_of(path: Path, algorithm: str = "sha256") -> str:
 
 
 def pieces(path: Path) -> Iterator[memoryview]:
-    """The bytes of a file, in pieces that each are gone when the next one is asked for."""
+    """Yield the bytes of a file, in pieces that each are gone when the next one is asked for."""
     with path.open("rb", buffering=0) as stream:
         buffer = memoryview(bytearray(min(PIECE_BYTES, path.stat().st_size)))
         while count := stream.readinto(buffer):
@@ -166,7 +171,7 @@ def pieces(path: Path) -> Iterator[memoryview]:
 
 
 def lock_files(folder: Path, paths: Iterable[str]) -> tuple[LockedFile, ...]:
-    """The entries of files that are in the folder now."""
+    """Return the entries of files that are in the folder now."""
     return tuple(LockedFile(path, (folder / path).stat().st_size, digest_of(folder / path)) for path in paths)
 
 

@@ -56,7 +56,7 @@ def read_sourced(folder: Path) -> list[LockedFile]:
 
 
 def pin_file(file: LockedFile, folder: Path, cache: Path, log: Log, stream: TextIO) -> LockedFile:
-    """The entry with its size and SHA-256; what it already says must agree, and is verified by the bytes."""
+    """Return the entry with its size and SHA-256; what it already says must agree, and is verified by the bytes."""
     source = file.parsed_source
     answer = ask_hub(source) if isinstance(source, HubFile) else None
     if answer and answer.digest and answer.size is not None and not (file.digest or "").startswith("md5:"):

@@ -22,7 +22,7 @@ class Leftover:
 
 
 def find_leftovers(cache: Path, manifests: Mapping[str, Manifest], model: str | None = None) -> list[Leftover]:
-    """What may go. `manifests`: of all models of this repository, by name.
+    """Return what may go. `manifests`: of all models of this repository, by name.
 
     Without a model that is all that no lock names; with one, all of that model that no other one shares.
     """
@@ -42,7 +42,7 @@ def find_leftovers(cache: Path, manifests: Mapping[str, Manifest], model: str | 
 
 
 def remove_leftover(leftover: Leftover) -> None:
-    """Raises ResourceError when the disk does not let go of it."""
+    """Remove it. Raises ResourceError when the disk does not let go of it."""
     with disk_errors(leftover.path):
         if leftover.path.is_dir() and not leftover.path.is_symlink():
             shutil.rmtree(leftover.path)
@@ -51,7 +51,7 @@ def remove_leftover(leftover: Leftover) -> None:
 
 
 def blob_names(cache: Path, manifest: Manifest) -> set[str]:
-    """Names of the blobs of a model: of a file that is pinned by MD5 both, the link's and the file's."""
+    """Return the names of the blobs of a model: of a file that is pinned by MD5 both, the link's and the file's."""
     names = set()
     for file in manifest.files:
         if file.source and file.digest:
@@ -67,12 +67,12 @@ def entries(folder: Path) -> list[Path]:
 
 
 def base_name(path: Path) -> str:
-    """The name of the blob that a file in blobs/ is, or is to become."""
+    """Return the name of the blob that a file in blobs/ is, or is to become."""
     return path.name.partition(".")[0]
 
 
 def is_needed(path: Path, named: set[str]) -> bool:
-    """Whether it is a blob that some lock names, or the beginning of one that is not there yet."""
+    """Return whether it is a blob that some lock names, or the beginning of one that is not there yet."""
     base = base_name(path)
     return base in named and (path.name == base or not path.with_name(base).exists())
 

@@ -85,7 +85,7 @@ def known(missing: Sequence[Missing]) -> str:
 
 
 def readable(size: float) -> str:
-    """A number of bytes in a unit that suits it."""
+    """Return a number of bytes in a unit that suits it."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= scale / 10 and size >= 1000:
             return f"{size / scale:.2f} {unit}"
@@ -104,7 +104,7 @@ def find_missing(file: LockedFile, folder: Path, cache: Path) -> Missing:
 
 
 def pull_file(missing: Missing, cache: Path, progress: Progress, log: Log) -> Path:
-    """The file's blob, made now unless another process was faster."""
+    """Return the file's blob, made now unless another process was faster."""
     file, source = missing.file, missing.source
     with blob_lock(cache, missing.blob, source.label, log):
         found = find_blob(cache, file)
@@ -189,7 +189,7 @@ def algorithms(file: LockedFile) -> set[str]:
 
 
 def mismatch(file: LockedFile, size: int | None, digests: Mapping[str, str | None]) -> str | None:
-    """What of a file's size and digests is not as the lock has it; what is not known is no contradiction."""
+    """Return what of a file's size and digests is not as the lock has it; what is not known is no contradiction."""
     if None not in (file.size, size) and size != file.size:
         return f"has {size} bytes instead of {file.size}"
     found = digests.get((file.digest or "").partition(":")[0])

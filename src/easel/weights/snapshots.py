@@ -33,7 +33,8 @@ class Snapshot:
 
 
 def ensure_snapshot(model: Model, paths: WeightPaths, *, log: Log, progress: TextIO | None = None) -> Snapshot:
-    """The model's files, fetched into the store as far as they are missing, with a bar on `progress` (standard error).
+    """Return the model's files, fetched into the store as far as they are missing, with a bar on `progress` (standard
+    error).
 
     Raises FetchError (a file cannot be had), WeightsError (one is not what the lock says, or the lock does not pin it)
     and ResourceError (no room on the disk).
@@ -52,7 +53,7 @@ def ensure_snapshot(model: Model, paths: WeightPaths, *, log: Log, progress: Tex
 
 
 def is_embedded(manifest: Manifest) -> bool:
-    """Whether all files lie beside the lock."""
+    """Return whether all files lie beside the lock."""
     return all(file.source is None for file in manifest.files)
 
 
@@ -91,7 +92,7 @@ def found_blobs(cache: Path, files: Iterable[LockedFile]) -> dict[str, Path]:
 
 
 def find_in_folder(folder: Path, name: str, file: LockedFile) -> Path | None:
-    """Where a mounted folder has a file: at its path, below the model's name, or as in its Hub repository."""
+    """Return where a mounted folder has a file: at its path, below the model's name, or as in its Hub repository."""
     candidates = [folder / file.path, folder / name / file.path]
     source = file.parsed_source
     if isinstance(source, HubFile):
@@ -117,7 +118,7 @@ def is_whole(folder: Path, manifest: Manifest) -> bool:
 
 
 def stored_snapshot(model: Model, manifest: Manifest, cache: Path) -> Path:
-    """The model's folder of relative links into the store; a temporary one where the store is read-only."""
+    """Return the model's folder of relative links into the store; a temporary one where the store is read-only."""
     folder = snapshot_path(cache, model.name, manifest)
     if is_whole(folder, manifest):
         return folder
@@ -150,7 +151,7 @@ def move_into_place(unfinished: Path, folder: Path, manifest: Manifest) -> None:
 
 
 def temporary_snapshot(model: Model, manifest: Manifest, files: Mapping[str, Path]) -> Path:
-    """As a stored one, with absolute links, until this process ends."""
+    """Return a folder as a stored one, with absolute links, until this process ends."""
     try:
         folder = Path(tempfile.mkdtemp(prefix=f"easel-{model.name}-"))
     except OSError as error:

@@ -54,7 +54,10 @@ WeightSource = HubFile | WebFile | LocalFile
 
 
 def parse_weight_source(text: str) -> WeightSource:
-    """What a source names; every kind has a `label` fit for logs. Raises WeightsError that lists what is accepted."""
+    """Return what a source names; every kind has a `label` fit for logs.
+
+    Raises WeightsError that lists what is accepted.
+    """
     scheme = text.partition(":")[0]
     if scheme == "hf":
         return parse_hub_file(text)

@@ -50,7 +50,7 @@ def describe_remote(model: Model, manifest: Manifest, paths: WeightPaths) -> tup
 
 
 def describe_missing(name: str, missing: Sequence[Missing]) -> str:
-    """What there is to fetch, what has come of it, and what is to be done before."""
+    """Return what there is to fetch, what has come of it, and what is to be done before."""
     text = f"{readable(sum(one.to_fetch for one in missing))} to fetch"
     unknown = sum(one.file.size is None and not one.in_hub_cache for one in missing)
     begun = sum(bytes_done(one.blob) for one in missing)

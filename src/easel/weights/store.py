@@ -50,7 +50,7 @@ def blob_path(cache: Path, digest: str) -> Path:
 
 
 def has_size(path: Path, size: int | None) -> bool:
-    """Whether there is a file of this size (of any, for None), at the end of all links."""
+    """Return whether there is a file of this size (of any, for None), at the end of all links."""
     try:
         return path.is_file() and size in (None, path.stat().st_size)
     except OSError:
@@ -58,7 +58,7 @@ def has_size(path: Path, size: int | None) -> bool:
 
 
 def find_blob(cache: Path, file: LockedFile) -> Path | None:
-    """The file's blob. It was verified when it got its name, so only its size is looked at."""
+    """Return the file's blob. It was verified when it got its name, so only its size is looked at."""
     path = blob_path(cache, file.digest) if file.digest else None
     return path if path and has_size(path, file.size) else None
 
@@ -68,13 +68,13 @@ def unfinished_parts(blob: Path) -> list[Path]:
 
 
 def bytes_done(blob: Path) -> int:
-    """How far an unfinished download has come that the next one goes on with."""
+    """Return how far an unfinished download has come that the next one goes on with."""
     journal = read_journal(blob.with_name(f"{blob.name}.part.journal"))
     return min(journal[0].size, len(journal[1]) * journal[0].chunk_bytes) if journal else 0
 
 
 def bytes_on_disk(path: Path) -> int:
-    """Bytes that a file takes: an unfinished one may have its room or holes, and a link takes none."""
+    """Return bytes that a file takes: an unfinished one may have its room or holes, and a link takes none."""
     try:
         state = path.lstat()
     except FileNotFoundError:  # Another process has just removed it.
@@ -116,7 +116,7 @@ def lock_path(cache: Path, blob: Path) -> Path:
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:
-    """Raises ResourceError when `needed` bytes do not fit on the disk of `folder`, which may not exist yet."""
+    """Raise ResourceError when `needed` bytes do not fit on the disk of `folder`, which may not exist yet."""
     existing = next(one for one in (folder, *folder.parents) if one.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
@@ -128,7 +128,7 @@ def check_room(folder: Path, needed: int, what: str) -> None:
 
 
 def hash_file(path: Path, algorithms: set[str], progress: Progress, copy: BinaryIO | None = None) -> dict[str, str]:
-    """Digests of a file by algorithm, as a lock writes them, from one read, which also goes into `copy`."""
+    """Return the digests of a file by algorithm, as a lock writes them, from one read, which also goes into `copy`."""
     hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
     for piece in pieces(path):
         if copy:

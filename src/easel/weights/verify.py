@@ -13,7 +13,7 @@ from easel.weights.store import WeightPaths, blob_path, find_blob, hash_file
 
 
 def verify_model(model: Model, paths: WeightPaths, stream: TextIO) -> list[str]:
-    """What is wrong with a model's files and what to do, each a sentence; the bar is on `stream`.
+    """Return what is wrong with a model's files and what to do, each a sentence; the bar is on `stream`.
 
     Raises WeightsError for a lock that cannot be read, and for a mounted file of a wrong size.
     """
@@ -29,7 +29,7 @@ def verify_model(model: Model, paths: WeightPaths, stream: TextIO) -> list[str]:
 
 
 def locate_files(model: Model, manifest: Manifest, paths: WeightPaths) -> dict[str, Path]:
-    """Where the files are that are here, by their paths: as `ensure_snapshot` would find them."""
+    """Return where the files are that are here, by their paths: as `ensure_snapshot` would find them."""
     found = {file.path: model.folder / file.path for file in manifest.files if not file.source}
     found |= {file.path: blob_path(paths.cache, file.digest) for file in manifest.files if file.source and file.digest}
     if not is_embedded(manifest):
@@ -38,7 +38,7 @@ def locate_files(model: Model, manifest: Manifest, paths: WeightPaths) -> dict[s
 
 
 def unprovable(model: Model, manifest: Manifest, found: dict[str, Path]) -> list[str]:
-    """What need not be read to be known as wrong."""
+    """Return what need not be read to be known as wrong."""
     problems = []
     if is_embedded(manifest):
         problems += [
@@ -57,7 +57,7 @@ def unprovable(model: Model, manifest: Manifest, found: dict[str, Path]) -> list
 
 
 def verify_file(file: LockedFile, path: Path, model: Model, cache: Path, bar: ByteBar) -> str | None:
-    """What is wrong with a file that is here, and what to do: continues a sentence that begins with its path."""
+    """Return what is wrong with a file that is here, and what to do: continues a sentence that begins with its path."""
     blob = blob_path(cache, file.blob_name)
     try:
         problem = mismatch(file, path.stat().st_size, hash_file(path, algorithms(file), bar.advance))
@@ -84,7 +84,7 @@ def remove_bad(blob: Path) -> str:
 
 
 def verify_snapshot(folder: Path, manifest: Manifest, cache: Path) -> list[str]:
-    """A stored folder of links that lead elsewhere, or whose few own files changed, goes: the next start makes one."""
+    """Remove a stored folder whose links lead elsewhere or whose own files changed; the next start makes one anew."""
     if not folder.is_dir():
         return []
     for file in manifest.files:
