@@ -48,6 +48,13 @@ def test_it_may_only_read(path):
     assert not [name for name, job in workflow["jobs"].items() if "permissions" in job]
 
 
+def test_nothing_is_released_without_staging_and_the_leave_of_its_own_environment(workflow, jobs):
+    assert workflow[True]["workflow_dispatch"]["inputs"]["how_far"]["default"] == "dry-run"
+    assert jobs["release"]["environment"] == "replicate-release" != jobs["stage"]["environment"]
+    how_far = step_of(jobs["stage"], "Push")["env"]["HOW_FAR"]
+    assert how_far.endswith("&& 'staging' || inputs.how_far }}")  # never a release
+
+
 def test_what_the_release_takes_up_is_what_staging_kept(jobs):
     kept, taken_up = step_of(jobs["stage"], "Keep the contact sheet"), step_of(jobs["release"], "Go on where")
     assert [kept["with"][key] for key in ("name", "path")] == [taken_up["with"][key] for key in ("name", "path")]

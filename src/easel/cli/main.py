@@ -44,7 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="easel", description="A text-to-image model, served by Cog without Docker.")
+    parser = argparse.ArgumentParser(
+        prog="easel",
+        description="A text-to-image model, served by Cog without Docker.",
+        epilog="`easel COMMAND --help` tells more. Try: easel predict -i prompt='a red apple'",
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     common = argparse.ArgumentParser(add_help=False)

@@ -30,7 +30,13 @@ def add_predict_commands(commands: Any, parents: list[argparse.ArgumentParser]) 
     predict.add_argument("-o", "--output", metavar="DIR", help="folder for the files, which replace older ones (.)")
     predict.set_defaults(run=run_predict)
 
-    samples = commands.add_parser("samples", parents=parents, help="make the images in samples/outputs")
+    samples = commands.add_parser(
+        "samples",
+        parents=parents,
+        help="make the images in samples/outputs",
+        description="Make the images in samples/outputs from the requests in samples/requests, by a server that is "
+        "started for it, or by --server.",
+    )
     samples.set_defaults(run=run_samples)
 
 

@@ -19,7 +19,13 @@ def add_server_commands(commands: Any, common: argparse.ArgumentParser, setup: a
     serve.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 takes a free one ({DEFAULT_PORT})")
     serve.set_defaults(run=run_serve)
 
-    schema = commands.add_parser("schema", parents=[common], help="write openapi.json from predict.py")
+    schema = commands.add_parser(
+        "schema",
+        parents=[common],
+        help="write openapi.json from predict.py",
+        description="Write the published contract, openapi.json, from predict.py. With --check nothing is written: exit "
+        "code 1 and a sentence for each thing that is out of date, or that breaks a caller of --base.",
+    )
     schema.add_argument("--check", action="store_true", help="only say what is wrong with it")
     schema.add_argument("--base", default="HEAD", metavar="REV", help="whose callers --check protects (%(default)s)")
     schema.set_defaults(run=run_schema)
