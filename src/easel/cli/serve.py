@@ -23,8 +23,8 @@ def add_server_commands(commands: Any, common: argparse.ArgumentParser, setup: a
         "schema",
         parents=[common],
         help="write openapi.json from predict.py",
-        description="Write the published contract, openapi.json, from predict.py. With --check nothing is written: exit "
-        "code 1 and a sentence for each thing that is out of date or breaks a caller of --base.",
+        description="Write the published contract, openapi.json, from predict.py. With --check nothing is written; "
+        "exit code 1 and a sentence for each thing that is out of date or breaks a caller of --base.",
     )
     schema.add_argument("--check", action="store_true", help="only say what is wrong with it")
     schema.add_argument("--base", default="HEAD", metavar="REV", help="whose callers --check protects (%(default)s)")

@@ -131,13 +131,13 @@ def check_runs(case: Case, runs: list[CaseRun]) -> list[str]:
         if run.status != "succeeded":
             problems.append(f"{run.status}{': ' + run.error if run.error else ''}")
         else:
-            problems += check_pictures(case.plan, run.files)
+            problems += check_images(case.plan, run.files)
     if not problems and any(pixels(run.files) != pixels(runs[0].files) for run in runs[1:]):
         problems.append("the same seed gave other images the second time")
     return list(dict.fromkeys(problems))  # both runs mostly have the same ones
 
 
-def check_pictures(plan: Plan, files: tuple[Path, ...]) -> list[str]:
+def check_images(plan: Plan, files: tuple[Path, ...]) -> list[str]:
     problems = []
     if len(files) != len(plan.seeds):
         problems.append(f"{len(files)} images, and {len(plan.seeds)} were asked for")
@@ -166,7 +166,7 @@ def opened(path: Path) -> "Image | None":
 
 
 def format_of(data: bytes) -> str:
-    """By the first bytes, for the file's name; `check_pictures` looks at the whole."""
+    """By the first bytes, for the file's name; `check_images` looks at the whole."""
     if data[:4] == b"RIFF":
         return "WEBP"
     return "PNG" if data[:4] == b"\x89PNG" else "JPEG" if data[:2] == b"\xff\xd8" else ""
