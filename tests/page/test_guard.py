@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -158,7 +159,7 @@ def test_a_readme_of_the_api_comes_as_html_that_runs_nothing(guarded, upstream):
         ("GET", "/v1/models/easel/emoji/readme", f"Bearer {TOKEN}", b""),
     )
     assert headers["Content-Type"] == "application/json"
-    assert json.loads(content) == {"html": "&lt;script&gt;alert(1)&lt;/script&gt;"}
+    assert json.loads(content) == {"html": ""}
 
 
 def test_an_output_is_passed_on_without_the_token_and_cannot_run(guarded, upstream):
@@ -211,10 +212,16 @@ def test_a_readme_runs_nothing(text):
 
 def test_a_readme_shows_images_by_https_alone():
     shown = render('| a |\n|---|\n| <img src="samples/a.png" width="120" alt="a"> |\n\n![b](https://a.example/b.png)')
-    assert '<span class="no-image">a</span>' in shown  # the API has no file of the model's repository
-    assert '<img src="https://a.example/b.png" alt="b" loading="lazy" referrerpolicy="no-referrer">' in shown
+    local, remote = re.findall("<img [^>]*>", shown)
+    assert ('alt="a"' in local, 'width="120"' in local, "src=" in local) == (
+        True,
+        True,
+        False,
+    )
+    for attribute in ('src="https://a.example/b.png"', 'alt="b"', 'loading="lazy"', 'referrerpolicy="no-referrer"'):
+        assert attribute in remote
     for source in ("http://a.example/b.png", "//a.example/b.png", "/page/output?url=x", "data:image/svg+xml,<svg/>"):
-        assert "<img" not in render(f'<img src="{source}" alt="c"> ![c]({source})')
+        assert "src=" not in render(f'<img src="{source}" alt="c"> ![c]({source})')
 
 
 def test_links_of_a_readme_lead_elsewhere_without_a_way_back():

@@ -1,20 +1,18 @@
 """A model's README, which a stranger wrote, as HTML that can run nothing.
 
-Its Markdown may hold HTML, as GitHub shows it. Of that only <img> is kept, built anew from the attributes that an image
-needs; everything else of it is shown as the text that it is. An image is shown if it comes by https; of one that lies
-in the model's repository, which the API does not have, the words that stand for it.
+Its Markdown may hold HTML, as GitHub shows it. Of that only <img> and text are kept. An image is shown if it comes by
+https; of one that lies in the model's repository, which the API does not have, the words that stand for it.
 """
 
 import html
 import re
-from html.parser import HTMLParser
 from typing import Any
 
+import nh3
 from markdown_it import MarkdownIt
 
 LINK = re.compile(r"(?i)(https?://|mailto:)")
 IMAGE = re.compile(r"(?i)https://")
-KEPT = ("src", "alt", "width", "height", "title")
 MOST_CHARACTERS = 200_000
 
 
@@ -31,48 +29,24 @@ def render(text: str) -> str:
 
 
 def render_html(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
-    return "".join(Images(tokens[index].content).parts)
+    return clean_html(tokens[index].content)
 
 
-class Images(HTMLParser):
-    """Text with its <img> elements made anew and the rest escaped."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=False)
-        self.parts: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "img":
-            self.parts.append(image({name: value or "" for name, value in attrs}))
-        else:
-            self.parts.append(html.escape(self.get_starttag_text() or ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        self.parts.append(html.escape(f"</{tag}>"))
-
-    def handle_data(self, data: str) -> None:
-        self.parts.append(html.escape(data))
-
-    def handle_entityref(self, name: str) -> None:
-        self.parts.append(html.escape(html.unescape(f"&{name};")))
-
-    def handle_charref(self, name: str) -> None:
-        self.parts.append(html.escape(html.unescape(f"&#{name};")))
-
-
-def image(attributes: dict[str, str]) -> str:
-    if not IMAGE.match(attributes.get("src", "")):
-        return f'<span class="no-image">{html.escape(attributes.get("alt", ""))}</span>'
-    written = "".join(f' {name}="{html.escape(attributes[name])}"' for name in KEPT if name in attributes)
-    return f'<img{written} loading="lazy" referrerpolicy="no-referrer">'
+def clean_html(text: str) -> str:
+    """Return the <img> elements and the text of some HTML. One that does not come by https keeps only its words."""
+    return nh3.clean(
+        text,
+        tags={"img"},
+        attributes={"img": {"src", "alt", "width", "height", "title"}},
+        attribute_filter=lambda tag, name, value: value if name != "src" or IMAGE.match(value) else None,
+        set_tag_attribute_values={"img": {"loading": "lazy", "referrerpolicy": "no-referrer"}},
+    )
 
 
 def render_image(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
     token = tokens[index]
     alt = self.renderInlineAsText(token.children, options, env)
-    return image({"src": str(token.attrs.get("src", "")), "alt": alt})
+    return clean_html(f'<img src="{html.escape(str(token.attrs.get("src", "")))}" alt="{html.escape(alt)}">')
 
 
 def render_link(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
