@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from easel.errors import FetchError
-from easel.weights.download.ranges import Address, Limits, Received, fetch_file
+from easel.weights.download import Address, Limits, Received, fetch_file
 from tests.support.fault_server import Answer, part_of, wait_until
 
 CHUNK = 65536

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from easel.errors import InputError
-from easel.weights.download.ranges import Address, Limits
+from easel.weights.download import Address, Limits
 from tests.support.fault_server import Answer, part_of
 from tests.support.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, chunks_asked, ranged
 

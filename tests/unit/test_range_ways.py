@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 import trustme
 
-from easel.weights.download import http as range_http
-from easel.weights.download.ranges import Address, Limits
+from easel.weights.download import Address, Limits
+from easel.weights.download import connection as range_connection
 from tests.support.fault_server import Answer, FaultServer, redirect
 from tests.support.range_download import BODY, CHUNK, own_threads, ranged
 
@@ -103,9 +103,9 @@ def trusted(authority, tmp_path, monkeypatch):
     """The authority is one of the system's."""
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    range_http.tls_context.cache_clear()
+    range_connection.load_authorities.cache_clear()
     yield
-    range_http.tls_context.cache_clear()
+    range_connection.load_authorities.cache_clear()
 
 
 @pytest.mark.usefixtures("trusted")
@@ -114,7 +114,7 @@ def test_file_arrives_over_tls(secure, download):
 
 
 def test_certificate_of_an_unknown_authority_is_refused_at_once(secure, download):
-    download.fails("cannot verify that it is what it says", resolve=lambda: Address(secure.url + "/a"))
+    download.fails("The certificate of the host is not valid", resolve=lambda: Address(secure.url + "/a"))
     assert secure.seen == []
 
 

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from easel.weights.download.journal import read_journal
-from easel.weights.download.ranges import Address, Limits, Received, fetch_file
+from easel.weights.download import Address, Limits, Received, fetch_file, read_journal
 from easel.weights.manifest import digest_of
 from tests.support.fault_server import wait_until
 from tests.support.nginx import NGINX, run_nginx
@@ -209,7 +208,7 @@ def memory_folder(tmp_path):
 MEASURED = """
 import json, re, sys
 from pathlib import Path
-from easel.weights.download.ranges import Address, fetch_file
+from easel.weights.download import Address, fetch_file
 
 def bytes_read():  # by read() and the like; what comes from a socket does not count
     return int(Path("/proc/self/io").read_text().split()[1])
