@@ -2,10 +2,10 @@
 
 Unfinished bytes are in TARGET.part, and TARGET.part.journal says which of them count. The parts:
 
-    connection.py   one connection: signed URLs, redirects, proxies, TLS, retries
-    responses.py    what a server's response says, and whether it is to be believed
     chunks.py       what is on disk, which chunk is next, and the threads that fetch and digest them
-    threads.py      threads that stop together, and what they report
+    connection.py   one connection: redirects, proxies, TLS, errors, retries
+    threads.py      what the threads share: when to stop, the signed URL, what has arrived
+    responses.py    what a server's response says, and whether it is to be believed
 """
 
 import errno
@@ -17,7 +17,6 @@ from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
-from easel.errors import FetchError
 from easel.files import disk_errors, rename_file, sync_file
 from easel.weights.download.chunks import (
     READ_BYTES,
@@ -29,7 +28,7 @@ from easel.weights.download.chunks import (
     read_journal,
     write_at,
 )
-from easel.weights.download.connection import Address, Download, Limits, RetryingConnection, SignedUrl
+from easel.weights.download.connection import RetryingConnection
 from easel.weights.download.responses import (
     FileChanged,
     RangesUnsupported,
@@ -38,7 +37,7 @@ from easel.weights.download.responses import (
     parse_length,
     parse_probe,
 )
-from easel.weights.download.threads import ProgressReport, ThreadGroup
+from easel.weights.download.threads import Address, Download, Limits, ProgressReport, SignedUrl, ThreadGroup
 
 __all__ = ["Address", "Limits", "Received", "fetch_file", "read_journal"]
 T = TypeVar("T")
@@ -51,10 +50,6 @@ class Received:
 
     size: int  # bytes
     sha256: str  # "sha256:" and 64 hex digits
-
-
-class WrongDigest(Exception):
-    """What was on disk belongs to another file. The text is a sentence without its full stop."""
 
 
 def fetch_file(
@@ -103,14 +98,12 @@ def attempt_all(download: Download) -> Received:
             return receive(download, plain)
         except RangesUnsupported as problem:
             plain = True
-            download.report.log(f"{download.label}: {download.url.host} {problem}: it is fetched in one stream")
-        except (FileChanged, WrongDigest) as problem:
+            download.log(f"{download.url.host} {problem}: it is fetched in one stream")
+        except FileChanged as problem:
             if has_started_over:
-                raise FetchError(
-                    f"{download.label}: {problem}, and again after a new start. Try again later."
-                ) from None
+                raise download.error(f"{problem}, and again after a new start. Try again later.") from None
             has_started_over = True
-            download.report.log(f"{download.label}: {problem}: it is fetched anew from the beginning")
+            download.log(f"{problem}: it is fetched anew from the beginning")
         discard(download)
 
 
@@ -119,7 +112,7 @@ def discard(download: Download) -> None:
     with disk_errors(download.part):
         download.journal.unlink(missing_ok=True)
         download.part.unlink(missing_ok=True)
-    download.report.reset()
+    download.report.add(-download.report.arrived)
 
 
 def receive(download: Download, plain: bool) -> Received:
@@ -189,7 +182,7 @@ def stream(download: Download, group: ThreadGroup, connection: RetryingConnectio
     try:
         response = connection.get({})
         if response.status != 200:
-            raise FetchError(f"{download.label}: The server answers with status {response.status} instead of the file.")
+            raise download.error(f"The server answers with status {response.status} instead of the file.")
         promised = parse_length(response)
         download.check_size(promised)
         while data := connection.read(response, READ_BYTES):
@@ -240,17 +233,14 @@ def reserve(file: FileIO, size: int) -> None:
 
 
 def verify(download: Download, file: FileIO, size: int, digests: Digests, resumed: bool) -> Received:
-    """Return the file after giving it its final name, if it has the digest. Raises FetchError and WrongDigest."""
+    """Return the file after giving it its final name, if it has the digest. Raises FetchError and FileChanged."""
     if download.digest is not None:
         digest = digests.get(download.digest.partition(":")[0])
         if digest != download.digest and resumed:
-            raise WrongDigest("what an earlier run left of it is damaged")
+            raise FileChanged("what an earlier run left of it is damaged")
         if digest != download.digest:
             discard(download)
-            raise FetchError(
-                f"{download.label}: {download.url.host} has a file with digest {digest} instead of {download.digest}. "
-                "It is another file than the lock file names: restore that, or use an address of the right one."
-            )
+            raise download.other_file(f"a file with digest {digest} instead of {download.digest}")
     with disk_errors(download.part):
         sync_file(file)
         rename_file(download.part, download.target)

@@ -16,9 +16,9 @@ from io import FileIO
 from pathlib import Path
 
 from easel.files import disk_errors
-from easel.weights.download.connection import Download, RetryingConnection
+from easel.weights.download.connection import RetryingConnection
 from easel.weights.download.responses import RangesUnsupported, RemoteFile, TransientError, check_range
-from easel.weights.download.threads import SLICE_S, ThreadGroup
+from easel.weights.download.threads import SLICE_S, Download, ThreadGroup
 
 READ_BYTES = 2**20  # at once: often enough for a progress bar, seldom enough for Python
 MAX_LEAD = 64  # chunks that wait for the digest: 512 MB of 8 MiB ones, so that the page cache can hold them
@@ -74,7 +74,7 @@ class Journal:
         self.path = path
         text = json.dumps(asdict(head)) + "\n" + "".join(f"{number}\n" for number in sorted(recorded))
         with disk_errors(path):
-            temporary = path.with_name(path.name + ".tmp")
+            temporary = path.with_name(path.name + ".tmp")  # a name that `prune` knows
             temporary.write_text(text, encoding="ascii")
             temporary.replace(path)
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -249,7 +249,7 @@ class ChunkDownload:
             if self._working == 1 or self._download.report.arrived == arrived:
                 return False
             self._working -= 1
-            self._download.report.log(f"{self._download.label}: goes on with fewer connections: {self._working}")
+            self._download.log(f"goes on with fewer connections: {self._working}")
             return True
 
     def _digest(self) -> None:

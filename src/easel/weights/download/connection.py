@@ -1,4 +1,4 @@
-"""One connection to the host of a weights file, by urllib3: signed URLs, redirects, proxies, TLS and retries.
+"""One connection to the host of a weights file, by urllib3: redirects, proxies, TLS, errors and retries.
 
 The guard of `net/guard.py` is not needed here: these URLs come from a lock file that is part of this repository or of
 its user's. So a proxy of the environment is honoured.
@@ -8,135 +8,22 @@ import functools
 import http.client
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, ProtocolError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
 
 from easel.errors import FetchError
 from easel.net.guard import Network
 from easel.net.redirects import MAX_REDIRECTS, REDIRECTS, URL_CHARACTERS, check_url, split_address
 from easel.net.urls import is_loopback_host, origin
 from easel.weights.download.responses import Refused, TransientError, check_response
-from easel.weights.download.threads import SLICE_S, ProgressReport, ThreadGroup
+from easel.weights.download.threads import Address, Download, Limits, ThreadGroup
 
 MAX_REST = 65536  # bytes; opening another connection costs about as much as reading them
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a file is just now. The URL may be signed, and the headers may hold a token: neither is ever shown."""
-
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How patient a download is. Times in seconds."""
-
-    connect_s: float = 10.0  # the TLS handshake included
-    stall_s: float = 30.0  # without a byte
-    retries: int = 6  # of one connection in a row, without a byte in between
-    backoff_s: float = 0.5  # before the first of them, doubled before each one after it
-    max_wait_s: float = 60.0  # however long a server asks to wait
-    renewals: int = 2  # of a URL that is refused, without a byte in between
-    # A killed process fetches at most this again for each connection, and each request costs a round trip.
-    chunk_bytes: int = 8 * 2**20
-
-
-class SignedUrl:
-    """The file's address, for several threads. `resolve` is called in the caller's thread only."""
-
-    def __init__(self, resolve: Callable[[], Address], label: str, limits: Limits) -> None:
-        self._resolve = resolve
-        self._label = label
-        self._limits = limits
-        self._change = threading.Condition()
-        self._address = resolve()
-        self._generation = 0
-        self._refusal: Refused | None = None
-        self._renewals = 0  # since the last bytes
-
-    @property
-    def host(self) -> str:
-        """Return the host that messages name."""
-        return urlsplit(self._address.url).hostname or "the host"
-
-    def current(self) -> tuple[int, Address]:
-        """Return the address and its generation, which counts the renewals."""
-        with self._change:
-            return self._generation, self._address
-
-    def set_resolved(self, generation: int, address: Address) -> None:
-        """Use the end of all redirects from now on, unless the address has been renewed since."""
-        with self._change:
-            if generation == self._generation:
-                self._address = address
-
-    def wait_for_refresh(self, generation: int, refusal: Refused, group: ThreadGroup) -> None:
-        """Return when there is another address than that of `generation`."""
-        with self._change:
-            while generation == self._generation:
-                self._refusal = refusal
-                group.check()
-                self._change.wait(SLICE_S)
-
-    def reset_failures(self) -> None:
-        """Count renewals anew, since the address has led to bytes."""
-        self._renewals = 0
-
-    def refresh_if_requested(self) -> None:
-        """Resolve the address again if a thread waits for that. Raises FetchError after too many renewals."""
-        if self._refusal is None:
-            return
-        if self._renewals == self._limits.renewals:
-            raise FetchError(
-                f"{self._label}: {self.host} {self._refusal}. If the file is private or gated, give a token that may "
-                "read it in HF_TOKEN; if its address is signed, get a new one."
-            )
-        address = self._resolve()
-        with self._change:
-            self._renewals += 1
-            self._generation += 1
-            self._address, self._refusal = address, None
-            self._change.notify_all()
-
-
-@dataclass(frozen=True)
-class Download:
-    """What is fetched, the same in all attempts. `part` and `journal` are the unfinished file and what it holds."""
-
-    target: Path
-    label: str
-    size: int | None  # bytes
-    digest: str | None
-    connections: int
-    limits: Limits
-    url: SignedUrl = field(repr=False)
-    report: ProgressReport = field(repr=False)
-
-    @property
-    def part(self) -> Path:
-        return self.target.with_name(self.target.name + ".part")
-
-    @property
-    def journal(self) -> Path:
-        return self.target.with_name(self.target.name + ".part.journal")
-
-    def check_size(self, size: int | None) -> None:
-        """Raise FetchError if the server's file has another number of bytes than this one."""
-        if size is not None and self.size is not None and size != self.size:
-            raise FetchError(
-                f"{self.label}: {self.url.host} has {size} bytes instead of {self.size}. It is another file than the "
-                "lock file names: restore that, or use an address of the right one."
-            )
 
 
 class RetryingConnection:
@@ -169,17 +56,17 @@ class RetryingConnection:
         """Return a response with status 200, 206 or 416, its body unread. Raises TransientError and FetchError."""
         url = self._download.url
         while True:
-            generation, address = url.current()
+            renewal, address = url.current
             try:
                 response, resolved = self._follow(address, headers)
                 check_response(response)
             except Refused as refusal:
                 self.close()
-                url.wait_for_refresh(generation, refusal, self._group)
+                url.wait_for_refresh(renewal, refusal, self._group)
             except FetchError as error:
-                raise FetchError(f"{self._download.label}: {error}") from None
+                raise self._download.error(error) from None
             else:
-                url.set_resolved(generation, resolved)
+                url.set_resolved(renewal, resolved)
                 return response
 
     def _follow(self, address: Address, headers: Mapping[str, str]) -> tuple[urllib3.BaseHTTPResponse, Address]:
@@ -244,15 +131,15 @@ class RetryingConnection:
     def wait(self, error: TransientError) -> None:
         """Wait before the next attempt. Raises FetchError when there were enough of them."""
         self.close()
-        problem = f"{self._download.label}: {self._download.url.host} {error}"
+        problem = f"{self._download.url.host} {error}"
         if self.has_failed_enough:
-            raise FetchError(f"{problem}, {self.failures + 1} times. Try again later.") from None
+            raise self._download.error(f"{problem}, {self.failures + 1} times. Try again later.")
         wait_s = self._limits.backoff_s * 2**self.failures if error.wait_s is None else error.wait_s
         wait_s = min(wait_s, self._limits.max_wait_s)
         self.failures += 1
-        self._download.report.log(f"{problem}; the next attempt follows in {wait_s:g} s")
         if error.for_all:
             self._group.pause(wait_s)
+        self._download.log(f"{problem}; the next attempt follows in {wait_s:g} s")
         self._group.sleep(wait_s)
 
     @contextmanager
@@ -275,7 +162,7 @@ def convert_network_error(error: BaseException | None, problem: str, limits: Lim
                 return FetchError("There is no such host: check the address for typing errors.")
             case socket.gaierror():
                 return TransientError("was not found: the name look-up fails at the moment")
-            case ConnectTimeoutError():
+            case ConnectTimeoutError() if not isinstance(error, NewConnectionError):
                 return TransientError("takes no connection in time")
             case TimeoutError():
                 return TransientError(f"sends nothing for {limits.stall_s:g} s")

@@ -26,7 +26,7 @@ class RangesUnsupported(Exception):
 
 
 class FileChanged(Exception):
-    """The file is not the one any more of which bytes have arrived. The text is a sentence without its full stop."""
+    """What has arrived is not of the file as it is now. The text is a sentence without its full stop."""
 
 
 class Refused(Exception):

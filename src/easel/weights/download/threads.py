@@ -1,10 +1,16 @@
-"""The threads of one download, and what they tell the caller's thread."""
+"""What the threads of one download share: when to stop, where the file is, and what has arrived."""
 
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from easel.errors import FetchError
+from easel.weights.download.responses import Refused
 
 SLICE_S = 0.1  # the longest that anything but the network waits before it sees that all threads are to stop
 JOIN_S = 0.5
@@ -33,44 +39,41 @@ class ThreadGroup:
         A thread that waits for the network when another one fails does nothing more once that wait is over. It is a
         daemon, so that it keeps no process alive. A group that failed runs nothing more.
         """
-        threads = [
-            threading.Thread(target=self._work, args=(task,), name="easel-download", daemon=True) for task in tasks
-        ]
+        threads: list[threading.Thread] = []
         try:
-            for thread in threads:
+            for task in tasks:
+                thread = threading.Thread(target=self._work, args=(task,), name="easel-download", daemon=True)
                 thread.start()
-            self._wait_for(len(threads))
+                threads.append(thread)
+            for _ in threads:
+                self._wait_for_one()
         except BaseException:
             self.stop()
-            until = time.monotonic() + JOIN_S
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join(max(0.0, until - time.monotonic()))
             raise
-        for thread in threads:
-            thread.join()
+        finally:
+            for thread in threads:
+                thread.join(JOIN_S / len(threads))
 
-    def _wait_for(self, count: int) -> None:
-        while count:
+    def _wait_for_one(self) -> None:
+        while True:
+            self._tick()
             try:
                 error = self._ended.get(timeout=SLICE_S)
             except queue.Empty:
-                pass
-            else:
-                count -= 1
-                if error is not None:
-                    raise error
-            self._tick()
+                continue
+            if error is not None:
+                raise error
+            return
 
     def _work(self, task: Callable[[], None]) -> None:
+        failure: BaseException | None = None
         try:
             task()
         except Stopped:
-            self._ended.put(None)
+            pass
         except BaseException as error:
-            self._ended.put(error)
-        else:
-            self._ended.put(None)
+            failure = error
+        self._ended.put(failure)
 
     def stop(self) -> None:
         """Tell all threads that they are not needed any more. This group runs nothing after that."""
@@ -79,7 +82,11 @@ class ThreadGroup:
 
     def check(self) -> None:
         """Raise Stopped once the threads are to stop."""
-        if self._stop.is_set():
+        self.sleep(0)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait that long, or raise Stopped as soon as the threads are to stop."""
+        if self._stop.wait(seconds):
             raise Stopped
 
     @contextmanager
@@ -88,11 +95,6 @@ class ThreadGroup:
         with self._lock:
             self.check()
             yield
-
-    def sleep(self, seconds: float) -> None:
-        """Wait that long, or raise Stopped as soon as the threads are to stop."""
-        if self._stop.wait(seconds):
-            raise Stopped
 
     def pause(self, seconds: float) -> None:
         """Let no thread send a request before that time is over."""
@@ -113,33 +115,135 @@ class ProgressReport:
         self._log = log
         self._lock = threading.Lock()
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._arrived = 0
+        self.log = self._lines.put  # keeps a line for the log
+        self.arrived = 0  # bytes that count
         self._reported = 0
-
-    @property
-    def arrived(self) -> int:
-        """Return the bytes that have arrived and count."""
-        return self._arrived
 
     def add(self, count: int) -> None:
         """Count so many bytes more, or fewer if it is negative."""
         with self._lock:
-            self._arrived += count
-
-    def log(self, line: str) -> None:
-        """Keep a line for the log."""
-        self._lines.put(line)
+            self.arrived += count
 
     def flush(self) -> None:
         """Pass on what is new."""
         while not self._lines.empty():
             self._log(self._lines.get())
-        count = self._arrived - self._reported
+        count = self.arrived - self._reported
         if count:
             self._reported += count
             self._progress(count)
 
-    def reset(self) -> None:
-        """Count nothing that has arrived any more."""
-        self.add(-self._arrived)
-        self.flush()
+
+@dataclass(frozen=True)
+class Address:
+    """Where a file is just now. The URL may be signed, and the headers may hold a token: neither is ever shown."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How patient a download is. Times in seconds."""
+
+    connect_s: float = 10.0  # the TLS handshake included
+    stall_s: float = 30.0  # without a byte
+    retries: int = 6  # of one connection in a row, without a byte in between
+    backoff_s: float = 0.5  # before the first of them, doubled before each one after it
+    max_wait_s: float = 60.0  # however long a server asks to wait
+    renewals: int = 2  # of a URL that is refused, without a byte in between
+    # A killed process fetches at most this again for each connection, and each request costs a round trip.
+    chunk_bytes: int = 8 * 2**20
+
+
+class SignedUrl:
+    """The file's address, which may have to be asked for again. `resolve` is called in the caller's thread only."""
+
+    def __init__(self, resolve: Callable[[], Address], label: str, limits: Limits) -> None:
+        self._resolve = resolve
+        self._label = label
+        self._limits = limits
+        self._lock = threading.Lock()
+        self.current = (0, resolve())  # the number of renewals, and the address
+        self._refusal: Refused | None = None
+        self._failures = 0  # renewals since the last bytes
+
+    @property
+    def host(self) -> str:
+        """Return the host that messages name."""
+        return urlsplit(self.current[1].url).hostname or "the host"
+
+    def set_resolved(self, renewal: int, address: Address) -> None:
+        """Use the end of all redirects from now on, unless the address has been renewed since."""
+        with self._lock:
+            if renewal == self.current[0]:
+                self.current = (renewal, address)
+
+    def wait_for_refresh(self, renewal: int, refusal: Refused, group: ThreadGroup) -> None:
+        """Return when the address has been renewed since that renewal."""
+        while True:
+            with self._lock:
+                if renewal != self.current[0]:
+                    return
+                self._refusal = refusal
+            group.sleep(SLICE_S)
+
+    def reset_failures(self) -> None:
+        """Count renewals anew, since the address has led to bytes."""
+        self._failures = 0
+
+    def refresh_if_requested(self) -> None:
+        """Resolve the address again if a thread waits for that. Raises FetchError after too many renewals."""
+        if self._refusal is None:
+            return
+        if self._failures == self._limits.renewals:
+            raise FetchError(
+                f"{self._label}: {self.host} {self._refusal}. If the file is private or gated, give a token that may "
+                "read it in HF_TOKEN; if its address is signed, get a new one."
+            )
+        address = self._resolve()
+        with self._lock:
+            self._failures += 1
+            self.current, self._refusal = (self.current[0] + 1, address), None
+
+
+@dataclass(frozen=True)
+class Download:
+    """What is fetched, the same in all attempts. `part` and `journal` are the unfinished file and what it holds."""
+
+    target: Path
+    label: str
+    size: int | None  # bytes
+    digest: str | None
+    connections: int
+    limits: Limits
+    url: SignedUrl = field(repr=False)
+    report: ProgressReport = field(repr=False)
+
+    @property
+    def part(self) -> Path:
+        return self.target.with_name(self.target.name + ".part")
+
+    @property
+    def journal(self) -> Path:
+        return self.target.with_name(self.target.name + ".part.journal")
+
+    def log(self, text: str) -> None:
+        """Log a line that begins with the label."""
+        self.report.log(f"{self.label}: {text}")
+
+    def error(self, problem: object) -> FetchError:
+        """Return an error whose message begins with the label."""
+        return FetchError(f"{self.label}: {problem}")
+
+    def other_file(self, found: str) -> FetchError:
+        """Return the error for a server that has `found` instead of what the lock file names."""
+        return self.error(
+            f"{self.url.host} has {found}. It is another file than the lock file names: restore that, or use an "
+            "address of the right one."
+        )
+
+    def check_size(self, size: int | None) -> None:
+        """Raise FetchError if the server's file has another number of bytes than this one."""
+        if size is not None and self.size is not None and size != self.size:
+            raise self.other_file(f"{size} bytes instead of {self.size}")
