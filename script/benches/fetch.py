@@ -22,7 +22,7 @@ CONNECTION_RATE = 25_000_000
 EASEL = """
 import json, os, resource, sys, time
 from pathlib import Path
-from easel.weights.download import Address, fetch_file
+from easel.weights.download.fetch import Address, fetch_file
 
 at_sync, sync = [], os.fsync
 os.fsync = lambda file: (at_sync.append(time.perf_counter()), sync(file))

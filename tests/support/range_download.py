@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from easel.errors import FetchError
-from easel.weights.download import Address, Limits, Received, fetch_file
+from easel.weights.download.fetch import Address, Limits, Received, fetch_file
 from tests.support.fault_server import Answer, part_of, wait_until
 
 CHUNK = 65536
@@ -82,7 +82,7 @@ def chunks_asked(server):
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from easel.weights.download import Address, Limits, fetch_file
+from easel.weights.download.fetch import Address, Limits, fetch_file
 
 fetch_file(
     lambda: Address(sys.argv[1]),

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from easel.errors import InputError
-from easel.weights.download import Address, Limits
 from easel.weights.download.chunks import MAX_LEAD, ChunkQueue
+from easel.weights.download.fetch import Address, Limits
 from easel.weights.download.threads import Stopped, ThreadGroup
 from tests.support.fault_server import Answer, part_of, wait_until
 from tests.support.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, chunks_asked, own_threads, ranged

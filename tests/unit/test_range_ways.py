@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from easel.weights.download import Address
 from easel.weights.download import connection as range_connection
+from easel.weights.download.fetch import Address
 from tests.support.fault_server import Answer, FaultServer, redirect
 from tests.support.range_download import BODY, CHUNK, SIZE, end_by_interrupt, ranged
 

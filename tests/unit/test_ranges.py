@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from easel.weights.download import Address, Limits, Received, fetch_file, read_journal
+from easel.weights.download.fetch import Address, Limits, Received, fetch_file, read_journal
 from easel.weights.manifest import digest_of
 from tests.support.fault_server import wait_until
 from tests.support.nginx import NGINX, run_nginx
@@ -193,7 +193,7 @@ def memory_folder(tmp_path):
 MEASURED = """
 import json, re, sys
 from pathlib import Path
-from easel.weights.download import Address, fetch_file
+from easel.weights.download.fetch import Address, fetch_file
 
 def bytes_read():  # from the disk: what is in the page cache does not count
     return int(re.search(r"\\nread_bytes: (\\d+)", Path("/proc/self/io").read_text())[1])

@@ -12,7 +12,7 @@ from easel.errors import FetchError
 from easel.net.fetch import TRANSIENT
 from easel.net.redirects import split_address
 from easel.net.urls import origin, shown_error
-from easel.weights.download import Address
+from easel.weights.download.fetch import Address
 from easel.weights.sources import HubFile
 
 SHA256 = r"[0-9a-f]{64}"

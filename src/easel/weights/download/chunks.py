@@ -11,7 +11,8 @@ import os
 import re
 import threading
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from io import FileIO
 from pathlib import Path
 
@@ -113,11 +114,6 @@ class ChunkQueue:
         self._fetched: set[int] = set()
         self._next = 0  # the chunk that the digest needs
 
-    @property
-    def bytes_on_disk(self) -> int:
-        """Return the bytes of the chunks that were on disk at the start."""
-        return sum(chunk.length for chunk in self.chunks if chunk.number in self._on_disk)
-
     def claim(self) -> Chunk | None:
         """Return the first chunk that nobody fetches, as soon as there is one, or None when all are on disk."""
         with self._change:
@@ -182,95 +178,87 @@ def write_at(file: FileIO, data: bytes, start: int) -> None:
         view, start = view[count:], start + count
 
 
+@dataclass
 class ChunkDownload:
-    """The download of a file's chunks over several connections into `file`; those of `on_disk` are there already."""
+    """The download of the chunks in `queue` over several connections into `file`."""
 
-    def __init__(
-        self,
-        download: Download,
-        group: ThreadGroup,
-        file: FileIO,
-        remote: RemoteFile,
-        journal: Journal,
-        queue: ChunkQueue,
-    ) -> None:
-        self._download = download
-        self._group = group
-        self._file = file
-        self._remote = remote
-        self._journal = journal
-        self._queue = queue
-        self._digests = Digests(download.digest)
-        self._working = min(download.connections, queue.missing)
-        self._lock = threading.Lock()
+    download: Download
+    group: ThreadGroup
+    file: FileIO
+    remote: RemoteFile
+    journal: Journal
+    queue: ChunkQueue
+    _working: int = field(init=False, default=0)  # connections
 
     def run(self) -> Digests:
         """Return the digests of the whole file when it is written."""
-        self._group.run(*[self._fetch] * self._working, self._digest, self._write_back)
-        return self._digests
+        digests = Digests(self.download.digest)
+        self._working = min(self.download.connections, self.queue.missing)
+        self.group.run(*[self._fetch] * self._working, partial(self._digest, digests), self._write_back)
+        return digests
 
     def _fetch(self) -> None:
         arrived = 0  # by all connections, when this one last was in order
-        with RetryingConnection(self._download, self._group) as connection:
-            while (chunk := self._queue.claim()) is not None:
+        with RetryingConnection(self.download, self.group) as connection:
+            while (chunk := self.queue.claim()) is not None:
                 try:
                     self._fill(connection, chunk)
                 except TransientError as error:
-                    self._queue.give_back(chunk)
+                    self.queue.give_back(chunk)
                     if connection.failures == 0:
-                        arrived = self._download.report.arrived
+                        arrived = self.download.report.arrived
                     if connection.has_failed_enough and self._can_spare_one(arrived):
                         return
                     connection.wait(error)
                 else:
-                    with self._group.exclusive():
-                        self._journal.record(chunk.number)
-                    self._queue.finish(chunk)
+                    with self.group.exclusive():
+                        self.journal.record(chunk.number)
+                    self.queue.finish(chunk)
 
     def _fill(self, connection: RetryingConnection, chunk: Chunk) -> None:
         first, last = chunk.start + chunk.filled, chunk.start + chunk.length - 1
-        response = connection.get({"Range": f"bytes={first}-{last}", **self._remote.condition})
-        check_range(response, first, last, self._remote)
+        response = connection.get({"Range": f"bytes={first}-{last}", **self.remote.condition})
+        check_range(response, first, last, self.remote)
         while chunk.filled < chunk.length:
             data = connection.read(response, min(READ_BYTES, chunk.length - chunk.filled))
             if not data:
                 raise TransientError("breaks off in the middle")
             # One at a time: with several the kernel spins on the file's lock.
-            with self._group.exclusive(), disk_errors(self._download.part):
-                write_at(self._file, data, chunk.start + chunk.filled)
+            with self.group.exclusive(), disk_errors(self.download.part):
+                write_at(self.file, data, chunk.start + chunk.filled)
                 chunk.filled += len(data)
-                self._download.report.add(len(data))
+                self.download.report.add(len(data))
         if connection.finish(response):
             raise RangesUnsupported("sends more than was asked for")
 
     def _can_spare_one(self, arrived: int) -> bool:
         """Return whether others fetch while this connection gets nothing, as where a server allows fewer of them."""
-        with self._lock:
-            if self._working == 1 or self._download.report.arrived == arrived:
+        with self.group.exclusive():
+            if self._working == 1 or self.download.report.arrived == arrived:
                 return False
             self._working -= 1
-            self._download.log(f"goes on with fewer connections: {self._working}")
+            self.download.log(f"goes on with fewer connections: {self._working}")
             return True
 
-    def _digest(self) -> None:
+    def _digest(self, digests: Digests) -> None:
         buffer = memoryview(bytearray(READ_BYTES))
-        for chunk in self._queue.chunks:
-            self._queue.wait_for(chunk)
+        for chunk in self.queue.chunks:
+            self.queue.wait_for(chunk)
             done = 0
             while done < chunk.length:
-                self._group.check()
-                with disk_errors(self._download.part):
-                    count = os.preadv(self._file.fileno(), [buffer[: chunk.length - done]], chunk.start + done)
+                self.group.check()
+                with disk_errors(self.download.part):
+                    count = os.preadv(self.file.fileno(), [buffer[: chunk.length - done]], chunk.start + done)
                     if count == 0:
                         raise OSError(errno.EIO, "it was cut off by another program")
-                self._digests.update(buffer[:count])
+                digests.update(buffer[:count])
                 done += count
-        self._group.stop()  # also whoever waits before another attempt that nobody needs
+        self.group.stop()  # also whoever waits before another attempt that nobody needs
 
     def _write_back(self) -> None:
         """Have the disk work while bytes arrive, so that little is left for the sync at the end."""
         sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the other one
         while True:
-            self._group.sleep(SLICE_S)
-            with disk_errors(self._download.part):
-                sync(self._file.fileno())
+            self.group.sleep(SLICE_S)
+            with disk_errors(self.download.part):
+                sync(self.file.fileno())

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -175,24 +176,20 @@ def convert_network_error(error: BaseException | None, problem: str, limits: Lim
 def make_pool(url: SplitResult, limits: Limits) -> urllib3.HTTPConnectionPool:
     """Return a pool for the origin of a URL, through the proxy that the environment names. Raises FetchError."""
     host = url.hostname or ""
-    timeout = urllib3.Timeout(connect=limits.connect_s, read=limits.stall_s)
-    if url.scheme == "http":
-        return urllib3.HTTPConnectionPool(host, url.port, timeout=timeout, retries=False)
-    proxy = find_proxy(host)
+    options: dict[str, Any] = {
+        "timeout": urllib3.Timeout(connect=limits.connect_s, read=limits.stall_s),
+        "retries": False,
+    }
+    if url.scheme == "https":
+        options["ssl_context"] = load_authorities()
+    proxy = find_proxy(host) if url.scheme == "https" else None
     if proxy is None:
-        return urllib3.HTTPSConnectionPool(
-            host, url.port, timeout=timeout, retries=False, ssl_context=load_authorities()
-        )
+        return urllib3.PoolManager(**options).connection_from_host(host, url.port, url.scheme)
     login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}" if proxy.username is not None else None
-    manager = urllib3.ProxyManager(
-        f"http://{proxy.netloc.rpartition('@')[2]}",
-        # urllib3 takes Latin-1, and a login is sent in UTF-8 (RFC 7617).
-        proxy_headers=urllib3.make_headers(proxy_basic_auth=login and login.encode().decode("latin-1")),
-        timeout=timeout,
-        retries=False,
-        ssl_context=load_authorities(),
-    )
-    return manager.connection_from_host(host, url.port, "https")
+    # urllib3 takes Latin-1, and a login is sent in UTF-8 (RFC 7617).
+    headers = urllib3.make_headers(proxy_basic_auth=login and login.encode().decode("latin-1"))
+    manager = urllib3.ProxyManager(f"http://{proxy.netloc.rpartition('@')[2]}", proxy_headers=headers, **options)
+    return manager.connection_from_host(host, url.port, url.scheme)
 
 
 @functools.cache  # reading all authorities takes longer than many a fetch
