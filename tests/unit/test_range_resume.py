@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from easel.errors import FetchError, ResourceError
-from easel.weights.download.chunks import Journal, make_head, read_journal
+from easel.weights.download.chunks import Journal, read_journal
+from easel.weights.download.fetch import make_head
 from tests.support.fault_server import Answer
 from tests.support.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, Download, chunks_asked, ranged
 

@@ -4,7 +4,6 @@ Chunks arrive in any order and the digest needs them in theirs, so it reads each
 from the system's page cache, where they are since they were written a moment ago.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from functools import partial
 from io import FileIO
 from pathlib import Path
 
+from easel.errors import ResourceError
 from easel.files import disk_errors
 from easel.weights.download.connection import RetryingConnection
 from easel.weights.download.responses import RangesUnsupported, RemoteFile, TransientError, check_range
@@ -23,7 +23,6 @@ from easel.weights.download.threads import SLICE_S, Download, ThreadGroup
 
 READ_BYTES = 2**20  # at once: often enough for a progress bar, seldom enough for Python
 MAX_LEAD = 64  # chunks that wait for the digest: 512 MB of 8 MiB ones, so that the page cache can hold them
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,6 @@ class Head:
         return is_known and same_etag and {**asdict(self), "etag": None} == {**asdict(earlier), "etag": None}
 
 
-def make_head(size: int, etag: str | None, digest: str | None, chunk_bytes: int) -> Head:
-    """Return the head for a download by this machine since its last start."""
-    boot = None if digest or not BOOT_ID.is_file() else BOOT_ID.read_text().strip()
-    return Head(size, etag, digest, chunk_bytes, boot)
-
-
 def read_journal(path: Path) -> tuple[Head, frozenset[int]] | None:
     """Return the head and the recorded chunks, or None if there is no journal that can be read."""
     try:
@@ -65,10 +58,7 @@ def read_journal(path: Path) -> tuple[Head, frozenset[int]] | None:
 
 
 class Journal:
-    """The record of an unfinished download, for several threads, so that a killed process loses only what it had begun.
-
-    One JSON line says which download it is; every line after it is the number of a chunk that was written in full.
-    """
+    """What a killed process leaves to the next: its head as a JSON line, then the number of each written chunk."""
 
     def __init__(self, path: Path, head: Head, recorded: Iterable[int]) -> None:
         """Replace the journal at `path` by one of `head` and the chunks that count already. Raises ResourceError."""
@@ -86,7 +76,6 @@ class Journal:
             os.write(self._file, b"%d\n" % number)  # one call, so that two threads' lines never mix
 
     def close(self) -> None:
-        """Close the file."""
         os.close(self._file)
 
 
@@ -104,24 +93,22 @@ class ChunkQueue:
     """The chunks that are still to be fetched, for several threads; those of `on_disk` are there already."""
 
     def __init__(self, group: ThreadGroup, size: int, chunk_bytes: int, on_disk: frozenset[int]) -> None:
-        self._group = group
-        self._change = threading.Condition()
-        starts = range(0, size, chunk_bytes)
-        self.chunks = [Chunk(number, start, min(chunk_bytes, size - start)) for number, start in enumerate(starts)]
+        starts = enumerate(range(0, size, chunk_bytes))
+        self.chunks = [Chunk(number, start, min(chunk_bytes, size - start)) for number, start in starts]
+        self._on_disk = on_disk
         self._waiting = [chunk for chunk in reversed(self.chunks) if chunk.number not in on_disk]
         self.missing = len(self._waiting)  # chunks that are not on disk
-        self._on_disk = on_disk
         self._fetched: set[int] = set()
         self._next = 0  # the chunk that the digest needs
+        self._group = group
+        self._change = threading.Condition()
 
     def claim(self) -> Chunk | None:
         """Return the first chunk that nobody fetches, as soon as there is one, or None when all are on disk."""
         with self._change:
-            while not self._waiting or self._is_far_ahead():
-                if not self.missing:
-                    return None
+            while self.missing and (not self._waiting or self._is_far_ahead()):
                 self._wait()
-            return self._waiting.pop()
+            return self._waiting.pop() if self.missing else None
 
     def _is_far_ahead(self) -> bool:
         """Return whether the digest is at work on what was fetched, and far behind; not if it waits for a chunk."""
@@ -244,21 +231,20 @@ class ChunkDownload:
         buffer = memoryview(bytearray(READ_BYTES))
         for chunk in self.queue.chunks:
             self.queue.wait_for(chunk)
-            done = 0
-            while done < chunk.length:
+            position, end = chunk.start, chunk.start + chunk.length
+            while position < end:
                 self.group.check()
                 with disk_errors(self.download.part):
-                    count = os.preadv(self.file.fileno(), [buffer[: chunk.length - done]], chunk.start + done)
-                    if count == 0:
-                        raise OSError(errno.EIO, "it was cut off by another program")
+                    count = os.preadv(self.file.fileno(), [buffer[: end - position]], position)
+                if count == 0:
+                    raise ResourceError(f"{self.download.part} was cut off by another program. Start again.")
                 digests.update(buffer[:count])
-                done += count
+                position += count
         self.group.stop()  # also whoever waits before another attempt that nobody needs
 
     def _write_back(self) -> None:
         """Have the disk work while bytes arrive, so that little is left for the sync at the end."""
-        sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the other one
         while True:
             self.group.sleep(SLICE_S)
             with disk_errors(self.download.part):
-                sync(self.file.fileno())
+                os.fsync(self.file.fileno())

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -15,8 +15,8 @@ from easel.weights.download.chunks import (
     ChunkDownload,
     ChunkQueue,
     Digests,
+    Head,
     Journal,
-    make_head,
     read_journal,
     write_at,
 )
@@ -33,6 +33,7 @@ from easel.weights.download.threads import Address, Download, Limits, ProgressRe
 
 __all__ = ["Address", "Limits", "Received", "fetch_file"]
 T = TypeVar("T")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 MAX_CONNECTIONS = 16  # each takes a thread, and few servers allow more
 
 
@@ -206,12 +207,15 @@ def receive_ranges(download: Download, group: ThreadGroup, file: FileIO, remote:
         file.truncate(size)
     queue = ChunkQueue(group, size, download.limits.chunk_bytes, recorded)
     download.report.add(sum(chunk.length for chunk in queue.chunks if chunk.number in recorded))
-    journal = Journal(download.journal, head, recorded)
-    try:
+    with closing(Journal(download.journal, head, recorded)) as journal:
         digests = ChunkDownload(download, group, file, remote, journal, queue).run()
-    finally:
-        journal.close()
     return verify(download, file, size, digests, resumed=bool(recorded))
+
+
+def make_head(size: int, etag: str | None, digest: str | None, chunk_bytes: int) -> Head:
+    """Return the head of a download by this machine."""
+    boot = None if digest or not BOOT_ID.is_file() else BOOT_ID.read_text().strip()
+    return Head(size, etag, digest, chunk_bytes, boot)
 
 
 def reserve(file: FileIO, size: int) -> None:

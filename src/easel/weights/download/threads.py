@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,7 +46,8 @@ class ThreadGroup:
                 thread.start()
                 threads.append(thread)
             for _ in threads:
-                self._wait_for_one()
+                if error := self._wait_for_one():
+                    raise error
         except BaseException:
             self.stop()
             raise
@@ -54,26 +55,18 @@ class ThreadGroup:
             for thread in threads:
                 thread.join(JOIN_S / len(threads))
 
-    def _wait_for_one(self) -> None:
+    def _wait_for_one(self) -> BaseException | None:
         while True:
             self._tick()
-            try:
-                error = self._ended.get(timeout=SLICE_S)
-            except queue.Empty:
-                continue
-            if error is not None:
-                raise error
-            return
+            with suppress(queue.Empty):
+                return self._ended.get(timeout=SLICE_S)
 
     def _work(self, task: Callable[[], None]) -> None:
-        failure: BaseException | None = None
         try:
             task()
-        except Stopped:
-            pass
+            self._ended.put(None)
         except BaseException as error:
-            failure = error
-        self._ended.put(failure)
+            self._ended.put(None if isinstance(error, Stopped) else error)
 
     def stop(self) -> None:
         """Tell all threads that they are not needed any more. This group runs nothing after that."""
