@@ -81,7 +81,7 @@ def bench_fetch(rounds: int) -> dict[str, float]:
         "fetch_ratio": fast["curl_s"] / fast["easel_s"],
         "fetch_synced_ratio": fast["curl_synced_s"] / fast["easel_synced_s"],
         "fetch_ratio_wanted": 0.8,
-        "fetch_peak_mb_allowed": 300.0,
+        "fetch_peak_mb_allowed": 150.0,
     }
 
 

@@ -1,7 +1,6 @@
 """The chunks of a file: which are on disk, which is fetched next, and the threads that fetch and digest them.
 
-Chunks arrive in any order and the digest needs them in theirs, so it reads each one back from the file. That takes them
-from the system's page cache, where they are since they were written a moment ago.
+Chunks arrive in any order and the digest needs them in theirs, so it reads them back, from the system's page cache.
 """
 
 import hashlib
@@ -129,6 +128,7 @@ class ChunkQueue:
 
     def wait_for(self, chunk: Chunk) -> None:
         """Return when the chunk, which the digest needs next, is on disk."""
+        self._group.check()
         with self._change:
             self._next = chunk.number
             self._change.notify_all()
@@ -230,10 +230,9 @@ class ChunkDownload:
     def _digest(self, digests: Digests) -> None:
         buffer = memoryview(bytearray(READ_BYTES))
         for chunk in self.queue.chunks:
-            self.queue.wait_for(chunk)
             position, end = chunk.start, chunk.start + chunk.length
             while position < end:
-                self.group.check()
+                self.queue.wait_for(chunk)
                 with disk_errors(self.download.part):
                     count = os.preadv(self.file.fileno(), [buffer[: end - position]], position)
                 if count == 0:
@@ -244,7 +243,8 @@ class ChunkDownload:
 
     def _write_back(self) -> None:
         """Have the disk work while bytes arrive, so that little is left for the sync at the end."""
+        sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the other one
         while True:
             self.group.sleep(SLICE_S)
             with disk_errors(self.download.part):
-                os.fsync(self.file.fileno())
+                sync(self.file.fileno())
