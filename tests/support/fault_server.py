@@ -33,7 +33,6 @@ class Answer:
 class Seen:
     path: str
     headers: dict[str, str]
-    time: float  # time.monotonic()
 
     @property
     def range(self) -> tuple[int, int] | None:
@@ -146,7 +145,7 @@ class FaultServer:
 
     def _serve(self, handler: BaseHTTPRequestHandler, is_one_too_many: bool) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        seen = Seen(handler.path, headers, time.monotonic())
+        seen = Seen(handler.path, headers)
         self.seen.append(seen)
         answer = Answer(503) if is_one_too_many else self._take(seen)
         if answer.hold is not None:
