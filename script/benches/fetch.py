@@ -107,7 +107,7 @@ def run_interleaved(rounds: int, url: str, target: Path, digest: str) -> dict[st
 
 
 def fetch_by_each(url: str, target: Path, digest: str) -> dict[str, float]:
-    """Return the figures of one round. A file is removed at once, so that what of it is not on the disk yet disturbs nobody."""
+    """Return the figures of one round. A file is removed at once, so that writing it back disturbs nobody."""
     easel_s, easel_synced_s, peak_mb = run_python(EASEL, url, str(target), digest)
     target.unlink()
     curl_s = run_for("curl", "-s", "-o", str(target), url)
