@@ -5,12 +5,10 @@ import re
 import ssl
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @dataclass
@@ -28,13 +26,13 @@ class Answer:
     token: str | None = None
     refused: int = 401
     keep: bool = False  # the connection, for the next request
+    hold: threading.Event | None = field(default=None, repr=False)  # wait for this before the answer
 
 
 @dataclass(frozen=True)
 class Seen:
     path: str
     headers: dict[str, str]
-    time: float  # time.monotonic()
 
     @property
     def range(self) -> tuple[int, int] | None:
@@ -63,12 +61,16 @@ class FaultServer:
     """`routes` maps a path (with its query) to an Answer, to a list of them whose last one stays, or to a function that
     makes one of what was asked, in the thread of that connection.
 
-    Use it in `with`; with `tls` (a server's SSLContext) it speaks https.
+    `most_at_once`, if it is set, is how many requests are answered at the same time; further ones get status 503.
+    `peak` is how many there were. Use it in `with`; with `tls` (a server's SSLContext) it speaks https.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.routes: dict[str, Answer | list[Answer] | Callable[[Seen], Answer]] = {}
         self.seen: list[Seen] = []
+        self.most_at_once: int | None = None
+        self.peak = 0
+        self._at_once = 0
         self.stalled = threading.Event()
         self._released = threading.Event()
         self._lock = threading.Lock()
@@ -80,7 +82,8 @@ class FaultServer:
             timeout = 10
 
             def do_GET(self) -> None:
-                outer._serve(self)
+                with outer._counted() as is_one_too_many:
+                    outer._serve(self, is_one_too_many)
 
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""
@@ -126,11 +129,27 @@ class FaultServer:
                 return answers(seen)
             return answers.pop(0) if len(answers) > 1 else answers[0]
 
-    def _serve(self, handler: BaseHTTPRequestHandler) -> None:
+    @contextmanager
+    def _counted(self) -> Iterator[bool]:
+        with self._lock:
+            is_one_too_many = self._at_once == self.most_at_once
+            self._at_once += not is_one_too_many
+            self.peak = max(self.peak, self._at_once)
+        try:
+            if self.most_at_once:
+                time.sleep(0.02)  # so that there are several at the same time
+            yield is_one_too_many
+        finally:
+            with self._lock:
+                self._at_once -= not is_one_too_many
+
+    def _serve(self, handler: BaseHTTPRequestHandler, is_one_too_many: bool) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        seen = Seen(handler.path, headers, time.monotonic())
+        seen = Seen(handler.path, headers)
         self.seen.append(seen)
-        answer = self._take(seen)
+        answer = Answer(503) if is_one_too_many else self._take(seen)
+        if answer.hold is not None:
+            answer.hold.wait(30)
         etag = '"' + hashlib.md5(answer.body).hexdigest() + '"'
         status, body = answer.status, answer.body
         if answer.token is not None and headers.get("authorization") != f"Bearer {answer.token}":

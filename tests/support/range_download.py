@@ -2,24 +2,27 @@
 
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from easel.errors import FetchError
-from easel.weights.download.ranges import Address, Limits, Received, fetch_file
+from easel.weights.download.fetch import Address, Limits, Received, fetch_file
 from tests.support.fault_server import Answer, part_of, wait_until
 
 CHUNK = 65536
 BODY = os.urandom(CHUNK * 16 + 1234)
 SIZE = len(BODY)
 DIGEST = "sha256:" + hashlib.sha256(BODY).hexdigest()
-QUICK = Limits(connect_s=2, stall_s=0.3, backoff_s=0.01, max_wait_s=0.3, chunk_bytes=CHUNK)
+QUICK = Limits(connect_s=5, stall_s=2, backoff_s=0.01, max_wait_s=0.3, chunk_bytes=CHUNK)
 FILE = Answer(body=BODY, headers={"ETag": '"one"'}, keep=True)
 
 
 class Download:
-    """Fetches /a of a FaultServer into `target`, and reset_failures what it was told."""
+    """Fetches /a of a FaultServer into `target`, and keeps what it was told."""
 
     def __init__(self, server, folder):
         self.server = server
@@ -37,9 +40,7 @@ class Download:
             label="the file",
             size=size,
             digest=digest,
-            progress=self.progress.append,
-            log=self.logs.append,
-            **options,
+            **{"progress": self.progress.append, "log": self.logs.append, **options},
         )
 
     def gives_the_file(self, **options):
@@ -55,7 +56,7 @@ class Download:
         assert sentence in str(caught.value)
         assert str(caught.value).startswith("the file: ") or kind is not FetchError
         assert not self.target.exists()
-        wait_until(lambda: not own_threads(), 1)
+        wait_until(lambda: not own_threads())
 
 
 def own_threads():
@@ -76,3 +77,36 @@ def ranged(file=FILE, before=()):
 
 def chunks_asked(server):
     return [seen.range for seen in server.seen if seen.range not in (None, (0, 0))]
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from easel.weights.download.fetch import Address, Limits, fetch_file
+
+fetch_file(
+    lambda: Address(sys.argv[1]),
+    Path(sys.argv[2]),
+    label="it",
+    size=None,
+    digest=None,
+    progress=lambda count: None,
+    log=print,
+    limits=Limits(connect_s=3600, stall_s=3600, chunk_bytes=65536),
+)
+"""
+
+
+def end_by_interrupt(url, target, is_stuck):
+    """Press Ctrl-C in a process that fetches `url`, once it is stuck in the network for an hour. It must end."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", INTERRUPTED, url, str(target)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            wait_until(lambda: is_stuck(process.pid), 60)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGINT
+    assert errors.splitlines()[-1] == "KeyboardInterrupt"

@@ -2,15 +2,13 @@
 
 import os
 import subprocess
-import time
 from dataclasses import replace
 
 import pytest
 
 from easel.errors import FetchError, ResourceError
-from easel.weights.download.journal import Journal, make_head, read_journal
-from easel.weights.download.threads import ThreadGroup
-from easel.weights.download.window import BUFFERS, HELD_UP_S, Window
+from easel.weights.download.chunks import Journal, read_journal
+from easel.weights.download.fetch import make_head
 from tests.support.fault_server import Answer
 from tests.support.range_download import BODY, CHUNK, DIGEST, FILE, QUICK, SIZE, Download, chunks_asked, ranged
 
@@ -102,24 +100,6 @@ def test_without_digest_and_etag_nothing_counts(etag):
 def test_server_that_no_longer_knows_ranges_costs_a_new_start(server, broken_off):
     server.routes["/a"] = FILE
     broken_off.gives_the_file()
-
-
-def test_chunks_give_their_buffers_up_where_the_digest_is_held_up():
-    """The first of 40 chunks is late: the others are kept as far as there are buffers, and then read back."""
-    window = Window(ThreadGroup(lambda: None), 40, 1, frozenset(), connections=8)
-    late, *others = [window.claim() for _ in range(40)]
-    began = time.monotonic()
-    for chunk in others:
-        window.finish(chunk)
-    assert HELD_UP_S * 0.9 < time.monotonic() - began < HELD_UP_S + 1  # and not for each chunk
-    window.finish(late)
-    order, kept = [], 0
-    while (following := window.next_for_digest()) is not None:
-        order.append(following[0])
-        kept += following[1] is not None
-        window.digested()
-    assert order == list(range(40))
-    assert kept == BUFFERS - 8 + 1
 
 
 def test_disk_that_is_too_small_is_said_at_the_start(server, download):

