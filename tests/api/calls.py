@@ -21,7 +21,7 @@ def show(api: Api, identity: str) -> dict[str, Any]:
     return prediction
 
 
-def wait_for(api: Api, identity: str, *states: str, seconds: float = 30) -> dict[str, Any]:
+def wait_for(api: Api, identity: str, *states: str, seconds: float = 90) -> dict[str, Any]:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         prediction = show(api, identity)

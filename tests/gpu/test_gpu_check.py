@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -94,8 +95,9 @@ def child_of(process: subprocess.Popen[str]) -> psutil.Process:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for child in psutil.Process(process.pid).children(recursive=True):
-            if "gpu_check.child" in child.cmdline():
-                return child
+            with suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # one that has just ended
+                if "gpu_check.child" in child.cmdline():
+                    return child
         time.sleep(0.01)
     raise AssertionError("no group was begun")
 

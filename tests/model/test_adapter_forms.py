@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from easel.errors import AdapterError
 from easel.lora.adapter import Adapter, load_adapter
 from easel.lora.keys import fold, sort_keys
-from tests.model.test_adapters import adapter_file
+from tests.model.adapters.common import adapter_file
 from tests.support.lora_files import RANK, peft_tensors, renamed
 
 

@@ -168,6 +168,6 @@ def denoise(
 def decode_latents(pipeline: Any, latents: torch.Tensor) -> Image.Image:
     vae = pipeline.vae
     latents = latents.to(vae.dtype) / vae.config.scaling_factor + vae.config.shift_factor
-    pixels = vae.decode_latents(latents, return_dict=False)[0]
+    pixels = vae.decode(latents, return_dict=False)[0]
     image: Image.Image = pipeline.image_processor.postprocess(pixels, output_type="pil")[0]
     return image
