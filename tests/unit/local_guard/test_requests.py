@@ -1,75 +1,13 @@
-"""The guard in front of a local Cog server, between servers and callers that speak bytes: what passes and what not."""
+"""The guard of script/serve: requests."""
 
 import json
-import socket
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from easel.local.guard import guarded
 from easel.local.server import bind
-
-BODY_S = 10  # before a test gives up
-
-
-class Upstream:
-    """A server that keeps what it is sent, and hands its connections to the test."""
-
-    def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(BODY_S)
-
-    @property
-    def place(self) -> tuple[str, int]:
-        return self.listener.getsockname()
-
-    def accept(self) -> socket.socket:
-        connection, _ = self.listener.accept()
-        connection.settimeout(BODY_S)
-        return connection
-
-    def nobody_came(self) -> bool:
-        self.listener.settimeout(0)
-        try:
-            self.listener.accept()
-        except BlockingIOError:
-            return True
-        return False
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    upstream = Upstream()
-    with upstream.listener:
-        yield upstream
-
-
-@pytest.fixture
-def front(upstream) -> Iterator[int]:
-    """The guard's port."""
-    with bind("127.0.0.1", 0) as listener, guarded(listener, upstream.place) as url:
-        yield int(url.rpartition(":")[2])
-
-
-def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=BODY_S)
-
-
-def read_all(connection: socket.socket) -> bytes:
-    data = b""
-    while part := connection.recv(65536):
-        data += part
-    return data
-
-
-def read_until(connection: socket.socket, end: bytes) -> bytes:
-    data = b""
-    while not data.endswith(end):
-        part = connection.recv(1)
-        assert part, data
-        data += part
-    return data
+from tests.unit.local_guard.common import connect, read_all, read_until
 
 
 def ask(port: int, head: str, body: bytes = b"") -> bytes:
@@ -93,6 +31,8 @@ FOREIGN = {
     "its own page's shutdown": "POST /shutdown HTTP/1.1\nHost: 127.0.0.1:PORT\nOrigin: http://127.0.0.1:PORT",
     "a program's shutdown": "POST /shutdown?now HTTP/1.1\nHost: 127.0.0.1:PORT",
 }
+
+
 UNREADABLE = {
     "two hosts": "GET / HTTP/1.1\nHost: 127.0.0.1:PORT\nHost: evil.example",
     "no host": "GET / HTTP/1.1",
@@ -195,82 +135,3 @@ def test_end_leaves_no_thread_and_no_connection(upstream):
     with caller, server:
         assert server.recv(1) == b""
     assert threading.active_count() == before
-
-
-def failed(error, length=None, **members):
-    body = json.dumps({"status": "failed", "error": error, **members}).encode()
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length or len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-def answered(front, upstream, answer, head="POST /predictions HTTP/1.1\nHost: localhost\nContent-Length: 0"):
-    with connect(front) as caller:
-        caller.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n")
-        with upstream.accept() as server:
-            read_until(server, b"\r\n\r\n")
-            server.sendall(answer)
-        return read_all(caller)
-
-
-@pytest.mark.parametrize(
-    ("error", "plain"),
-    [
-        ("Prediction failed: Prediction failed: InputError: width must be at least 64, not 3.", None),
-        ("Prediction failed: AdapterError: größer, «so»", "größer, «so»"),
-        ("Prediction failed: UnreachableError: it is down.", "it is down."),
-        ("Prediction failed: ValueError: no sentence", "ValueError: no sentence"),
-        ("a sentence already", "a sentence already"),
-    ],
-)
-@pytest.mark.parametrize("path", ["POST /predictions", "PUT /predictions/abc?x=1"])
-def test_the_error_of_a_failed_prediction_is_the_sentence_alone(front, upstream, error, plain, path):
-    head = f"{path} HTTP/1.1\nHost: localhost\nContent-Length: 0"
-    came, _, body = answered(front, upstream, failed(error, id="x"), head).partition(b"\r\n\r\n")
-    assert f"content-length: {len(body)}".encode() in came
-    expected = {"status": "failed", "error": plain or "width must be at least 64, not 3.", "id": "x"}
-    assert json.loads(body) == expected
-
-
-WRONG = "Prediction failed: InputError: no"
-OTHERS = {
-    "one that succeeded": failed(WRONG).replace(b'"failed"', b'"succes"'),
-    "one whose error is no text": failed({"Prediction failed": 1}),
-    "a list": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n[]",
-    "no JSON": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{]",
-    "text": failed(WRONG).replace(b"application/json", b"text/plain"),
-    "a length written otherwise": failed(WRONG).replace(b"content-length: ", b"content-length:  "),
-    "without a length": failed(WRONG).replace(b"content-length", b"x-length"),
-    "no HTTP": b"what is this\r\n\r\n" + b"x" * 99,
-    "half a head": b"HTTP/1.1 200 OK\r\ncontent-",
-    "nothing": b"",
-    "too large": failed(WRONG + "x" * 1_000_000),
-}
-
-
-@pytest.mark.parametrize("answer", OTHERS.values(), ids=OTHERS)
-def test_every_other_answer_goes_on_as_it_came(front, upstream, answer):
-    assert answered(front, upstream, answer) == answer
-
-
-def test_answers_to_other_requests_go_on_as_they_came(front, upstream):
-    for first in ("GET /predictions", "POST /predictions/abc/cancel", "POST /other"):
-        head = f"{first} HTTP/1.1\nHost: localhost"
-        assert answered(front, upstream, failed(WRONG), head) == failed(WRONG)
-
-
-@pytest.mark.parametrize("busy", [0, 1, 3])
-def test_right_after_an_answer_the_next_request_waits_for_the_slot(front, upstream, busy):
-    answered(front, upstream, failed("no"))
-    head = b"POST /predictions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
-    with connect(front) as caller:
-        caller.sendall(head)
-        for state in ["BUSY"] * busy + ["READY"]:
-            with upstream.accept() as server:
-                first = read_until(server, b"\r\n\r\n")
-                if first.startswith(b"POST"):
-                    break  # this machine took longer than the wait
-                assert first.startswith(b"GET /health-check ")
-                server.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"status":"%s"}' % state.encode())
-        else:
-            with upstream.accept() as server:
-                assert read_until(server, b"\r\n\r\n").startswith(b"POST /predictions ")
