@@ -11,9 +11,15 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_TRUSTED_HOST
 ARG PIP_CERT
 WORKDIR /src
-COPY requirements.lock .
+# What to install. By default the lock, which is for Python 3.13, and on another Python the pins of requirements.txt.
+ARG REQUIREMENTS
+COPY requirements.lock requirements.txt ./
 # Debian's own Python asks for leave before pip adds to it; other bases do not mind.
-RUN PIP_BREAK_SYSTEM_PACKAGES=1 python -m pip install --no-cache-dir --require-hashes -r requirements.lock
+RUN if [ -z "$REQUIREMENTS" ]; then REQUIREMENTS=requirements.lock; \
+    python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' || REQUIREMENTS=requirements.txt; fi; \
+    if [ "$REQUIREMENTS" = requirements.lock ]; then set -- --require-hashes; \
+    else set --; echo "Installing $REQUIREMENTS: what it requires comes in its newest version, unchecked by digest."; fi; \
+    PIP_BREAK_SYSTEM_PACKAGES=1 python -m pip install --no-cache-dir "$@" -r "$REQUIREMENTS"
 RUN echo /src/src > "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/easel.pth"
 
 ARG PACKAGES

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 RULES = parse_rules((ROOT / ".dockerignore").read_text())
 MODELS = sorted(path.parent.name for path in ROOT.glob("weights/*/model.yaml"))
-TOP = {".cog", "LICENSE", "NOTICE", "cog.emoji.yaml", "cog.yaml", "predict.py", "requirements.lock", "src", "weights"}
+TOP = {".cog", "LICENSE", "NOTICE", "cog.emoji.yaml", "cog.yaml", "predict.py", "src", "weights"}
+TOP |= {"requirements.lock", "requirements.txt"}
 
 KEPT_OUT = """
 .git/config .venv/bin/python .env .cache/x tests/support/tiny.py docs/deploy.md samples/grid.png script/container
