@@ -3,9 +3,11 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 PINS = dict(re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
@@ -24,6 +26,45 @@ def plain(name):
 def test_every_pin_is_locked_at_its_version():
     locked = {plain(name): version for name, version in (line.split()[0].split("==") for line in LINES)}
     assert {name: locked.get(plain(name)) for name in PINS} == PINS
+
+
+IMAGE = {"python_version": "3.13", "python_full_version": "3.13.0", "platform_machine": "x86_64"}  # the lock is for it
+
+
+def required_by(name, extras, version):
+    """What a package requires in the image, as requirements; None where that very version is not installed here."""
+    try:
+        package = distribution(name)
+    except PackageNotFoundError:
+        return None
+    if package.version.partition("+")[0] != version:
+        return None
+    found = [Requirement(line) for line in package.requires or []]
+    return [
+        each
+        for each in found
+        if not each.marker or any(each.marker.evaluate({**IMAGE, "extra": extra}) for extra in extras or {""})
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, whose packages the lock has")
+def test_what_a_locked_package_requires_is_locked_in_a_version_that_it_takes():
+    """Else pip, which takes nothing without a digest then, refuses the whole file."""
+    locked = {plain(name): version for name, version in (line.split()[0].split("==") for line in LINES)}
+    waiting, seen, wrong = [(plain(name), frozenset[str]()) for name in PINS], set(), []
+    while waiting:
+        name, extras = waiting.pop()
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        for each in required_by(name, extras, locked[name]) or []:
+            if plain(each.name) not in locked or not each.specifier.contains(locked[plain(each.name)]):
+                wrong.append(f"{name} requires {each}")
+            else:
+                waiting.append((plain(each.name), frozenset(each.extras)))
+    assert wrong == []
+    assert {name for name, _ in seen} >= {plain(name) for name in PINS}
+    assert len(seen) > 2 * len(PINS)
 
 
 def test_each_line_is_a_name_a_version_and_digests_alone():
