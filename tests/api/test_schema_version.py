@@ -1,14 +1,17 @@
 """A database of another schema is refused in words, and nothing in it is changed."""
 
 import asyncio
+import hashlib
 from uuid import uuid4
 
 import psycopg
 import pytest
 from sqlalchemy import delete, text, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from easel.api.database import Database
-from easel.api.tables import ModelRow, SchemaVersion
+from easel.api.tables import SCHEMA_VERSION, Base, ModelRow, SchemaVersion
 from easel.errors import InputError
 
 
@@ -55,3 +58,16 @@ def test_one_of_another_schema_is_refused_and_left_as_it_is(url, statement, foun
     for _ in range(2):
         with pytest.raises(InputError, match=f"schema version must be 1, {found}: .* start with an empty database"):
             asyncio.run(opened(url))
+
+
+def test_a_change_of_the_tables_raises_the_schema_version():
+    """Else a database of the last release is opened, and fails at its first query. New tables: raise it, then this."""
+    dialect = postgresql.dialect()
+    tables = [str(CreateTable(table).compile(dialect=dialect)) for table in Base.metadata.sorted_tables]
+    indexes = [
+        str(CreateIndex(index).compile(dialect=dialect))
+        for table in Base.metadata.sorted_tables
+        for index in sorted(table.indexes, key=lambda index: str(index.name))
+    ]
+    digest = hashlib.sha256(" ".join("".join(tables + indexes).split()).encode()).hexdigest()[:16]
+    assert (SCHEMA_VERSION, digest) == (1, "4194faa55c7e3d35")
