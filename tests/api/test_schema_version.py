@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from uuid import uuid4
 
 import psycopg
@@ -56,8 +57,10 @@ def test_a_database_of_this_schema_is_opened_again(url):
 def test_one_of_another_schema_is_refused_and_left_as_it_is(url, statement, found):
     asyncio.run(opened(url, statement))
     for _ in range(2):
-        with pytest.raises(InputError, match=f"schema version must be 1, {found}: .* start with an empty database"):
+        with pytest.raises(InputError) as refusal:
             asyncio.run(opened(url))
+        assert re.search(f"schema version must be 1, {found}: .* start with an empty database", str(refusal.value))
+        assert f"{url.rpartition('/')[2]} the schema" in str(refusal.value)  # which database
 
 
 def test_a_change_of_the_tables_raises_the_schema_version():

@@ -137,6 +137,7 @@ def prepare_tables(connection: Connection) -> None:
     found = connection.scalar(select(SchemaVersion.version)) if has_version else None
     if found != SCHEMA_VERSION:
         raise InputError(
-            f"The database's schema version must be {SCHEMA_VERSION}, not {found or 'unknown'}: another easel made it. "
+            f"In the database {connection.engine.url.database} the schema version must be {SCHEMA_VERSION}, not "
+            f"{'unknown' if found is None else found}: another easel made it. "
             "Use that version of easel, or start with an empty database (another --data, or DATABASE_URL)."
         )
