@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,21 +74,18 @@ def new_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The address of a database on a server of our own, from Debian's postgresql, which refuses to run as root."""
     if not POSTGRES:
         pytest.skip("PostgreSQL is not installed (Debian: postgresql): DATABASE_URL was not tried with one")
-    folder = tmp_path_factory.mktemp("postgres")
+    # Not in pytest's own folder: each further run of pytest closes that to other users, such as Postgres'.
+    folder = Path(tempfile.mkdtemp(prefix="easel-postgres-"))
     as_user: list[str] = []
     if os.geteuid() == 0:
         if not shutil.which("setpriv"):
             pytest.skip("PostgreSQL refuses to run as root, and there is no setpriv to become another user")
         as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
         shutil.chown(folder, 65534, 65534)
-        for parent in folder.parents:
-            if parent == Path("/tmp"):
-                break
-            parent.chmod(0o711)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -110,6 +108,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

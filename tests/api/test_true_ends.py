@@ -37,8 +37,8 @@ def test_an_end_is_shown_only_when_it_is_on_disk(tmp_path):
             identity = await pair.create()
             await until(lambda: identity in pair.odd.given)
             await until(lambda: status_is(pair, identity, "processing"))
-            other = sqlite3.connect(tmp_path / "easel.db")
-            other.execute("BEGIN IMMEDIATE")
+            other = sqlite3.connect(tmp_path / "easel.db", timeout=60, check_same_thread=False)
+            await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")  # the API may be writing just now
             telling = asyncio.create_task(pair.end(identity, "succeeded"))
             await until(lambda: pair.api.lifecycle.active[identity].ending)
             await asyncio.sleep(0.3)

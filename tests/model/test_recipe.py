@@ -94,4 +94,4 @@ def test_the_model_card_can_be_written_from_an_evaluation():
     results |= {"synonyms_top5": 0.625, "steps": 8, "guidance_scale": 0.0, "weights": "sha256:0"}
     text = write_card(results, {"step": 100, "seconds": 5400.0})
     assert "| 0.80 | 0.50 |" in text
-    assert "100 steps of 64 images (1.5 hours" in text
+    assert "100 steps of 64 pictures (1.5 hours" in text
