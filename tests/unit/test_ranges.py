@@ -19,9 +19,11 @@ from easel.weights.manifest import digest_of
 from tests.support.fault_server import wait_until
 from tests.support.nginx import NGINX, run_nginx
 
-pytestmark = pytest.mark.slow
 
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not here: apt-get install nginx")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(NGINX is None, reason="nginx is not here: apt-get install nginx"),
+]
 CHUNK = 65536
 COUNT = 17
 SIZE = CHUNK * (COUNT - 1) + 1234
