@@ -166,6 +166,7 @@ def test_a_room_knows_nothing_of_those_above_it(room, forbidden):
     assert reached & forbidden == set()
 
 
+@pytest.mark.slow
 def test_importing_all_light_modules_loads_no_torch_and_changes_nothing():
     program = f"""
 import json, os, sys, threading

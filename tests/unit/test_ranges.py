@@ -19,7 +19,6 @@ from easel.weights.manifest import digest_of
 from tests.support.fault_server import wait_until
 from tests.support.nginx import NGINX, run_nginx
 
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(NGINX is None, reason="nginx is not here: apt-get install nginx"),

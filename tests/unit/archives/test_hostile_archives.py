@@ -96,6 +96,7 @@ def test_number_of_members_is_bounded(refusal, kind, monkeypatch):
     assert "more than 20 members" in refusal(make(kind, members))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_ten_thousand_members_are_read_and_one_more_is_not(unpack, refusal, kind):
     members = [("a.safetensors", WEIGHTS), *((f"folder/{k:05}.txt", b"") for k in range(9_999))]
