@@ -62,10 +62,14 @@ def write_atomically(path: Path, *, mode: int = 0o666, sync: bool = True) -> Ite
 
 @contextmanager
 def single_instance_lock(path: Path, busy: str) -> Iterator[None]:
-    """Hold the lock of the file `path`, which ends with this process. Raises InputError(busy) if another holds it."""
-    try:
-        lock = FileLock(path).acquire(blocking=False)
-    except Timeout:
-        raise InputError(busy) from None
+    """Hold the lock of the file `path`, which ends with this process. Raises InputError(busy) if another holds it.
+
+    Raises ResourceError where no lock can be had, as in a folder that this user may not write.
+    """
+    with disk_errors(path):
+        try:
+            lock = FileLock(path).acquire(blocking=False)
+        except Timeout:
+            raise InputError(busy) from None
     with lock:
         yield
