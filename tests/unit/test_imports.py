@@ -18,7 +18,18 @@ WITH_TORCH = {  # the others start at once
     "easel.lora.adapter",
     *(
         f"easel.inference.{name}"
-        for name in ("compile", "engine", "go_fast", "loader", "pipeline", "safety", "staging", "startup", "tensors")
+        for name in (
+            "compile",
+            "embeddings",
+            "engine",
+            "go_fast",
+            "loader",
+            "pipeline",
+            "safety",
+            "staging",
+            "startup",
+            "tensors",
+        )
     ),
 }
 RUNNERS = {"predict.py", "train.py"}

@@ -1,6 +1,7 @@
 """One request after another on a loaded model: what `predict.py` does, without Cog.
 
-All that lives longer than a request is here: the components, LoRAs used lately, files fetched before.
+All that lives longer than a request is here: the components, LoRAs and prompts' embeddings used lately, files fetched
+before.
 """
 
 import gc
@@ -16,6 +17,7 @@ import torch
 from easel.errors import EaselError, ResourceError, SafetyError
 from easel.images.encode import save_image
 from easel.images.input import open_image
+from easel.inference.embeddings import EmbeddingMemory
 from easel.inference.loader import Components
 from easel.inference.pipeline import SourceImage, Timings, read_source, run_plan
 from easel.inference.temp_files import TempFiles
@@ -38,6 +40,7 @@ class Engine:
         self.components = components
         self.adapter_files = adapter_files
         self.adapters = AdapterMemory()
+        self.embeddings = EmbeddingMemory()
         self.outputs = TempFiles()
         self._made: set[tuple[int, int]] = set()  # sizes that have fitted into memory
 
@@ -116,7 +119,7 @@ class Engine:
         labels = [adapter.label for adapter, _ in adapters]
         files: list[Path] = []
         blocked: list[int] = []
-        images = run_plan(plan, self.components, timings, source, adapters)
+        images = run_plan(plan, self.components, timings, source, adapters, embeddings=self.embeddings)
         with self.outputs.new_folder() as folder, closing(images):
             for k, image in enumerate(images):
                 if checker:
@@ -148,6 +151,7 @@ class Engine:
             return
         # Outside of `except`, where the traceback would keep the request's tensors alive.
         self.adapters.clear()
+        self.embeddings.clear()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

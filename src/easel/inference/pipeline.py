@@ -13,6 +13,7 @@ from PIL import Image
 from easel.errors import AdapterError
 from easel.images.input import InputImage, fit_image, fit_mask, read_image, read_mask
 from easel.images.mask import keep_outside, widen
+from easel.inference.embeddings import EmbeddingMemory, Embeds
 from easel.inference.go_fast import FastTransformer
 from easel.inference.loader import Components
 from easel.lora.adapter import Adapter
@@ -72,6 +73,7 @@ def run_plan(
     source: SourceImage | None = None,
     adapters: Sequence[tuple[Adapter, float]] = (),
     log: TextIO | None = None,
+    embeddings: EmbeddingMemory | None = None,
 ) -> Generator[Image.Image, None, None]:
     """Yield the plan's images in order, each (plan.width x plan.height) RGB.
 
@@ -79,7 +81,8 @@ def run_plan(
     bit, the only image of a request for that seed. A batch would choose other kernels and round differently, and a
     model that is bound by compute gains nothing from one. The bar on `log` (default: standard error) counts the
     denoising steps of all images. The LoRAs in `adapters` hold at their scales until the iterator ends. Closing it, or
-    an exception anywhere, ends the work at once; of `components` nothing is changed then.
+    an exception anywhere, ends the work at once; of `components` nothing is changed then. `embeddings` keeps those of
+    the prompt for the next request (default: for none).
     """
     log = log or sys.stderr
     if source and not plan.passes:
@@ -89,7 +92,9 @@ def run_plan(
     pipeline.set_progress_bar_config(disable=True)
     with components.transformer.adapted(adapters):
         with timings.measure("encode_prompt"):
-            embeds = encode_prompt(pipeline, plan, components.model.max_prompt_tokens, log)
+            embeds = encode_prompt(
+                pipeline, plan, components.model.max_prompt_tokens, log, embeddings or EmbeddingMemory()
+            )
         bar = Bar(
             total=plan.passes * len(plan.seeds),
             file=LineWriter(log),
@@ -114,19 +119,23 @@ def run_plan(
                 yield image
 
 
-def encode_prompt(pipeline: Any, plan: Plan, max_tokens: int, log: TextIO) -> dict[str, list[torch.Tensor]]:
+def encode_prompt(pipeline: Any, plan: Plan, max_tokens: int, log: TextIO, embeddings: EmbeddingMemory) -> Embeds:
     """Return the pipeline's arguments `prompt_embeds` and `negative_prompt_embeds`: one tensor (tokens, width) each."""
     guided = plan.guidance_scale > 0
     warn_of_truncation(pipeline.tokenizer, "prompt", plan.prompt, max_tokens, log)
     if guided:
         warn_of_truncation(pipeline.tokenizer, "negative_prompt", plan.negative_prompt, max_tokens, log)
-    positive, negative = pipeline.encode_prompt(
-        plan.prompt,
-        do_classifier_free_guidance=guided,
-        negative_prompt=plan.negative_prompt,
-        max_sequence_length=max_tokens,
-    )
-    return {"prompt_embeds": positive, "negative_prompt_embeds": negative if guided else None}
+
+    def encode() -> Embeds:
+        positive, negative = pipeline.encode_prompt(
+            plan.prompt,
+            do_classifier_free_guidance=guided,
+            negative_prompt=plan.negative_prompt,
+            max_sequence_length=max_tokens,
+        )
+        return {"prompt_embeds": positive, "negative_prompt_embeds": negative if guided else None}
+
+    return embeddings.get(plan.prompt, plan.negative_prompt if guided else None, encode)
 
 
 def warn_of_truncation(tokenizer: Any, name: str, text: str, max_tokens: int, log: TextIO) -> None:
@@ -139,9 +148,7 @@ def warn_of_truncation(tokenizer: Any, name: str, text: str, max_tokens: int, lo
         log.write(f"warning: {name} has {count} tokens; the last {count - max_tokens} are ignored.\n")
 
 
-def denoise(
-    pipeline: Any, plan: Plan, seed: int, embeds: dict[str, Any], source: SourceImage | None, bar: Bar
-) -> torch.Tensor:
+def denoise(pipeline: Any, plan: Plan, seed: int, embeds: Embeds, source: SourceImage | None, bar: Bar) -> torch.Tensor:
     """Latents (1, channels, height / 8, width / 8) of one image, in `plan.passes` steps."""
 
     def step_done(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
