@@ -16,21 +16,8 @@ SRC = ROOT / "src"
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "cog", "coglet"}
 WITH_TORCH = {  # the others start at once
     "easel.lora.adapter",
-    *(
-        f"easel.inference.{name}"
-        for name in (
-            "compile",
-            "embeddings",
-            "engine",
-            "go_fast",
-            "loader",
-            "pipeline",
-            "safety",
-            "staging",
-            "startup",
-            "tensors",
-        )
-    ),
+    *(f"easel.inference.{name}" for name in ("compile", "embeddings", "engine", "go_fast", "loader")),
+    *(f"easel.inference.{name}" for name in ("pipeline", "safety", "staging", "startup", "tensors")),
 }
 RUNNERS = {"predict.py", "train.py"}
 CALLS_THAT_ONLY_MAKE_A_VALUE = {

@@ -15,12 +15,11 @@ class EmbeddingMemory:
     """Embeddings by the SHA-256 of their texts, which are not kept; the pair unused for longest goes first.
 
     It belongs to one engine, hence to one text encoder in one dtype; no LoRA changes the encoder. The tensors are
-    those that the encoder gave, so the images are the same, bit for bit. The device holds at most `budget` bytes.
+    those that the encoder gave, so the images are the same, bit for bit. At most `budget` bytes stay.
     """
 
     def __init__(self, budget: int = MEMORY_BYTES) -> None:
         self.budget = budget
-        self.size = 0
         self._kept: OrderedDict[bytes, Embeds] = OrderedDict()
 
     def get(self, prompt: str, negative_prompt: str | None, encode: Callable[[], Embeds]) -> Embeds:
@@ -30,17 +29,20 @@ class EmbeddingMemory:
             self._kept.move_to_end(key)
             return self._kept[key]
         embeds = encode()
-        if (size := size_of(embeds)) > self.budget:
+        if size_of(embeds) > self.budget:
             return embeds
-        while self.size + size > self.budget:
-            self.size -= size_of(self._kept.popitem(last=False)[1])
         self._kept[key] = embeds
-        self.size += size
+        while self.size > self.budget:
+            self._kept.popitem(last=False)
         return embeds
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that is kept. Counted anew each time: a cancel between two lines leaves no wrong total."""
+        return sum(map(size_of, self._kept.values()))
 
     def clear(self) -> None:
         self._kept.clear()
-        self.size = 0
 
 
 def size_of(embeds: Embeds) -> int:
