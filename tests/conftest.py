@@ -15,12 +15,14 @@ from tests.support.serving import serving
 
 pytest_plugins = ["tests.support.require_all"]
 
+# Here and not in pytest_configure: pytest loads the conftest.py of every folder before that, and they import torch.
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it then
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Several processes share the cores: threads of theirs that wait for one another by spinning would take most.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # before torch is imported
+
 
 def pytest_configure() -> None:
-    os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it then
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        # Several processes share the cores: threads of theirs that wait for one another by spinning would take most.
-        os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # before torch is imported
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts its background jobs so, and all that they start inherits it: bash could not even trap it.
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -47,7 +47,7 @@ def main() -> None:
     import numpy as np
     import torch
 
-    from easel.inference.compile import compile_blocks, compile_key
+    from easel.inference.compile import compile_key, compile_modules
     from easel.inference.loader import load_components
     from easel.inference.pipeline import Timings, run_plan
     from easel.models import load_model
@@ -71,8 +71,9 @@ def main() -> None:
     draw(1)
     wall, cpu = time.perf_counter(), sum(os.times()[:4])
     key = compile_key(components.digest, torch.device("cpu"))
-    compile_blocks(
+    compile_modules(
         components.transformer.module,
+        [],
         lambda: draw(1),
         Path(sys.argv[1]),
         key,

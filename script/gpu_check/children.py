@@ -19,7 +19,7 @@ from gpu_check.rows import MISS, NOT_RUN, Outcome, Row
 
 STARTING_S = 60.0  # for the process to start and to load the weights
 GRACE_S = 15.0  # beyond the deadline, for a row that has begun
-TINY_ROW_S = 120.0
+TINY_ROW_S = 300.0  # of which a slow machine takes two thirds to compile
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ DEFAULT_MODEL = "emoji"  # The one that needs no download.
 KINDS = ("text", "image", "inpaint")  # of requests: by the prompt alone, from an image, inside a mask on an image
 
 DEVICES = ("cuda", "cpu")
+MEMORY_MODES = ("resident", "turns", "float8")  # from most memory to least, see inference/memory.py
 NAMES_OF_TYPES = {
     dict[str, str]: "a mapping of text to text",
     dict[str, str] | None: "null or a mapping of text to text",
     dict[str, list[str]]: "a mapping of text to lists of text",
     dict[str, int] | None: "null or a mapping of text to whole numbers",
+    dict[str, float] | None: "null or a mapping of text to numbers",
     dict[str, Any]: "a mapping",
 }
 
@@ -31,7 +33,9 @@ class Model:
     component (or of `default`). `safety_checker` is None, or names the `folder` of an image classifier of transformers
     inside the model's folder and the `blocked_label` among its labels. `skip` names, for each component, modules whose
     result the pipeline never reads: their tensors are not loaded. `go_fast` is None, or says with how many
-    `exact_passes` of the transformer that input begins. `hardware` is what it needs: `device` (cuda or cpu) and
+    `exact_passes` of the transformer that input begins. `attention` names diffusers' attention back ends, best first,
+    by CUDA compute capability ("9.0"), or for "cpu". `memory_modes` is None, or the free memory that each mode of
+    inference/memory.py needs at the native area, in 10^9 bytes. `hardware` is what it needs: `device` (cuda or cpu) and
     `memory_gb`, in 10^9 bytes of that device's memory.
     """
 
@@ -51,6 +55,8 @@ class Model:
     safety_checker: dict[str, str] | None
     skip: dict[str, list[str]]
     go_fast: dict[str, int] | None
+    attention: dict[str, list[str]]
+    memory_modes: dict[str, float] | None
     hardware: dict[str, Any]
     folder: Path
 
@@ -103,6 +109,9 @@ def value_problems(values: dict[str, Any]) -> list[str]:
     fast = values["go_fast"]
     if fast is not None and (set(fast) != {"exact_passes"} or fast["exact_passes"] < 2):
         problems.append("go_fast must be null or have the key 'exact_passes', at least 2")
+    modes = values["memory_modes"]
+    if modes is not None and not (modes and set(modes) <= set(MEMORY_MODES) and all(map(positive, modes.values()))):
+        problems.append(f"memory_modes must be null or have some of the keys {', '.join(MEMORY_MODES)}, each above 0")
     hardware = values["hardware"]
     if (
         set(hardware) != {"device", "memory_gb"}

@@ -36,7 +36,7 @@ def whole(tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """A run of every row, and the file of its --out."""
     folder = tmp_path_factory.mktemp("gpu-check")
     arguments = command(folder / "weights", "--out", str(folder / "run.json"))
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=900, check=False)
     return done, folder / "run.json"
 
 

@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+import torch.fx.experimental._config as shapes
+from torch._dynamo.utils import counters
 
-from easel.inference.compile import load_kept
+from easel.inference.compile import load_kept, prepare, run_uncompiled
+from tests.support.tiny_z_image import tiny_modules
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -19,7 +23,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch._dynamo.utils import counters
 from easel.lora.adapter import Adapter, Pair, Transformer
-from easel.inference.compile import compile_blocks
+from easel.inference.compile import compile_modules
 
 class Block(torch.nn.Module):
     def __init__(self):
@@ -44,7 +48,7 @@ class Small(ModelMixin, ConfigMixin):
 
 torch.manual_seed(0)
 model = Small().eval().requires_grad_(False)
-transformer = Transformer(model)
+transformer = Transformer(model, torch.device("cpu"), torch.float32)
 lora = Adapter("lora", {"blocks.1.up": Pair(torch.randn(4, 16), torch.randn(32, 4), 1.0)})
 inputs = [torch.randn(2, length, 16) for length in (8, 20, 33)]
 
@@ -58,7 +62,7 @@ def frames():
 
 eager, eager_lora = [run(x) for x in inputs], run(inputs[0], [(lora, 1.0)])
 logs = []
-compile_blocks(model, lambda: run(inputs[0]), Path(sys.argv[1]), "small", logs.append)
+compile_modules(model, [], lambda: run(inputs[0]), Path(sys.argv[1]), "small", logs.append)
 compiled, threads = frames(), threading.active_count()
 first = run(inputs[0])
 with_lora = run(inputs[0], [(lora, 1.0)])
@@ -101,7 +105,7 @@ def start(kept, tmp_path):
     return run
 
 
-def check_pictures(report: dict) -> None:
+def check_images(report: dict) -> None:
     assert report["far"] < 1e-5
     assert report["a_b_a"]
     assert report["lora_far"] < 1e-5
@@ -111,10 +115,10 @@ def check_pictures(report: dict) -> None:
 def test_without_a_compiler_the_blocks_run_uncompiled_and_the_log_says_why(start, kept):
     report = start(PATH="/nowhere", CXX="/nowhere/g++")
     assert len(report["logs"]) == 1
-    assert report["logs"][0].startswith("compile: the transformer stays uncompiled: ")
+    assert report["logs"][0].startswith("compile: the model stays uncompiled: ")
     assert report["calls"] == [False] * 3
     assert report["far"] == 0
-    check_pictures(report)
+    check_images(report)
     assert list(kept.rglob("*")) == []
 
 
@@ -124,7 +128,7 @@ def test_one_graph_serves_all_blocks_and_sizes_and_nothing_is_compiled_in_a_requ
     assert report["logs"][0].endswith(" s")
     assert (report["misses"], report["compiled_later"], report["threads_later"]) == (1, 0, 0)
     assert report["calls"] == [True] * 3
-    check_pictures(report)
+    check_images(report)
     (file,) = kept.rglob("*.*")
     assert file.suffix == ".bin"
 
@@ -136,8 +140,36 @@ def test_a_second_start_compiles_nothing(start, kept):
     assert (report["misses"], report["compiled_later"]) == (0, 0)
     assert report["hits"] > 0
     assert report["calls"] == [True] * 3
-    check_pictures(report)
+    check_images(report)
     assert {path: path.stat().st_mtime_ns for path in kept.rglob("*") if path.is_file()} == before
+
+
+def test_one_graph_of_each_kind_of_block_serves_every_number_of_tokens_and_size():
+    """Of Z-Image's own classes: blocks with and without a timestep, and the VAE's decoder."""
+    transformer, _, vae = (module.eval().requires_grad_(False) for module in tiny_modules())
+    width, channels = transformer.config.cap_feat_dim, transformer.config.in_channels
+
+    def run(tokens: int, height: int, width_of_image: int) -> None:
+        latents = torch.zeros(channels, 1, height, width_of_image)
+        transformer([latents], torch.full((1,), 0.5), [torch.zeros(tokens, width)], return_dict=False)
+        vae.decode(torch.zeros(1, channels, height, width_of_image))
+
+    torch._dynamo.reset()
+    prepare(transformer, [vae.decoder], backend="eager")
+    counters.clear()
+    try:
+        with shapes.patch(use_duck_shape=False), torch.inference_mode():
+            run(40, 16, 16)  # 64 tokens of the image, and of the padded text: two of one size are not one dimension
+        assert counters["stats"]["unique_graphs"] == 3
+        with torch.compiler.set_stance("fail_on_recompile"), torch.inference_mode():
+            for tokens in (1, 31, 32, 33, 64, 100, 256, 511, 512):
+                run(tokens, 16, 16)
+            # On a CPU the compiler also looks at a convolution of up to 20,480 numbers: all of these are on one side.
+            for sides in ((16, 24), (24, 16), (16, 32)):
+                run(77, *sides)
+    finally:
+        run_uncompiled(transformer)
+        torch._dynamo.reset()
 
 
 def test_a_file_that_is_damaged_or_of_another_key_is_ignored_and_the_log_says_so(kept, tmp_path, monkeypatch):

@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 
 from easel.inference.go_fast import FastTransformer
 from easel.inference.pipeline import Timings, read_source, run_plan
-from easel.lora.adapter import Adapter, Pair
 from easel.request import Request
 from tests.support.read_images import plan_and_images
 
@@ -22,8 +21,17 @@ EXACT_PASSES = 5  # weights/emoji/model.yaml
 
 @pytest.fixture
 def make(components):
-    """Runs a request; returns its images and how often the transformer itself was called."""
+    """Runs a request on small layers; returns its images and how often the transformer itself was called."""
+    return runner(components)
 
+
+@pytest.fixture
+def make_emoji(emoji):
+    """The same on the model as users have it."""
+    return runner(emoji)
+
+
+def runner(components):
     def run(prompt="a dog", adapters=(), **inputs):
         plan, *opened = plan_and_images(Request(prompt, **inputs), components.model)
         calls = []
@@ -40,21 +48,8 @@ def make(components):
 
 
 @pytest.fixture
-def lora(components):
-    """A LoRA that changes the image much."""
-    random = torch.Generator().manual_seed(0)
-    pairs = {
-        name: Pair(
-            *(
-                torch.randn(shape, generator=random) * 0.06
-                for shape in ((4, layer.in_features), (layer.out_features, 4))
-            ),
-            1.5,
-        )
-        for name, layer in components.transformer.linears.items()
-        if name.startswith("layers.") and ".to_" in name
-    }
-    return Adapter("lora", pairs)
+def lora(emoji, lora_of):
+    return lora_of(emoji)
 
 
 class Polynomial(torch.nn.Module):
@@ -88,13 +83,13 @@ def raw(images) -> list[bytes]:
     return [image.tobytes() for image in images]
 
 
-def test_what_changes_evenly_over_time_is_foretold_exactly_for_each_image_of_a_pass():
+def test_what_changes_evenly_over_time_is_extrapolated_exactly_for_each_image_of_a_pass():
     fast = FastTransformer(Polynomial(0.5, -2.0), exact_passes=3)
     torch.testing.assert_close(predictions(fast), predictions(Polynomial(0.5, -2.0)))
     assert fast.transformer.calls == 7  # passes 3, 5, 7 and 9 of 0 to 10 are extrapolated
 
 
-def test_what_bends_is_foretold_by_the_line_through_the_two_passes_before():
+def test_what_bends_is_extrapolated_by_the_line_through_the_two_passes_before():
     exact, fast = (predictions(one) for one in (Polynomial(0, 0, 1), FastTransformer(Polynomial(0, 0, 1), 3)))
     t = torch.linspace(0, 1, 11) ** 1.5
     assert (fast != exact).any(dim=1).tolist() == [False] * 3 + [True, False] * 4
@@ -109,15 +104,15 @@ def test_predictions_keep_the_number_type_of_the_transformer():
 
 
 @pytest.mark.parametrize("prompt", ["red apple", "octopus", "a blue car"])
-def test_two_fifths_of_20_steps_are_saved_and_the_picture_hardly_differs(make, prompt):
-    (exact,), all_passes = make(prompt, seed=1, num_inference_steps=20)
-    (fast,), passes = make(prompt, seed=1, num_inference_steps=20, go_fast=True)
+def test_two_fifths_of_20_steps_are_saved_and_the_image_hardly_differs(make_emoji, prompt):
+    (exact,), all_passes = make_emoji(prompt, seed=1, num_inference_steps=20)
+    (fast,), passes = make_emoji(prompt, seed=1, num_inference_steps=20, go_fast=True)
     assert (all_passes, passes) == (20, 12)
     assert fast.tobytes() != exact.tobytes()
     assert psnr(fast, exact) >= PSNR
 
 
-def test_same_request_same_picture_and_an_exact_one_before_and_after_is_the_same(make):
+def test_same_request_same_image_and_an_exact_one_before_and_after_is_the_same(make):
     first = raw(make(**SMALL)[0])
     fast = raw(make(**FAST)[0])
     assert fast != first
@@ -152,27 +147,27 @@ def test_a_cancel_at_any_pass_leaves_no_trace(components, make, pass_number):
     assert raw(make(**FAST)[0]) == fast
 
 
-def test_with_a_lora_it_holds_for_that_request_only(make, lora):
-    exact, fast = raw(make(**SMALL)[0]), raw(make(**FAST)[0])
-    (with_lora,), passes = make(**FAST, adapters=[(lora, 1.0)])
+def test_with_a_lora_it_holds_for_that_request_only(make_emoji, lora):
+    exact, fast = raw(make_emoji(**SMALL)[0]), raw(make_emoji(**FAST)[0])
+    (with_lora,), passes = make_emoji(**FAST, adapters=[(lora, 1.0)])
     assert passes == 7
-    (exact_with_lora,), _ = make(**SMALL, adapters=[(lora, 1.0)])
+    (exact_with_lora,), _ = make_emoji(**SMALL, adapters=[(lora, 1.0)])
     assert with_lora.tobytes() not in {*exact, *fast, exact_with_lora.tobytes()}
-    assert psnr(with_lora, exact_with_lora) > psnr(with_lora, make(**SMALL)[0][0]) + 3
-    assert raw(make(**FAST, adapters=[(lora, 1.0)])[0]) == [with_lora.tobytes()]
-    assert (raw(make(**SMALL)[0]), raw(make(**FAST)[0])) == (exact, fast)
+    assert psnr(with_lora, exact_with_lora) > psnr(with_lora, make_emoji(**SMALL)[0][0]) + 3
+    assert raw(make_emoji(**FAST, adapters=[(lora, 1.0)])[0]) == [with_lora.tobytes()]
+    assert (raw(make_emoji(**SMALL)[0]), raw(make_emoji(**FAST)[0])) == (exact, fast)
 
 
 @pytest.mark.parametrize("inpaint", [False, True])
-def test_on_an_image_the_passes_that_are_left_count(make, tmp_path, inpaint):
+def test_on_an_image_the_passes_that_are_left_count(make_emoji, tmp_path, inpaint):
     image, mask = tmp_path / "image.png", tmp_path / "mask.png"
-    make("red apple", **SMALL)[0][0].save(image)
+    make_emoji("red apple", **SMALL)[0][0].save(image)
     white_left = Image.new("L", (64, 64))
     ImageDraw.Draw(white_left).rectangle((0, 0, 31, 63), fill=255)
     white_left.save(mask)
     inputs = SMALL | {"image": image, "prompt_strength": 0.8} | ({"mask": mask} if inpaint else {})
-    (exact,), all_passes = make(**inputs)
-    (fast,), passes = make(**inputs, go_fast=True)
+    (exact,), all_passes = make_emoji(**inputs)
+    (fast,), passes = make_emoji(**inputs, go_fast=True)
     assert (all_passes, passes) == (8, 6)
     assert fast.tobytes() != exact.tobytes()
     assert psnr(fast, exact) >= PSNR

@@ -21,7 +21,10 @@ SMALL = {"width": 64, "height": 64, "num_inference_steps": 4}
 @pytest.fixture
 def make(components):
     """Runs a request and returns its images, and how often the transformer was called."""
+    return runner(components)
 
+
+def runner(components):
     def run(prompt: str, **inputs) -> tuple[list[Image.Image], int]:
         plan, *opened = plan_and_images(Request(prompt, **inputs), components.model)
         calls = []
@@ -38,7 +41,7 @@ def make(components):
 
 @pytest.fixture(scope="module")
 def apple(components, tmp_path_factory):
-    """The file of a red apple, made by the model."""
+    """The file of an image made by the model."""
     plan = plan_request(Request("red apple", seed=3), components.model)
     (image,) = run_plan(plan, components, Timings(), log=io.StringIO())
     path = tmp_path_factory.mktemp("inputs") / "apple.png"
@@ -71,7 +74,10 @@ def test_prompt_strength_leaves_its_share_of_the_passes_rounded_up(make, apple, 
     assert make("apple", prompt_strength=strength, **inputs)[1] == math.ceil(round(steps * strength, 6))
 
 
-def test_the_more_strength_the_further_from_the_image(make, apple):
+def test_the_more_strength_the_further_from_the_image(emoji, tmp_path):
+    make = runner(emoji)
+    apple = tmp_path / "apple.png"
+    make("red apple", seed=3)[0][0].save(apple)
     before = open_rgb(apple)
     far = [
         np.abs(array(make("green apple", seed=3, image=apple, prompt_strength=strength)[0][0]) - before).mean()

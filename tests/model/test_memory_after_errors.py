@@ -10,6 +10,7 @@ import pytest
 from easel.errors import InputError, ResourceError
 from easel.images.decode import refusals
 from easel.inference.engine import Engine
+from easel.inference.memory import Memory
 from easel.models import load_model
 from easel.plan import plan_request
 from easel.request import Request
@@ -49,7 +50,7 @@ def test_the_pixels_of_a_damaged_file_are_freed_with_its_error(no_collector):
 
 def test_the_tensors_of_a_request_without_enough_memory_are_freed_with_its_error(no_collector):
     model = load_model(REPOSITORY / "weights" / "emoji")
-    engine = Engine(SimpleNamespace(model=model), None)
+    engine = Engine(SimpleNamespace(model=model, memory=Memory("resident")), None)
     guarded = engine.convert_out_of_memory(plan_request(Request("dog"), model))
     with engine.outputs.root:  # removed at the end
         assert is_freed(guarded, MemoryError(), "Out of memory at 128 x 128")

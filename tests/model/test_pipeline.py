@@ -41,9 +41,9 @@ def count_passes(components: Components) -> Iterator[list[int]]:
         hook.remove()
 
 
-def test_the_picture_shows_what_the_prompt_says(components):
+def test_the_image_shows_what_the_prompt_says(emoji):
     def mean_colour(prompt: str) -> np.ndarray:
-        middle = np.asarray(run(components, Request(prompt, seed=1))[0], dtype=float)[32:96, 32:96]
+        middle = np.asarray(run(emoji, Request(prompt, seed=1))[0], dtype=float)[32:96, 32:96]
         return middle.mean(axis=(0, 1))
 
     red, green, _ = mean_colour("a red apple")

@@ -13,8 +13,8 @@ from recipes.emoji.text import CAPTION_TOKENS
 from recipes.emoji.transformer import loss_of, new_model, optimizers
 
 
-def test_the_batched_forward_of_training_equals_the_models_own(components):
-    check_forward(components.modules["transformer"])
+def test_the_batched_forward_of_training_equals_the_models_own(emoji):
+    check_forward(emoji.modules["transformer"])
 
 
 def test_a_new_model_starts_where_it_knows_nothing_and_learns():

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from easel.inference.loader import Components, load_components
+from easel.inference.loader import DEFAULTS, Components, load_components
+from easel.inference.options import Options
 from easel.models import load_model
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import ensure_snapshot
@@ -10,9 +11,13 @@ from easel.weights.store import WeightPaths
 
 
 def load_folder(
-    folder: Path, device: str = "cpu", cache: Path = Path("nowhere"), mounted: Path | None = None
+    folder: Path,
+    device: str = "cpu",
+    cache: Path = Path("nowhere"),
+    mounted: Path | None = None,
+    options: Options = DEFAULTS,
 ) -> Components:
     """`cache` and `mounted` matter only for a model whose files lie elsewhere."""
     model = load_model(folder)
     snapshot = ensure_snapshot(model, WeightPaths(cache, mounted), log=lambda line: None)
-    return load_components(model, start_reading(snapshot), device)
+    return load_components(model, start_reading(snapshot), device, options)

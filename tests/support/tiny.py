@@ -21,6 +21,8 @@ MODEL = Model(
     safety_checker=None,
     skip={},
     go_fast={"exact_passes": 5},
+    attention={},
+    memory_modes=None,
     hardware={"device": "cpu", "memory_gb": 1},
     folder=Path("weights/tiny"),
 )

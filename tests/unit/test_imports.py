@@ -16,8 +16,9 @@ SRC = ROOT / "src"
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "cog", "coglet"}
 WITH_TORCH = {  # the others start at once
     "easel.lora.adapter",
-    *(f"easel.inference.{name}" for name in ("compile", "embeddings", "engine", "go_fast", "loader")),
-    *(f"easel.inference.{name}" for name in ("pipeline", "safety", "staging", "startup", "tensors")),
+    *(f"easel.inference.{name}" for name in ("attention", "compile", "embeddings", "engine", "float8", "go_fast")),
+    *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "safety", "staging", "startup")),
+    "easel.inference.tensors",
 }
 RUNNERS = {"predict.py", "train.py"}
 CALLS_THAT_ONLY_MAKE_A_VALUE = {
@@ -25,6 +26,7 @@ CALLS_THAT_ONLY_MAKE_A_VALUE = {
     "Input",
     "JSON",
     "MappingProxyType",
+    "Options",
     "Passed",
     "Path",
     "Path(__file__).resolve",
@@ -35,6 +37,7 @@ CALLS_THAT_ONLY_MAKE_A_VALUE = {
     "mapped_column",
     "object",
     "re.compile",
+    "torch.device",
 }
 
 

@@ -1,4 +1,7 @@
-"""EASEL_COMPILE=1: the transformer's blocks by torch.compile, with what was compiled kept for the next start."""
+"""EASEL_COMPILE=1: the transformer's blocks, and on CUDA the VAE's decoder, by torch.compile.
+
+What was compiled is kept for the next start.
+"""
 
 import hashlib
 import os
@@ -6,25 +9,36 @@ import time
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+import torch.fx.experimental._config as shapes
 from torch._dynamo.utils import counters
 from torch._inductor.async_compile import shutdown_compile_workers
 from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from easel.files import disk_errors, write_atomically
+from easel.logs import first_line
 
 ARTIFACTS = "artifacts"  # in the kept file; the other members are libraries, by their paths in inductor's folder
 
 
-def compile_blocks(
-    transformer: torch.nn.Module, warm_up: Callable[[], None], cache_folder: Path, key: str, log: Callable[[str], None]
+def compile_modules(
+    transformer: torch.nn.Module,
+    whole: Sequence[torch.nn.Module],
+    warm_up: Callable[[], None],
+    cache_folder: Path,
+    key: str,
+    log: Callable[[str], None],
 ) -> None:
-    """Compile the transformer's repeated blocks in place for what `warm_up` calls them with, at any size.
+    """Compile the transformer's repeated blocks, and each module in `whole` as one graph, in place.
+
+    They fit what `warm_up` calls them with, at any size and any number of tokens: each dimension is a variable of its
+    own. (By default dynamo takes two of the same size in its first call for one, and a prompt padded to 32 tokens met
+    a rotary embedding 32 wide: every other length was then another graph.)
 
     What was compiled is kept in `cache_folder`/compile under `key`, which must name all that it depends on. Whatever
     goes wrong is logged, and the blocks run uncompiled then.
@@ -36,20 +50,18 @@ def compile_blocks(
     began = time.perf_counter()
     try:
         loaded = load_kept(kept, key, log)
-        compile_repeated: Any = (
-            transformer.compile_repeated_blocks
-        )  # of diffusers' models, which torch knows nothing of
-        compile_repeated(dynamic=True)
+        prepare(transformer, whole)
         misses = counters["inductor"]["fxgraph_cache_miss"]
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), shapes.patch(use_duck_shape=False):  # type: ignore[attr-defined]  # torch adds it at run time
             # Z-Image's rotary embedding is complex; that part alone runs as it does uncompiled.
             warnings.filterwarnings("ignore", "Torchinductor does not support code generation for complex operators")
             warnings.filterwarnings("ignore", "Guards may run slower on Python 3.13.0")  # only there
             warm_up()
         fresh = counters["inductor"]["fxgraph_cache_miss"] > misses
     except Exception as error:  # a compiler that is missing or fails shows itself in many kinds
-        run_uncompiled(transformer)
-        log(f"compile: the transformer stays uncompiled: {first_line(error)}")
+        for module in (transformer, *whole):
+            run_uncompiled(module)
+        log(f"compile: the model stays uncompiled: {first_line(error)}")
         return
     finally:
         shutdown_compile_workers()
@@ -59,13 +71,16 @@ def compile_blocks(
         save_kept(kept, key, log)
 
 
-def run_uncompiled(transformer: torch.nn.Module) -> None:
-    for module in transformer.modules():
+def prepare(transformer: Any, whole: Sequence[torch.nn.Module], **options: Any) -> None:
+    """Have torch compile these at their next call; `options` are those of torch.compile."""
+    transformer.compile_repeated_blocks(fullgraph=True, dynamic=True, **options)
+    for module in whole:
+        module.compile(fullgraph=True, dynamic=True, **options)
+
+
+def run_uncompiled(compiled: torch.nn.Module) -> None:
+    for module in compiled.modules():
         module._compiled_call_impl = None  # noqa: SLF001 -- torch offers no other way back
-
-
-def first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0]}"
 
 
 def load_kept(path: Path, key: str, log: Callable[[str], None]) -> bool:
@@ -125,4 +140,4 @@ def compile_key(digest: str, device: torch.device) -> str:
         chip = torch.cuda.get_device_name(device)
     else:
         chip = f"{torch.backends.cpu.get_cpu_capability()}, {os.uname().machine}"
-    return f"torch {torch.__version__}, {device.type}, {chip}, {digest}, dynamic"
+    return f"torch {torch.__version__}, {device.type}, {chip}, {digest}, one graph"

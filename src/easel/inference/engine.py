@@ -22,7 +22,7 @@ from easel.inference.loader import Components
 from easel.inference.pipeline import SourceImage, Timings, read_source, run_plan
 from easel.inference.temp_files import TempFiles
 from easel.logs import log
-from easel.lora.adapter import Adapter, AdapterMemory
+from easel.lora.adapter import MEMORY_BYTES, Adapter, AdapterMemory
 from easel.lora.files import AdapterFiles
 from easel.lora.sites import Tokens
 from easel.plan import Plan, plan_request
@@ -30,6 +30,7 @@ from easel.request import Request, check_request, square
 
 # torch's allocator, then oneDNN, which names no reason. After the latter, oneDNN makes no new kernels in this process.
 CPU_TEXTS = ("can't allocate memory", "could not create a primitive", "could not execute a primitive")
+SMALL_MEMORY_BYTES = 2**28  # for LoRAs on a card that cannot hold all weights: three of rank 16
 Record = Callable[[str, Any], None]
 
 
@@ -39,23 +40,28 @@ class Engine:
     def __init__(self, components: Components, adapter_files: AdapterFiles) -> None:
         self.components = components
         self.adapter_files = adapter_files
-        self.adapters = AdapterMemory()
+        self.adapters = AdapterMemory(MEMORY_BYTES if components.memory.mode == "resident" else SMALL_MEMORY_BYTES)
         self.embeddings = EmbeddingMemory()
         self.outputs = TempFiles()
         self._made: set[tuple[int, int]] = set()  # sizes that have fitted into memory
 
     def compile(self, cache: Path) -> None:
-        """torch.compile the transformer's blocks, with what an earlier start has kept in `cache`; see compiled.py."""
-        from easel.inference.compile import compile_blocks, compile_key  # Nobody else needs to import a compiler.
+        """torch.compile the model, with what an earlier start has kept in `cache`; see compile.py."""
+        from easel.inference.compile import compile_key, compile_modules  # Nobody else needs to import a compiler.
 
         plan = plan_request(Request("warm-up", seed=0, num_inference_steps=1), self.components.model)
-        transformer: Any = self.components.transformer.module
+        device = self.components.transformer.device
+        whole = []
+        if device.type == "cuda":  # On a CPU neither pays for the emoji model's small decoder.
+            vae = self.components.modules["vae"].to(memory_format=torch.channels_last)
+            whole.append(vae.decoder)
 
         def warm_up() -> None:
             for _ in run_plan(plan, self.components, Timings(), log=io.StringIO()):
                 pass
 
-        compile_blocks(transformer, warm_up, cache, compile_key(self.components.digest, transformer.device), log)
+        key = compile_key(self.components.digest, device)
+        compile_modules(self.components.transformer.module, whole, warm_up, cache, key, log)
 
     def answer(self, request: Request, record: Record) -> list[Path]:
         """Plan, run and save; return the files, and tell what was done on standard error and through `record`.

@@ -14,16 +14,22 @@ import torch
 import transformers
 from accelerate import init_empty_weights
 
-from easel.errors import WeightsError
+from easel.errors import ResourceError, WeightsError
+from easel.inference.attention import Attention, backends_for, choose_attention
+from easel.inference.float8 import multiply_in_float8
+from easel.inference.memory import TAKE_TURNS, Memory, choose_mode, free_bytes, share_memory, store_as_float8
+from easel.inference.options import Options
 from easel.inference.safety import SafetyChecker, load_safety_checker
 from easel.inference.staging import copy_to_device
 from easel.inference.tensors import fill_module, fit_names, read_tensors, skip_modules
-from easel.logs import log
+from easel.logs import first_line, log
 from easel.lora.adapter import Transformer
-from easel.models import Model
+from easel.models import MEMORY_MODES, Model
 from easel.weights.reading import Reading
 
 LIBRARIES = {"diffusers": diffusers, "transformers": transformers}  # that a model_index.json may name
+HOST = torch.device("cpu")
+DEFAULTS = Options()
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,8 @@ class Components:
     A scheduler keeps state, so each request gets its own, made from `scheduler_class` and `scheduler_config`.
     `digest` is that of the manifest ("sha256:..."), `pipeline_classes` the diffusers class for each kind of request
     (text, image, inpaint). `transformer` is the one in `modules` with the way back from any LoRA. `safety_checker` is
-    None for a model that needs none.
+    None for a model that needs none. `memory` brings the modules to the device that are not there all the time;
+    `attention` sets the transformer's back end.
     """
 
     model: Model
@@ -44,6 +51,8 @@ class Components:
     scheduler_config: Mapping[str, Any]
     transformer: Transformer
     safety_checker: SafetyChecker | None
+    memory: Memory
+    attention: Attention
 
     def new_pipeline(self, kind: str) -> Any:
         """Return a pipeline for one request of this kind: shared modules, own scheduler."""
@@ -55,15 +64,23 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_components(model: Model, reading: Reading, device: str) -> Components:
+def load_components(model: Model, reading: Reading, device: str, options: Options = DEFAULTS) -> Components:
     """Return the model's modules with the tensors of the files that `reading` reads, which are verified when this
     returns.
 
-    What it took is logged. Raises WeightsError for files that are not those of the lock, or do not fit the model.
+    What it took is logged. Raises WeightsError for files that are not those of the lock, or do not fit the model, and
+    ResourceError for a device whose memory they do not fit.
     """
     began = time.perf_counter()
     try:
-        components = load_parts(model, reading.snapshot.folder, reading.snapshot.manifest.digest, torch.device(device))
+        components = load_parts(
+            model, reading.snapshot.folder, reading.snapshot.manifest.digest, torch.device(device), options
+        )
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            f"Out of memory while the weights were loaded ({first_line(error)}). End other programs that use the "
+            f"card, or set EASEL_MEMORY to a mode that needs less: {', '.join(MEMORY_MODES)}, from most to least."
+        ) from error
     except Exception:
         reading.wait()  # A file that is not the right one is the reason, whatever it led to.
         raise
@@ -77,7 +94,8 @@ def load_components(model: Model, reading: Reading, device: str) -> Components:
     return components
 
 
-def load_parts(model: Model, folder: Path, digest: str, device: torch.device) -> Components:
+def load_parts(model: Model, folder: Path, digest: str, device: torch.device, options: Options) -> Components:
+    mode = choose_mode(model, free_bytes(device), options.memory or ("resident" if options.go_fast else None), log)
     names = read_json(folder / "model_index.json")
     classes = {
         part: named(LIBRARIES.get(entry[0]), entry[1], folder / "model_index.json")
@@ -91,15 +109,23 @@ def load_parts(model: Model, folder: Path, digest: str, device: torch.device) ->
         if issubclass(kind, torch.nn.Module)
     }
     with ThreadPoolExecutor() as pool:  # side by side: each waits for the disk and the device, not for the others
-        filled = [pool.submit(load_module, modules[part], folder / part, model, part, device) for part in modules]
+        homes = {part: HOST if mode != "resident" and part in TAKE_TURNS else device for part in modules}
+        filled = [pool.submit(load_module, modules[part], folder / part, model, part, homes[part]) for part in modules]
         tokenizers = {
             part: kind.from_pretrained(folder / part, local_files_only=True)
             for part, kind in classes.items()
             if part not in modules and part != "scheduler"
         }
-        safety_checker = load_safety_checker(model, folder, device)
+        safety_checker = load_safety_checker(model, folder, device if mode == "resident" else HOST)
         for each in filled:
             each.result()
+    transformer: Any = modules["transformer"]
+    dtype = transformer.dtype
+    if options.go_fast:
+        log(multiply_in_float8(transformer, device))
+    if mode == "float8":
+        store_as_float8(transformer)
+    memory = share_memory(mode, modules, safety_checker.classifier if safety_checker else None, device)
     return Components(
         model,
         digest,
@@ -107,8 +133,10 @@ def load_parts(model: Model, folder: Path, digest: str, device: torch.device) ->
         MappingProxyType(modules | tokenizers),
         classes["scheduler"],
         MappingProxyType(read_json(folder / "scheduler" / "scheduler_config.json")),
-        Transformer(modules["transformer"]),
+        Transformer(transformer, device, dtype),
         safety_checker,
+        memory,
+        choose_attention(transformer, backends_for(model.attention, device) if options.attention else (), device, log),
     )
 
 

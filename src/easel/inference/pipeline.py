@@ -90,11 +90,12 @@ def run_plan(
         return
     pipeline = components.new_pipeline(plan.kind)
     pipeline.set_progress_bar_config(disable=True)
+    components.attention.set(guided=plan.guidance_scale > 0)
+    if components.memory.mode == "float8":
+        pipeline.vae.use_tiling = plan.width * plan.height > components.model.native_area
     with components.transformer.adapted(adapters):
         with timings.measure("encode_prompt"):
-            embeds = encode_prompt(
-                pipeline, plan, components.model.max_prompt_tokens, log, embeddings or EmbeddingMemory()
-            )
+            embeds = encode_prompt(pipeline, plan, components, log, embeddings or EmbeddingMemory())
         bar = Bar(
             total=plan.passes * len(plan.seeds),
             file=LineWriter(log),
@@ -109,26 +110,33 @@ def run_plan(
                         components.transformer.module, **(components.model.go_fast or {})
                     )
                 with timings.measure("denoise"):
+                    components.memory.before("denoise")
                     latents = denoise(pipeline, plan, seed, embeds, source, bar)
                 if adapters and not latents.isfinite().all():
                     raise AdapterError("The LoRAs at these scales produced NaN or Infinity: lower lora_scales.")
                 with timings.measure("decode"):
+                    components.memory.before("decode")
                     image = decode_latents(pipeline, latents)
                     if source and source.mask:
                         image = keep_outside(image, source.image, source.mask)
                 yield image
 
 
-def encode_prompt(pipeline: Any, plan: Plan, max_tokens: int, log: TextIO, embeddings: EmbeddingMemory) -> Embeds:
+def encode_prompt(
+    pipeline: Any, plan: Plan, components: Components, log: TextIO, embeddings: EmbeddingMemory
+) -> Embeds:
     """Return the pipeline's arguments `prompt_embeds` and `negative_prompt_embeds`: one tensor (tokens, width) each."""
     guided = plan.guidance_scale > 0
+    max_tokens = components.model.max_prompt_tokens
     warn_of_truncation(pipeline.tokenizer, "prompt", plan.prompt, max_tokens, log)
     if guided:
         warn_of_truncation(pipeline.tokenizer, "negative_prompt", plan.negative_prompt, max_tokens, log)
 
     def encode() -> Embeds:
+        components.memory.before("encode_prompt")
         positive, negative = pipeline.encode_prompt(
             plan.prompt,
+            device=components.transformer.device,
             do_classifier_free_guidance=guided,
             negative_prompt=plan.negative_prompt,
             max_sequence_length=max_tokens,

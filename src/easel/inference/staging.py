@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+BLOCK_BYTES = 2**30  # of pinned memory: torch takes the next power of two of what is asked for
+ALIGNMENT = 256
 BUFFER_BYTES = 64 * 2**20  # per buffer: large enough that starting a copy costs nothing beside it
 
 
@@ -74,3 +76,22 @@ def copy_to_device(device: torch.device) -> Iterator[Any]:
 
     yield place
     staged.finish()
+
+
+class PinnedCopies:
+    """Copies in the host's memory, pinned for a CUDA device and packed into blocks."""
+
+    def __init__(self, device: torch.device, block_bytes: int = BLOCK_BYTES) -> None:
+        self.pin = device.type == "cuda"
+        self.block_bytes = block_bytes
+        self.block = torch.empty(0, dtype=torch.uint8)
+        self.used = 0
+
+    def copy(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return a tensor of the same values, shape and dtype."""
+        if self.used + tensor.nbytes > self.block.numel():
+            self.block = torch.empty(max(tensor.nbytes, self.block_bytes), dtype=torch.uint8, pin_memory=self.pin)
+            self.used = 0
+        copy = self.block[self.used : self.used + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+        self.used += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
+        return copy.copy_(tensor)

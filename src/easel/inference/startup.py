@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from easel.inference.cog_downloads import guard_downloads, limits
 from easel.inference.health import Health
+from easel.inference.options import Options
 from easel.inference.temp_files import Uploads
 from easel.logs import log
 from easel.lora.files import AdapterFiles
@@ -48,6 +49,7 @@ def load_service(
     request that is canceled. Raises WeightsError, FetchError or ResourceError if the weights cannot be had.
     """
     health = Health(canceled)
+    options = Options.from_environ(environ)
     paths = WeightPaths.from_environ(environ)
     model = load_model(models / (environ.get("EASEL_MODEL") or DEFAULT_MODEL))
     reading = start_reading(ensure_snapshot(model, paths, log=log))
@@ -57,8 +59,8 @@ def load_service(
 
     uploads = Uploads()
     guard_downloads(cog_types, limits(allow_loopback(environ)), uploads, health.prediction)
-    engine = Engine(load_components(model, reading, default_device()), adapter_files(paths.cache, environ))
-    if environ.get("EASEL_COMPILE") == "1":
+    engine = Engine(load_components(model, reading, default_device(), options), adapter_files(paths.cache, environ))
+    if options.compile:
         engine.compile(paths.cache)
     return Service(engine, health, uploads)
 

@@ -58,10 +58,15 @@ class Adapter:
 
 
 class Transformer:
-    """The base model's transformer and the linear layers that it has when no LoRA is applied."""
+    """The base model's transformer and the linear layers that it has when no LoRA is applied.
 
-    def __init__(self, module: torch.nn.Module) -> None:
+    LoRAs are kept on `device` in `dtype`: those that its layers work with, wherever and as whatever they are stored.
+    """
+
+    def __init__(self, module: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         self.module = module
+        self.device = device
+        self.dtype = dtype
         self.linears = MappingProxyType(
             {name: layer for name, layer in module.named_modules() if isinstance(layer, torch.nn.Linear)}
         )
@@ -146,7 +151,6 @@ class AdapterMemory:
 
 def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
     """Read and check a LoRA. Raises AdapterError with a phrase that goes on after the file's name."""
-    weight = next(iter(transformer.linears.values())).weight
     try:
         if (size := header_size(file.path)) > MAX_HEADER:  # safetensors itself reads up to 100 MB
             raise AdapterError(f"its list of tensors has {size} bytes; at most {MAX_HEADER} are read.")
@@ -175,8 +179,8 @@ def load_adapter(file: AdapterFile, transformer: Transformer) -> Adapter:
                         tuple(names), down.shape[0], place.shares, None if alpha is None else float(alpha)
                     )
                     pairs[place.layer] = Pair(
-                        down.to(weight.device, weight.dtype, copy=True),
-                        part.to(weight.device, weight.dtype, copy=True),
+                        down.to(transformer.device, transformer.dtype, copy=True),
+                        part.to(transformer.device, transformer.dtype, copy=True),
                         scaling,
                     )
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:

@@ -67,6 +67,7 @@ class PipelineOf:
 
     def __init__(self, components, pipeline):
         self.model, self.transformer, self.pipeline = components.model, components.transformer, pipeline
+        self.memory, self.attention = components.memory, components.attention
 
     def new_pipeline(self, kind):
         return self.pipeline
