@@ -85,7 +85,7 @@ def test_the_weights_come_into_the_store_and_the_next_start_needs_nothing_else(s
     assert blobs == fetched
     write_lock(folder, dict.fromkeys(paths_with_a_source(), "file:/nowhere"))
     snapshot = ensure_snapshot(load_model(folder), WeightPaths(root / "cache", None), log=lambda line: None)
-    assert snapshot.verified
+    assert snapshot.unverified is None
     assert all((snapshot.folder / file.path).is_file() for file in snapshot.manifest.files)
 
 

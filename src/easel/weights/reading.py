@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from easel.weights.manifest import LockedFile, check_files, digest_problem, pieces, raise_problems
+from easel.weights.records import Records
 from easel.weights.snapshots import Snapshot
 
 THREADS = 2  # One is bound by the digest, 1 to 2 GB/s; more take processor time from the imports.
@@ -52,7 +53,7 @@ def start_reading(snapshot: Snapshot) -> Reading:
             except queue.Empty:
                 return
             try:
-                problem = read_and_verify(file, snapshot.folder, snapshot.verified)
+                problem = read_and_verify(file, snapshot.folder, snapshot.unverified)
             except OSError as error:
                 problem = f"{file.path} cannot be read ({error.strerror})"
             if problem:
@@ -64,10 +65,15 @@ def start_reading(snapshot: Snapshot) -> Reading:
     return Reading(snapshot, began, threads, problems)
 
 
-def read_and_verify(file: LockedFile, folder: Path, verified: bool) -> str | None:
-    """Read all of a file; what is wrong with it if it was not verified before."""
-    if not verified:
-        return digest_problem(file, folder)
-    for _ in pieces(folder / file.path):
+def read_and_verify(file: LockedFile, folder: Path, unverified: Records | None) -> str | None:
+    """Read all of a file; what is wrong with it if it was not verified before, as it is now."""
+    path = folder / file.path
+    entry = unverified.entry(file, path) if unverified else None  # before it is read: a later change is another time
+    if unverified and entry and not unverified.has(entry):
+        problem = digest_problem(file, folder)
+        if problem is None:
+            unverified.add(entry)
+        return problem
+    for _ in pieces(path):
         pass
     return None

@@ -16,6 +16,7 @@ from easel.files import disk_errors
 from easel.models import Model
 from easel.weights.manifest import LOCK_NAME, LockedFile, Manifest, digest_problem, file_problem, read_manifest
 from easel.weights.pull import pull_files
+from easel.weights.records import Records
 from easel.weights.sources import HubFile
 from easel.weights.store import READ_ONLY, Log, WeightPaths, blob_path, find_blob, has_size
 
@@ -24,12 +25,13 @@ from easel.weights.store import READ_ONLY, Log, WeightPaths, blob_path, find_blo
 class Snapshot:
     """A folder in diffusers' layout with every file of the lock at its path, and no other.
 
-    `verified`: this machine's store has hashed all of them. Otherwise whoever reads the files checks the digests.
+    `unverified` is None where this machine's store has hashed all of them. Otherwise whoever reads the files checks
+    the digests, but for what these records say of an earlier start.
     """
 
     folder: Path
     manifest: Manifest
-    verified: bool
+    unverified: Records | None
 
 
 def ensure_snapshot(model: Model, paths: WeightPaths, *, log: Log, progress: TextIO | None = None) -> Snapshot:
@@ -41,15 +43,15 @@ def ensure_snapshot(model: Model, paths: WeightPaths, *, log: Log, progress: Tex
     """
     manifest = read_manifest(model.folder)
     if is_embedded(manifest):
-        return Snapshot(model.folder, manifest, verified=False)
+        return Snapshot(model.folder, manifest, Records(paths.cache))
     check_pinned(model.name, manifest)
     mounted = find_mounted(model.name, manifest, paths, log)
     wanted = [file for file in manifest.files if file.source and file.path not in mounted]
     pull_files(wanted, model.folder, paths.cache, log, progress or sys.stderr)
     if mounted:
         files = mounted | found_blobs(paths.cache, wanted)
-        return Snapshot(temporary_snapshot(model, manifest, files), manifest, verified=False)
-    return Snapshot(stored_snapshot(model, manifest, paths.cache), manifest, verified=True)
+        return Snapshot(temporary_snapshot(model, manifest, files), manifest, Records(paths.cache))
+    return Snapshot(stored_snapshot(model, manifest, paths.cache), manifest, None)
 
 
 def is_embedded(manifest: Manifest) -> bool:

@@ -8,6 +8,7 @@ from easel.models import Model
 from easel.progress import ByteBar
 from easel.weights.manifest import LOCK_NAME, LockedFile, Manifest, read_manifest, unlisted
 from easel.weights.pull import algorithms, mismatch
+from easel.weights.records import Records
 from easel.weights.snapshots import find_mounted, is_embedded, snapshot_path
 from easel.weights.store import WeightPaths, blob_path, find_blob, hash_file
 
@@ -24,7 +25,9 @@ def verify_model(model: Model, paths: WeightPaths, stream: TextIO) -> list[str]:
     with ByteBar(sum(found[file.path].stat().st_size for file in provable), stream) as bar:
         for file in provable:
             problem = verify_file(file, found[file.path], model, paths.cache, bar)
-            problems += [f"{file.path} {problem}"] if problem else []
+            if problem:
+                Records(paths.cache).remove(found[file.path])
+                problems.append(f"{file.path} {problem}")
     return problems + verify_snapshot(snapshot_path(paths.cache, model.name, manifest), manifest, paths.cache)
 
 

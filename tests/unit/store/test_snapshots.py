@@ -10,6 +10,7 @@ import pytest
 from easel.errors import FetchError, WeightsError
 from easel.models import load_model
 from easel.weights.manifest import read_manifest
+from easel.weights.records import Records
 from easel.weights.snapshots import ensure_snapshot, move_into_place
 from easel.weights.store import WeightPaths
 from tests.support.model_folders import WEIGHTS, digest, entry, local_model, write_lock, write_model
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 def test_files_arrive_in_the_store_and_in_a_folder_of_links(model, paths, get):
     snapshot = get(model)
-    assert snapshot.verified
+    assert snapshot.unverified is None
     assert snapshot.manifest == read_manifest(model.folder)
     assert snapshot.folder == paths.cache / "snapshots" / "tiny" / snapshot.manifest.digest[7:23]
     verify_files(snapshot.manifest, snapshot.folder)  # all are there, right, and no other
@@ -35,7 +36,7 @@ def test_files_arrive_in_the_store_and_in_a_folder_of_links(model, paths, get):
 def test_the_next_start_reads_no_origin_and_the_whole_cache_can_be_moved(model, paths, get, tmp_path):
     get(model)
     shutil.rmtree(tmp_path / "origin")
-    assert get(model).verified
+    assert get(model).unverified is None
     assert get.lines == []
     assert get.bar.getvalue() == ""
     paths.cache.rename(tmp_path / "elsewhere")
@@ -47,7 +48,7 @@ def test_the_next_start_reads_no_origin_and_the_whole_cache_can_be_moved(model, 
 def test_an_embedded_model_is_used_where_it_is(paths, get):
     emoji = load_model(WEIGHTS / "emoji")
     snapshot = get(emoji)
-    assert (snapshot.folder, snapshot.verified) == (emoji.folder, False)
+    assert (snapshot.folder, snapshot.unverified) == (emoji.folder, Records(paths.cache))
     assert not paths.cache.exists()
 
 
