@@ -39,6 +39,8 @@ safety_checker: null
 skip: {{text_encoder: [layers.3, norm]}}
 hardware: {{device: cpu, memory_gb: 8}}
 go_fast: null
+attention: {{}}
+memory_modes: null
 """
 
 

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from easel.images.encode import save_image
 from easel.inference.pipeline import decode_latents
+from easel.inference.staging import copy_to_device
+from easel.inference.tensors import read_tensors, read_to_device
 from easel.plan import plan_request
-from gpu_check.context import Context, judge, judge_time, median_of, seconds_of
+from gpu_check.context import Context, gigabytes, judge, judge_time, median_of, seconds_of, weight_files
 from gpu_check.loaded import (
+    PROMPT,
     ROUNDS,
     embeds,
     engine,
@@ -25,7 +29,7 @@ from gpu_check.loaded import (
     time_request,
     wait_for_device,
 )
-from gpu_check.rows import Outcome
+from gpu_check.rows import NotRun, Outcome
 
 GOAL_S = {"H100": 0.80}  # seconds an image, exact: the goal of the speed work, known for this card only
 MATRIX = 8192  # side of the matrices whose product gives the card's bfloat16 rate
@@ -49,6 +53,31 @@ def request(context: Context, name: str) -> Outcome:
     goal = next((value for known, value in GOAL_S.items() if known in card), None)
     wanted = f"at most {goal} s" if goal else ""
     return judge(name, f"{seconds:.3f} s", wanted, goal is None or seconds <= goal, seconds=seconds)
+
+
+def kept_prompt(context: Context, name: str) -> Outcome:
+    new, kept = time_request(context), time_request(context, prompt=PROMPT)
+    measured = f"{kept:.3f} s with a prompt used before, {(new - kept) * 1000:.0f} ms less than with a new one"
+    return judge(name, measured, seconds=kept, new_s=new)
+
+
+def direct(context: Context, name: str) -> Outcome:
+    """instanttensor against safetensors and our copy, on the same files, all in the page cache."""
+    if context.device != "cuda" or not find_spec("instanttensor"):
+        raise NotRun("it needs CUDA and the package instanttensor")
+    files = weight_files(context.folder)["easel"]
+    weights = [path for path in files if path.stat().st_size > 10**7]
+    size, device = gigabytes(weights), torch.device(context.device)
+
+    def ours() -> None:
+        with copy_to_device(device) as place:
+            for tensor in read_tensors(weights).values():
+                place(tensor, tensor.dtype)
+
+    ours_s = median_of(ROUNDS, ours, wait_for_device(context))
+    theirs_s = median_of(ROUNDS, lambda: read_to_device(weights, device), wait_for_device(context))
+    measured = f"{size / theirs_s:.1f} GB/s, {ours_s / theirs_s:.2f} times ours ({size / ours_s:.1f} GB/s)"
+    return judge(name, measured, seconds=theirs_s, ours_s=ours_s, ratio=ours_s / theirs_s)
 
 
 def plain(context: Context, name: str) -> Outcome:

@@ -1,5 +1,6 @@
 """The loaded model in this process, and what the rows of engine_rows and options_rows do with it."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from PIL import Image
 
 from easel.inference.engine import Engine
 from easel.inference.loader import load_components
+from easel.inference.options import Options
 from easel.lora.files import AdapterFiles
 from easel.models import load_model
 from easel.request import Request
@@ -27,13 +29,17 @@ ROUNDS = 3
 
 def engine(context: Context) -> Engine:
     if "engine" not in context.keep:
-        model = load_model(context.folder / "weights" / "z-image-turbo")
-        cache = context.folder / "cache"
-        reading = start_reading(ensure_snapshot(model, WeightPaths(cache, None), log=lambda line: None))
-        components = load_components(model, reading, context.device)
-        context.keep["engine"] = Engine(components, AdapterFiles(cache / "adapters", allow_files=True))
+        context.keep["engine"] = new_engine(context, Options())
     loaded: Engine = context.keep["engine"]
     return loaded
+
+
+def new_engine(context: Context, options: Options) -> Engine:
+    model = load_model(context.folder / "weights" / "z-image-turbo")
+    cache = context.folder / "cache"
+    reading = start_reading(ensure_snapshot(model, WeightPaths(cache, None), log=lambda line: None))
+    components = load_components(model, reading, context.device, options)
+    return Engine(components, AdapterFiles(cache / "adapters", allow_files=True))
 
 
 def wait_for_device(context: Context) -> Callable[[], None]:
@@ -48,14 +54,28 @@ def new_request(context: Context, **changes: Any) -> Request:
 
 
 def paint(context: Context, **changes: Any) -> list[np.ndarray]:
-    files = engine(context).answer(new_request(context, **changes), lambda name, value: None)
-    return [np.asarray(Image.open(path).convert("RGB")) for path in files]
+    return draw(engine(context), new_request(context, **changes))
+
+
+def draw(loaded: Engine, asked: Request) -> list[np.ndarray]:
+    """The pixels of a request's images, (height, width, 3) uint8 each."""
+    return [np.asarray(Image.open(path).convert("RGB")) for path in loaded.answer(asked, lambda name, value: None)]
 
 
 def time_request(context: Context, **changes: Any) -> float:
     """Median seconds from the request to its file."""
-    asked = new_request(context, **changes)
-    return median_of(ROUNDS, lambda: engine(context).answer(asked, lambda name, value: None), wait_for_device(context))
+    return time_requests(context, engine(context), **changes)
+
+
+def time_requests(context: Context, loaded: Engine, **changes: Any) -> float:
+    """The same of another engine. Each time the prompt is a new one, since the embeddings of known ones are kept."""
+    numbers = itertools.count()
+
+    def ask() -> None:
+        prompt = f"{PROMPT}, number {next(numbers)}"
+        loaded.answer(new_request(context, **{"prompt": prompt, **changes}), lambda name, value: None)
+
+    return median_of(ROUNDS, ask, wait_for_device(context))
 
 
 def new_pipeline(context: Context) -> Any:

@@ -7,9 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from easel.errors import ResourceError
-from gpu_check.context import Context, judge, median_of
+from easel.inference.compile import run_uncompiled
+from easel.inference.pipeline import decode_latents
+from gpu_check.context import Context, judge, judge_time, median_of
 from gpu_check.loaded import engine, forward_call, paint, time_request, wait_for_device
 from gpu_check.memory_limit import little_memory
 from gpu_check.rows import NotRun, Outcome
@@ -56,6 +59,41 @@ def attention_flash_2(context: Context, name: str) -> Outcome:
 
 def attention_flash_3(context: Context, name: str) -> Outcome:
     return attention(context, name, "_flash_3")
+
+
+@torch.inference_mode()
+def vae(context: Context, name: str, compiled: bool) -> Outcome:
+    """channels_last for the whole VAE, with the decoder compiled or not; everything is put back afterwards.
+
+    Random numbers in a tiny VAE round far apart: only the real size is judged.
+    """
+    components = engine(context).components
+    module, pipeline = components.modules["vae"], components.new_pipeline("text")
+    width, height = context.size
+    shape = (1, module.config.latent_channels, height // 8, width // 8)
+    latents = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(1)).to(context.device)
+    usual = median_of(5, lambda: decode_latents(pipeline, latents), wait_for_device(context))
+    exact = np.asarray(decode_latents(pipeline, latents), dtype=int)
+    try:
+        module.to(memory_format=torch.channels_last)
+        if compiled:  # at tiny size only captured: to compile takes longer than all else there
+            module.decoder.compile(fullgraph=True, dynamic=True, backend="eager" if context.tiny else "inductor")
+        other = median_of(5, lambda: decode_latents(pipeline, latents), wait_for_device(context))
+        difference = int(abs(np.asarray(decode_latents(pipeline, latents), dtype=int) - exact).max())
+    finally:
+        run_uncompiled(module)
+        module.to(memory_format=torch.contiguous_format)
+    said = f"{other * 1000:.1f} ms, {other / usual:.2f} of the default; differs by {difference} of 255"
+    figures = {"seconds": other, "ratio": other / usual, "difference": difference}
+    return judge_time(context, name, said, "at most 1 of 255", difference <= 1, **figures)
+
+
+def vae_channels_last(context: Context, name: str) -> Outcome:
+    return vae(context, name, compiled=False)
+
+
+def vae_compiled(context: Context, name: str) -> Outcome:
+    return vae(context, name, compiled=True)
 
 
 def go_fast(context: Context, name: str) -> Outcome:

@@ -45,7 +45,7 @@ def lasting(context: Context) -> Iterator[None]:
 @contextmanager
 def server_environment(context: Context) -> Iterator[None]:
     """The variables of a server of the checkpoint, for this process and its children."""
-    for name in ("EASEL_WEIGHTS_DIR", "EASEL_COMPILE"):
+    for name in ("EASEL_WEIGHTS_DIR", "EASEL_COMPILE", "EASEL_ATTENTION", "EASEL_GO_FAST", "EASEL_MEMORY"):
         os.environ.pop(name, None)
     os.environ |= {
         "EASEL_MODEL": "z-image-turbo",

@@ -11,6 +11,9 @@ from gpu_check.layout import REAL
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from easel.inference.float8 import middle_linears
+from easel.inference.memory import LAYERS_AWAY
+from easel.models import load_model
 from easel.weights.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +74,54 @@ def test_transformer():
         transformer = ZImageTransformer2DModel().to(torch.bfloat16).eval()
     latents, time, prompt = [on_meta(16, 1, 128, 128)], torch.empty(1, device="meta"), [on_meta(512, 2560)]
     assert figure("transformer, 64") == peak_gb(lambda: transformer(latents, time, prompt, return_dict=False))
+
+
+def mode_rows():
+    """The sums of the modes: (mode, moment) -> on the card, activations, CUDA's own, together."""
+    found = {}
+    for line in MANUAL.splitlines():
+        if line.startswith(("| turns |", "| float8 |")):
+            mode, moment, *figures = (cell.strip() for cell in line.strip("|").split("|"))
+            found[mode, re.split(r"[:,]", moment)[0]] = [float(figure.split()[0]) for figure in figures]
+    return found
+
+
+def test_modes():
+    with torch.device("meta"):
+        transformer = ZImageTransformer2DModel().to(torch.bfloat16)
+    rows = mode_rows()
+    whole = sum(one.nbytes for one in transformer.parameters()) / 1e9
+    last = sum(one.nbytes for layer in transformer.layers[-LAYERS_AWAY:] for one in layer.parameters()) / 1e9
+    linears = middle_linears(transformer)
+    halved = sum(layer.weight.nbytes for layer in linears.values()) / 2e9
+    of_last = (
+        sum(layer.weight.nbytes for name, layer in linears.items() if int(name.split(".")[1]) >= 30 - LAYERS_AWAY) / 2e9
+    )
+    one_layer = max(layer.weight.nbytes for layer in linears.values()) / 1e9
+    vae, checker, encoder = figure("VAE:"), figure("safety checker"), figure("text encoder, without")
+    image, decoder = figure("VAE encoder"), figure("VAE decoder")
+    expected = {
+        ("turns", "the prompt"): (encoder + vae, figure("text encoder, 512")),
+        ("turns", "denoising"): (whole + vae, image),
+        ("turns", "decoding"): (whole - last + vae + checker, decoder),
+        ("float8", "denoising"): (whole - halved + one_layer + vae, image),
+        ("float8", "decoding"): (whole - halved - (last - of_last) + vae + checker, decoder),
+    }
+    assert rows.keys() == expected.keys()
+    for key, (weights, activations) in expected.items():
+        assert rows[key][:2] == [pytest.approx(weights, abs=0.006), activations], key
+        assert rows[key][3] == pytest.approx(sum(rows[key][:3]), abs=0.051), key
+
+
+def test_what_a_mode_needs_in_model_yaml_is_its_largest_moment():
+    needs = load_model(ROOT / "weights/z-image-turbo").memory_modes
+    rows = mode_rows()
+    for mode in ("turns", "float8"):
+        largest = max(sum(figures[:3]) for (of, _), figures in rows.items() if of == mode)
+        assert largest <= needs[mode] < largest + 0.1
+    assert needs["turns"] <= 14.5
+    (line,) = [line for line in MANUAL.splitlines() if line.startswith("| 1024 x 1024")]
+    assert float(line.split("|")[5].split()[0]) == needs["resident"]
 
 
 def test_weights_of_the_lock():

@@ -1,15 +1,17 @@
 """From files into modules: names of any origin, no copy where none is needed, nothing missing, nothing left over."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from accelerate import init_empty_weights
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import Qwen3Config, Qwen3Model
 
 from easel.errors import WeightsError
-from easel.inference.tensors import fill_module, fit_names, read_tensors, skip_modules
+from easel.inference.tensors import fill_module, fit_names, read_tensors, read_to_device, skip_modules
 
 LAYERS = 4
 CONFIG = Qwen3Config(
@@ -110,3 +112,41 @@ def test_a_file_that_is_none_is_an_error_with_its_path(tmp_path):
 def test_a_module_to_skip_that_is_not_there_is_named():
     with pytest.raises(WeightsError, match="Qwen3Model has no module 'layers.40'"):
         empty(("layers.40",))
+
+
+class DirectReader:
+    """Has instanttensor's interface, which itself needs CUDA: several files at once, tensors one by one."""
+
+    def __init__(self, files, framework, device):
+        assert all(isinstance(file, str) for file in files)
+        assert framework == "pt"
+        self.files, self.device = files, device
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def tensors(self):
+        for file in self.files:
+            yield from load_file(file, device=str(self.device)).items()
+
+
+def test_tensors_come_from_instanttensor_as_from_safetensors(tmp_path, monkeypatch):
+    files = [tmp_path / f"{k}.safetensors" for k in range(2)]
+    for k, path in enumerate(files):
+        save_file({f"tensor {k}": torch.full((2, 3), k, dtype=torch.bfloat16)}, path)
+    monkeypatch.setitem(sys.modules, "instanttensor", SimpleNamespace(safe_open=DirectReader))
+    found, expected = read_to_device(files, torch.device("cpu")), read_tensors(files)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_what_instanttensor_refuses_is_a_weights_error(tmp_path, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise RuntimeError("no such tensor")
+
+    monkeypatch.setitem(sys.modules, "instanttensor", SimpleNamespace(safe_open=refuse))
+    with pytest.raises(WeightsError, match=r"a\.safetensors: instanttensor .* no such tensor"):
+        read_to_device([tmp_path / "a.safetensors"], torch.device("cpu"))

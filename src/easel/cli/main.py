@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from easel.cli.api import add_api_command
+from easel.cli.compare import add_compare_command
 from easel.cli.exit_codes import FAILED, REFUSED
 from easel.cli.page import add_page_command
 from easel.cli.predict import add_predict_commands
@@ -68,6 +69,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_api_command(commands, common, setup)
     add_page_command(commands, common)
     add_push_command(commands, common)
+    add_compare_command(commands, [common, setup])
     return parser.parse_args(argv)
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +22,7 @@ from easel.inference.memory import TAKE_TURNS, Memory, choose_mode, free_bytes, 
 from easel.inference.options import Options
 from easel.inference.safety import SafetyChecker, load_safety_checker
 from easel.inference.staging import copy_to_device
-from easel.inference.tensors import fill_module, fit_names, read_tensors, skip_modules
+from easel.inference.tensors import fill_module, fit_names, read_tensors, read_to_device, skip_modules
 from easel.logs import first_line, log
 from easel.lora.adapter import Transformer
 from easel.models import MEMORY_MODES, Model
@@ -157,7 +158,9 @@ def new_module(kind: Any, folder: Path, skip: Any) -> torch.nn.Module:
 def load_module(module: torch.nn.Module, folder: Path, model: Model, part: str, device: torch.device) -> None:
     path = model.folder / "model.yaml"
     dtype = named(torch, model.dtype.get(part, model.dtype["default"]), path)
-    tensors = fit_names(read_tensors(sorted(folder.glob("*.safetensors"))), module)
+    files = sorted(folder.glob("*.safetensors"))
+    direct = device.type == "cuda" and find_spec("instanttensor")  # used where someone has installed it
+    tensors = fit_names(read_to_device(files, device) if direct else read_tensors(files), module)
     with copy_to_device(device) as place:
         fill_module(module, tensors, dtype, place, model.skip.get(part, ()))
     module.to(device).eval().requires_grad_(False)  # .to(): the buffers

@@ -62,7 +62,7 @@ class StagedCopy:
 def copy_to_device(device: torch.device) -> Iterator[Any]:
     """Give a function (tensor, dtype) -> the tensor on `device` in that type; all are complete when the context ends.
 
-    On a CPU a tensor that already has the type is handed on as it is: a view of its file.
+    A tensor that is there already and has the type is handed on as it is: on a CPU, a view of its file.
     """
     if device.type == "cpu":
         yield lambda tensor, dtype: tensor.to(dtype)
@@ -70,6 +70,8 @@ def copy_to_device(device: torch.device) -> Iterator[Any]:
     staged = StagedCopy(device)
 
     def place(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        if tensor.device.type == device.type:  # read there directly
+            return tensor.to(dtype)
         copied = staged.copy(tensor)
         with staged.on_stream():
             return copied.to(dtype)

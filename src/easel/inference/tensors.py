@@ -34,6 +34,21 @@ def read_tensors(files: Iterable[Path]) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def read_to_device(files: Sequence[Path], device: torch.device) -> dict[str, torch.Tensor]:
+    """Return all tensors of the files by their names, on a CUDA device, by the package instanttensor.
+
+    It reads past the page cache, so that a file is not read by the start's other threads first. Raises WeightsError.
+    """
+    from instanttensor import safe_open as open_directly  # type: ignore[import-not-found]  # optional, CUDA only
+
+    try:
+        with open_directly([str(path) for path in files], framework="pt", device=device) as opened:
+            return dict(opened.tensors())
+    except (RuntimeError, ValueError, OSError) as error:
+        names = ", ".join(map(str, files))
+        raise WeightsError(f"{names}: instanttensor cannot read all of them: {error}.") from error
+
+
 def fit_names(tensors: dict[str, torch.Tensor], module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return the tensors under the names that this module of diffusers or transformers has for them.
 

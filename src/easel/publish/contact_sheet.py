@@ -47,6 +47,12 @@ def write_sheet(path: Path, title: str, facts: Sequence[str], rows: Sequence[Row
         else f"{len(rows)} of {len(rows)} cases are right"
     )
     changed = sum(row.same is False for row in rows)
+    counts = f"<p>{verdict}; {changed} with other images than before.</p>\n"
+    write_page(path, title, facts, counts + "".join(section(row) for row in rows))
+
+
+def write_page(path: Path, title: str, facts: Sequence[str], body: str) -> None:
+    """Write an HTML page: a heading, a paragraph for each fact, and `body`, which is HTML."""
     told = "".join(f"<p>{html.escape(fact)}</p>" for fact in facts)
     text = f"""<!doctype html>
 <html lang="en">
@@ -56,8 +62,7 @@ def write_sheet(path: Path, title: str, facts: Sequence[str], rows: Sequence[Row
 <style>{STYLE}</style>
 <h1>{html.escape(title)}</h1>
 {told}
-<p>{verdict}; {changed} with other images than before.</p>
-{"".join(section(row) for row in rows)}
+{body}
 </html>
 """
     path.parent.mkdir(parents=True, exist_ok=True)
