@@ -1,7 +1,7 @@
 """What Z-Image-Turbo does on this machine's GPU: a table for people, then one JSON line.
 
     script/gpu-check [--only NAME ...] [--seconds N] [--out FILE]
-    script/gpu-check --tiny           every row at tiny size on the CPU, in a minute or two
+    script/gpu-check --tiny           every row at tiny size on the CPU, in two minutes
     script/gpu-check --table [FILE]   write the table of docs/benchmarks.md from the runs in docs/gpu, and from FILE
 
 It fetches nothing. It makes the model's real layer sizes with random bfloat16 weights (33 GB on the disk: once in the

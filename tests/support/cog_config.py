@@ -18,6 +18,7 @@ BUILD_KEYS = {
     "cuda": str,
     "python_version": str,
     "python_requirements": str,
+    "system_packages": list,
     "sdk_version": str,
     "run": list,
 }

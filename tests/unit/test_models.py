@@ -31,6 +31,8 @@ TINY = {
     "safety_checker": None,
     "skip": {"text_encoder": ["layers.35", "norm"]},
     "go_fast": {"exact_passes": 5},
+    "attention": {"9.0": ["_native_cudnn"]},
+    "memory_modes": {"resident": 22.7, "turns": 14},
     "hardware": {"device": "cuda", "memory_gb": 24},
 }
 
@@ -138,7 +140,7 @@ def test_unknown_key_is_named(tmp_path, key):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *((key, None) for key in TINY if key not in ("safety_checker", "go_fast")),
+        *((key, None) for key in TINY if key not in ("safety_checker", "go_fast", "memory_modes")),
         *((key, ["x"]) for key in TINY),
         *((key, True) for key in TINY),
         *((key, 7) for key in ("name", "title", "license", "source", "pipelines", "dtype", "go_fast")),
@@ -193,6 +195,9 @@ def test_all_problems_are_named_together(tmp_path):
         ({"go_fast": {}}, "go_fast must be null or have the key 'exact_passes', at least 2"),
         ({"go_fast": {"exact_passes": 1}}, "go_fast must be null or have the key"),
         ({"go_fast": {"exact_passes": 5, "threshold": 1}}, "go_fast must be null or have the key"),
+        ({"memory_modes": {}}, "memory_modes must be null or have some of the keys resident, turns, float8"),
+        ({"memory_modes": {"small": 1.0}}, "memory_modes must be null or have some of the keys"),
+        ({"memory_modes": {"turns": 0}}, "memory_modes must be null or have some of the keys"),
         ({"guidance_scale": -1.0}, "guidance_scale must be 0 or more"),
         ({"guidance_scale": float("nan")}, "guidance_scale must be 0 or more"),
     ],

@@ -54,7 +54,9 @@ class CogFile:
         return [file.path for file in read_manifest(self.model.folder).files if file.source and not file.is_pinned]
 
     def push_command(self, target: Target) -> list[str]:
-        return ["cog", "push", "-f", self.name, target.image]
+        """A GPU's image begins from Python's: torch brings the CUDA that it runs with, CUDA's own image several GB."""
+        smaller = ["--use-cuda-base-image=false"] if self.gpu else []
+        return ["cog", "push", "-f", self.name, *smaller, target.image]
 
     def command_text(self, target: Target) -> str:
         """`cog push` as a person would type it."""
