@@ -1,4 +1,4 @@
-"""EASEL_MEMORY on the tiny Z-Image-Turbo: modules by turns draw the same images, and what does not fit is said."""
+"""EASEL_MEMORY on the tiny Z-Image-Turbo: parts that take turns draw the same images; what does not fit is refused."""
 
 import io
 from dataclasses import replace

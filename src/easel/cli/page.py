@@ -16,7 +16,7 @@ from easel.local.console import print_result, print_status
 DEFAULT_PORT = 5002
 REPLICATE = "https://api.replicate.com"
 MODEL = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-HOST = "127.0.0.1"  # Whoever reaches the page spends the token, so no other machine does.
+HOST = "127.0.0.1"  # Who reaches the page spends the token, so no other machine does.
 EPILOG = f"""\
   easel api                       in one terminal; it prints the two variables below
   easel page                      in another

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: an image that is accepted, or in words what else."""
+"""What a file is, by its first bytes: an accepted image, or the name of something else."""
 
 import re
 
@@ -35,7 +35,7 @@ TEXTS = (
 
 
 def kind_of(data: bytes) -> str:
-    """Return an accepted format's name, or in words what else the content looks like."""
+    """Return an accepted format's name, or what else the content looks like, as a phrase."""
     if data[4:8] == b"ftyp":
         return kind_of_brands(data)
     for offset, signature, kind in SIGNATURES:

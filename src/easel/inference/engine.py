@@ -144,7 +144,7 @@ class Engine:
 
     @contextmanager
     def convert_out_of_memory(self, plan: Plan) -> Iterator[None]:
-        """Raise a ResourceError in words for the allocator's, and let go of what is only kept for speed."""
+        """Raise a ResourceError for the allocator's error, and let go of what is only kept for speed."""
         try:
             yield
         except (MemoryError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""How the weights share the device's memory: all at once, or by turns on cards that cannot hold them all.
+"""How the weights share the device's memory: all at once, or one part after the other on small cards.
 
 resident  All on the device from setup on.
 turns     The text encoder and the transformer take turns on the device; copies of both stay in the host's memory,

@@ -24,7 +24,7 @@ def is_prediction(request: h11.Request) -> bool:
 
 
 async def pass_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: h11.Request) -> None:
-    """One answer from Cog to the caller, its error in plain words if it is that of a failed prediction."""
+    """Pass one answer from Cog to the caller, the error of a failed prediction without the name of its class."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:

@@ -110,7 +110,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def check_files(manifest: Manifest, folder: Path) -> None:
     """That all files are there with their sizes and none beside them, in one WeightsError; no byte is read for it:
-    whoever uses the files must still verify their digests.
+    the caller must still verify their digests.
     """
     problems = [file_problem(file, folder) for file in manifest.files]
     raise_problems([*problems, *unlisted(manifest, folder)], manifest, folder)

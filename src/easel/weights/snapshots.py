@@ -25,7 +25,7 @@ from easel.weights.store import READ_ONLY, Log, WeightPaths, blob_path, find_blo
 class Snapshot:
     """A folder in diffusers' layout with every file of the lock at its path, and no other.
 
-    `unverified` is None where this machine's store has hashed all of them. Otherwise whoever reads the files checks
+    `unverified` is None where this machine's store has hashed all of them. Otherwise the reader of the files checks
     the digests, but for what these records say of an earlier start.
     """
 
