@@ -1,6 +1,8 @@
 """What a healthcheck answers: real threads, real asynchronous exceptions, a clock that is set by hand."""
 
 import ctypes
+import linecache
+import sys
 import threading
 import time
 
@@ -37,7 +39,13 @@ class Prediction(threading.Thread):
         self.gate.acquire()
         self.start()
         assert self.inside.wait(10)
+        wait_for(self.is_at_the_gate, "it never came to the gate")
         time.sleep(0.1)  # until it waits in C, which nothing shows from outside
+
+    def is_at_the_gate(self) -> bool:
+        """On a slow machine it may still be some lines before, where an exception would strike."""
+        line = sys._current_frames()[self.ident].f_lineno
+        return "self.gate.acquire()" in linecache.getline(__file__, line)
 
     def run(self) -> None:
         try:
