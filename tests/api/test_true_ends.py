@@ -175,8 +175,8 @@ def test_a_server_of_its_own_that_is_stuck_is_restarted(tmp_path):
                 odd.health = READY
                 yield Server(odd.url, process)
 
-            own = OwnServer(Server(odd.url, process), start)
-            async with open_api(tmp_path, own_server=own, servers=(("test/model", odd.url),)) as (api, client):
+            own = OwnServer(odd.url, start, process)
+            async with open_api(tmp_path, own_servers=[own], servers=(("test/model", odd.url),)) as (api, client):
                 pair = Pair(api, client, odd)
                 odd.health = b'{"status": "UNHEALTHY", "setup": {"started_at": "now"}}'
                 await until(lambda: process.poll() is not None)
@@ -198,7 +198,7 @@ def test_a_restarted_server_has_the_same_address_and_is_another_process(tmp_path
                 assert again.url == server.url
                 yield again
 
-        own = OwnServer(server, start)
+        own = OwnServer(server.url, start, server.process)
         own.restart()
         own.close()
     assert len(set(pids)) == 2
@@ -214,7 +214,7 @@ def test_nobody_waits_for_a_server_that_cannot_be_started_again(problem):
             raise problem
             yield
 
-        own = OwnServer(Server("http://127.0.0.1:1", process), start)
+        own = OwnServer("http://127.0.0.1:1", start, process)
         own.restart()
         own.close()
         assert process.poll() is not None

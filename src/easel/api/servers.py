@@ -1,7 +1,7 @@
 """The Cog servers behind the API: asked how they are, given work, and known by the versions they run."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import httpx2
@@ -27,10 +27,10 @@ class Servers:
         log: Any,
         client: httpx2.AsyncClient,
         load_readme_and_examples: Callable[[str, str, dict[str, Any]], Awaitable[None]],
-        own: OwnServer | None,
+        own: Sequence[OwnServer],
     ) -> None:
         """`introduce` is called with a model, and the id and schema of the version that its server runs."""
-        self._own = own
+        self._own = {one.url: one for one in own}
         self._database, self._registry, self._load_readme_and_examples = database, registry, load_readme_and_examples
         self._lifecycle, self._dispatcher = lifecycle, dispatcher
         self._metrics, self._log, self._client = metrics, log, client
@@ -69,6 +69,8 @@ class Servers:
                 self._do(self._dispatcher.tell_of_cancel(prediction, known))
 
     async def close(self) -> None:
+        for own in self._own.values():
+            await asyncio.to_thread(own.close)  # also what waits for one that is starting
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -120,7 +122,7 @@ class Servers:
                 await server.check()
                 if server.healthy and server.started != server.known_process:  # a stuck one is known already
                     await self._learn(server)
-                await self._restart_if_stuck(server)
+                await self._restart_own(server)
             except Exception as error:  # a database that is locked, say: the next look mends it
                 self._log.error("server", server=server.url, **describe_error(error))
             if server.state != before[0] and not (server.healthy and before[1]):  # READY and BUSY alternate
@@ -129,11 +131,12 @@ class Servers:
             self._metrics.server_stuck.labels(server.url).set(server.is_stuck)
             await server.pause()
 
-    async def _restart_if_stuck(self, server: CogServer) -> None:
-        """Only the one that this API started itself; whose server it is otherwise decides that."""
-        if self._own and server.url == self._own.url and server.is_stuck:
+    async def _restart_own(self, server: CogServer) -> None:
+        """Start one of this API's own servers again that is stuck or has ended; the owner of another decides that."""
+        own = self._own.get(server.url)
+        if own and (server.is_stuck or own.has_ended):
             self._log.warning("restart", server=server.url)
-            await asyncio.to_thread(self._own.restart)
+            await asyncio.to_thread(own.restart)
 
     async def _learn(self, server: CogServer) -> None:
         """A process that is new here: which version is it? Asked again and again until it is known."""

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,8 +34,8 @@ from easel.files import single_instance_lock
 class Api:
     """Hold the parts of the API, start and stop them, and answer what several handlers ask."""
 
-    def __init__(self, settings: Settings, own_server: OwnServer | None = None) -> None:
-        """`own_server` is the one that this process has started, which it restarts when that is stuck."""
+    def __init__(self, settings: Settings, own_servers: Sequence[OwnServer] = ()) -> None:
+        """`own_servers` are those of this process, which starts them, again when one is stuck or has died."""
         self.settings = settings
         self.log, self.metrics = make_logger(), Metrics()
         self.database = Database(settings.database_url)
@@ -78,7 +78,7 @@ class Api:
             self.log,
             self.client,
             self._load_readme_and_examples,
-            own_server,
+            own_servers,
         )
         self._sweeper: asyncio.Task[Any] | None = None
 

@@ -67,6 +67,8 @@ async def serve(
     inner = Callbacks(configure(callbacks_alone(app)))
     async with api.running():
         tasks = [asyncio.create_task(server.serve(sockets=[listener]))]
+        # A signal leaves this task as KeyboardInterrupt, past all that would ask for its exception: no log of that.
+        tasks[0].add_done_callback(lambda task: task.cancelled() or task.exception())
         if callbacks:
             tasks.append(asyncio.create_task(inner.serve(sockets=[callbacks])))
         while not server.started and not tasks[0].done():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from easel.cli.gpus import find_devices, gpu_server
 from easel.cli.servers import clean_url, start_server
 from easel.errors import InputError
 from easel.local.console import print_status
@@ -24,6 +25,7 @@ and REPLICATE_API_TOKEN to a token of yours. Without --server it starts a Cog se
 
   easel api
   easel api --server http://127.0.0.1:5000 --server http://127.0.0.1:5010
+  EASEL_MODEL=z-image-turbo easel api --gpus all
   easel api --server me/z-image-turbo=http://gpu-box:5000 --callback-url http://this-machine:5001
 
 environment:
@@ -45,6 +47,12 @@ def add_api_command(commands: Any, common: argparse.ArgumentParser, setup: argpa
     api.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine only)")
     api.add_argument(
         "--server", action="append", default=[], metavar="[OWNER/NAME=]URL", help="a Cog server; repeat for several"
+    )
+    api.add_argument(
+        "--gpus",
+        metavar="all|N,N,...",
+        help="start a Cog server for each of these cards, and again when one dies; all: those of CUDA_VISIBLE_DEVICES, "
+        "or of nvidia-smi",
     )
     api.add_argument("--data", type=Path, help="folder for database and files (~/.cache/easel/api)")
     api.add_argument("--tokens", type=Path, metavar="FILE", help="a line each: TOKEN or TOKEN ACCOUNT")
@@ -94,15 +102,21 @@ def run_api(args: argparse.Namespace) -> int:
         data.chmod(0o700)  # inputs, secrets and uploads of all accounts
     except OSError as error:
         raise InputError(f"--data {data}: cannot be made ({error.strerror}). Choose another folder.") from None
-    servers, own = [parse_server(text) for text in args.server], None
+    if args.gpus and args.server:
+        raise InputError("--gpus starts the servers, and --server names some that run: give one of them.")
+    devices = find_devices(args.gpus, os.environ) if args.gpus else []
+    servers: list[tuple[str, str]] = [parse_server(text) for text in args.server]
+    own = [gpu_server(args, device) for device in devices]
+    servers += [parse_server(one.url) for one in own]
     with ExitStack() as stack:
         listener = stack.enter_context(listen(args.host, args.port))
         if not servers:
             server = stack.enter_context(start_server(args))
             own_port = int(server.url.rpartition(":")[2])
-            own = OwnServer(server, lambda: start_server(args, own_port))
-            stack.callback(own.close)
+            own = [OwnServer(server.url, lambda: start_server(args, own_port), server.process)]
             servers = [parse_server(server.url)]
+        for one in own:
+            stack.callback(one.close)
         host = args.host if args.host not in ("0.0.0.0", "::") else "127.0.0.1"
         port = listener.getsockname()[1]
         url = f"{'https' if args.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

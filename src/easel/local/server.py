@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,12 +53,13 @@ def run_server(
     show_log: bool = False,
     timeout: float = SETUP_TIMEOUT_S,
     on_wait: Callable[[float], None] = lambda seconds: None,
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """Give a READY server for `root/predict.py` on `port` (0: a free one) of this machine, stopped on every way out.
 
     It is at an address that only this process knows, since any web page may send requests to one that can be guessed;
     what comes to `listener` is passed on to it, and is what the URL then names. `on_wait` is called with the seconds
-    waited so far. Raises ServerError when the model does not get ready.
+    waited so far; `environ` are further variables. Raises ServerError when the model does not get ready.
     """
     check_root(root)
     host = hidden_host()
@@ -72,7 +73,7 @@ def run_server(
         process = subprocess.Popen(
             [sys.executable, "-m", "cog.server.http", "--host", host],
             cwd=root,
-            env=server_environment(port),
+            env=server_environment(port) | dict(environ or {}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
