@@ -16,6 +16,7 @@ import pytest
 
 from easel.cli.gpus import find_devices
 from easel.errors import InputError
+from tests.server.calls import wait_for
 
 TOKEN = "token-of-the-tests"
 RUNNER = '''
@@ -105,35 +106,28 @@ def servers_of(process: subprocess.Popen) -> dict[str, int]:
     return found
 
 
-def wait_until(condition, what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
 def test_each_card_has_a_server_work_is_spread_and_one_that_dies_comes_back(root):
     with api_on_cards(root, "0,GPU-1a2b") as (process, url):
         wait_for_model(url)
-        wait_until(lambda: len(servers_of(process)) == 2, "two servers")
-        wait_until(lambda: set(cards_that_answer(url, 4)) == {"0", "GPU-1a2b"}, "both take work")
+        wait_for(lambda: len(servers_of(process)) == 2, "two servers")
+        wait_for(lambda: set(cards_that_answer(url, 4)) == {"0", "GPU-1a2b"}, "both take work")
         first = servers_of(process)
         os.killpg(first["0"], signal.SIGKILL)  # a server has a process group of its own
-        wait_until(lambda: servers_of(process).get("0") not in (None, first["0"]), "it is started again")
-        wait_until(lambda: set(cards_that_answer(url, 4)) == {"0", "GPU-1a2b"}, "both take work again")
+        wait_for(lambda: servers_of(process).get("0") not in (None, first["0"]), "it is started again")
+        wait_for(lambda: set(cards_that_answer(url, 4)) == {"0", "GPU-1a2b"}, "both take work again")
         assert servers_of(process)["GPU-1a2b"] == first["GPU-1a2b"]
         pids = servers_of(process).values()
     assert process.returncode == 0
-    wait_until(lambda: not any(map(psutil.pid_exists, pids)), "its servers are gone")
+    wait_for(lambda: not any(map(psutil.pid_exists, pids)), "its servers are gone")
     assert "GPU GPU-1a2b: ready after " in (root / "api.log").read_text()
 
 
 def test_ctrl_c_while_the_models_load_ends_it_and_them(root):
     with api_on_cards(root, "0,1", SLOW_SETUP="300") as (process, _):
-        wait_until(lambda: len(servers_of(process)) == 2, "two servers")
+        wait_for(lambda: len(servers_of(process)) == 2, "two servers")
         pids = servers_of(process).values()
     assert process.returncode == 0
-    wait_until(lambda: not any(map(psutil.pid_exists, pids)), "its servers are gone")
+    wait_for(lambda: not any(map(psutil.pid_exists, pids)), "its servers are gone")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """EASEL_ATTENTION=1: the first back end that works, and torch's own where a mask is in the way."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from diffusers.models.attention_dispatch import AttentionBackendName, _AttentionBackendRegistry
@@ -55,8 +57,28 @@ def test_a_request_with_guidance_runs_by_the_default_where_no_mask_is_taken(comp
     for guided, expected in ((False, FLASH), (True, "native"), (False, FLASH)):
         attention.set(guided)
         assert backends(components) == {expected}
-    Attention(components.transformer.module, FLASH, takes_mask=True).set(guided=True)
+    attention = Attention(components.transformer.module, FLASH, takes_mask=True)
+    attention.set(guided=True)
     assert backends(components) == {FLASH}
+
+
+def test_it_is_set_once_and_again_after_a_cancel_in_between(components, monkeypatch):
+    transformer = components.transformer.module
+    attention, calls, original = Attention(transformer, FLASH), [], transformer.set_attention_backend
+
+    def set_backend(name):
+        calls.append(name)
+        original(name)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(transformer, "set_attention_backend", set_backend)
+    with pytest.raises(KeyboardInterrupt):
+        attention.set(guided=False)
+    for _ in range(3):
+        attention.set(guided=False)
+    assert calls == [FLASH, FLASH]
+    monkeypatch.undo()
 
 
 def test_whether_a_mask_is_taken_is_tried(components):
@@ -68,8 +90,6 @@ def test_images_with_prompts_of_two_lengths_are_made(components, draw_small):
     """With guidance the shorter prompt is padded, which is what brings the mask."""
     long = "a red apple on a white table " * 5
     expected = draw_small(components, long, guidance_scale=2.0, negative_prompt="blue")
-    from dataclasses import replace
-
     with_flash = replace(components, attention=chosen(components, FLASH)[0])
     assert draw_small(with_flash, long, guidance_scale=2.0, negative_prompt="blue") == expected
     assert draw_small(with_flash, long, guidance_scale=0.0) == draw_small(with_flash, long, guidance_scale=0.0)

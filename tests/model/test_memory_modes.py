@@ -59,7 +59,7 @@ def lora(engines, root) -> str:
 
 
 @pytest.fixture(scope="module")
-def picture(root) -> Path:
+def source(root) -> Path:
     path = root / "source.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 64, 3), dtype=np.uint8)).save(path)
     return path
@@ -82,8 +82,8 @@ def test_turns_draw_the_images_of_resident_weights_in_any_order(engines, inputs)
     assert same(draw(engines("turns"), **inputs), expected)
 
 
-def test_turns_draw_the_same_with_a_lora_and_from_an_image(engines, lora, picture):
-    for inputs in ({"lora_weights": [lora], "num_outputs": 2}, {"image": picture}, {"image": picture, "mask": picture}):
+def test_turns_draw_the_same_with_a_lora_and_from_an_image(engines, lora, source):
+    for inputs in ({"lora_weights": [lora], "num_outputs": 2}, {"image": source}, {"image": source, "mask": source}):
         expected = draw(engines("resident"), **inputs)
         assert same(draw(engines("turns"), **inputs), expected)
         assert not same(draw(engines("turns")), expected)

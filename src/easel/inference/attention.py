@@ -24,11 +24,17 @@ class Attention:
         self.transformer = transformer
         self.name = name
         self.takes_mask = takes_mask
+        self._set: str | None = None
 
     def set(self, guided: bool) -> None:
         """Set the transformer up for a request, whatever the one before has left."""
-        if self.name is not None:
-            self.transformer.set_attention_backend(DEFAULT if guided and not self.takes_mask else self.name)
+        if self.name is None:
+            return
+        wanted = DEFAULT if guided and not self.takes_mask else self.name
+        if self._set != wanted:  # diffusers warns each time that it is an experimental feature
+            self._set = None  # until it is done: a cancel can strike in between
+            self.transformer.set_attention_backend(wanted)
+            self._set = wanted
 
 
 def choose_attention(

@@ -60,7 +60,10 @@ class Engine:
             for _ in run_plan(plan, self.components, Timings(), log=io.StringIO()):
                 pass
 
-        key = compile_key(self.components.digest, device)
+        kinds = sorted(
+            {type(layer).__name__ for layer in self.components.transformer.linears.values()}
+        )  # go_fast's too
+        key = f"{compile_key(self.components.digest, device)}, {', '.join(kinds)}"
         compile_modules(self.components.transformer.module, whole, warm_up, cache, key, log)
 
     def answer(self, request: Request, record: Record) -> list[Path]:

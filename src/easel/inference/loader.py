@@ -88,9 +88,10 @@ def load_components(model: Model, reading: Reading, device: str, options: Option
     reading.wait()
     modules = [module for module in components.modules.values() if isinstance(module, torch.nn.Module)]
     size = sum(parameter.nbytes for module in modules for parameter in module.parameters())
+    place = f"on {device}" if components.memory.mode == "resident" else "in the host's memory"
     log(
         f"setup: imports {began - reading.began:.1f} s while the files were read; "
-        f"{time.perf_counter() - began:.1f} s more until {size / 1e9:.2f} GB were on {device}"
+        f"{time.perf_counter() - began:.1f} s more until {size / 1e9:.2f} GB were {place}"
     )
     return components
 

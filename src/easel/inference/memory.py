@@ -19,6 +19,12 @@ from easel.models import MEMORY_MODES, Model
 from easel.request import square
 
 TAKE_TURNS = ("text_encoder", "transformer", "safety_checker")  # the VAE is small and stays
+# The groups that each phase of a request works with, besides the VAE.
+PHASES = {
+    "encode_prompt": ("text_encoder",),
+    "denoise": ("transformer", "last_layers"),
+    "decode": ("transformer", "safety_checker"),
+}
 # The VAE's decoder has the largest activations: so many of the transformer's last layers make room for them.
 LAYERS_AWAY = 3
 
@@ -70,13 +76,6 @@ class Memory:
             self.turns.bring(*PHASES[phase])
 
 
-PHASES = {
-    "encode_prompt": ("text_encoder",),
-    "denoise": ("transformer", "last_layers"),
-    "decode": ("transformer", "safety_checker"),
-}
-
-
 def share_memory(
     mode: str, modules: Mapping[str, Any], safety_checker: torch.nn.Module | None, device: torch.device
 ) -> Memory:
@@ -117,14 +116,14 @@ def choose_mode(model: Model, free: float | None, wanted: str | None, log: Calla
     if free is None or not needs:
         mode = wanted or "resident"
         if mode != "resident":
-            log(f"memory: {mode}, as EASEL_MEMORY says")
+            log(f"memory: {mode}, as asked")
         return mode
     gigabytes = free / 1e9
     figures = ", ".join(f"{name} needs {needs[name]:g} GB" for name in MEMORY_MODES if name in needs)
     found = f"{gigabytes:.1f} GB of the card are free; at {square(model.native_area)} {figures}"
     if wanted:
         fits = gigabytes >= needs.get(wanted, 0)
-        log(f"memory: {wanted}, as EASEL_MEMORY says: {found}", *(() if fits else ("warning: it may not fit",)))
+        log(f"memory: {wanted}, as asked: {found}", *(() if fits else ("warning: it may not fit",)))
         return wanted
     for mode in MEMORY_MODES:
         if mode in needs and gigabytes >= needs[mode]:
