@@ -16,6 +16,7 @@ def test_a_server_whose_parts_take_turns_draws_the_same_images_in_any_order(serv
         logs = call("GET", f"{other.url}/health-check")[1]["setup"]["logs"]
         assert [pixels(answer_to(other, **request)) for request in requests] == expected
     assert "memory: turns, as asked" in logs
+    assert "attention: torch's own choice; model.yaml names no back end for this device" in logs
 
 
 def test_a_mode_that_does_not_exist_ends_the_start_with_those_that_do(tmp_path):

@@ -60,8 +60,7 @@ def choose_attention(
             takes_mask = False
         log(f"attention: {name}{'' if takes_mask else '; requests with guidance by the default, for it takes no mask'}")
         return Attention(transformer, name, takes_mask)
-    if names:
-        log("attention: torch's own choice")
+    log("attention: torch's own choice" + ("" if names else "; model.yaml names no back end for this device"))
     return Attention(transformer)
 
 

@@ -128,6 +128,9 @@ def load_parts(model: Model, folder: Path, digest: str, device: torch.device, op
     if mode == "float8":
         store_as_float8(transformer)
     memory = share_memory(mode, modules, safety_checker.classifier if safety_checker else None, device)
+    attention = Attention(transformer)
+    if options.attention:
+        attention = choose_attention(transformer, backends_for(model.attention, device), device, log)
     return Components(
         model,
         digest,
@@ -138,7 +141,7 @@ def load_parts(model: Model, folder: Path, digest: str, device: torch.device, op
         Transformer(transformer, device, dtype),
         safety_checker,
         memory,
-        choose_attention(transformer, backends_for(model.attention, device) if options.attention else (), device, log),
+        attention,
     )
 
 
