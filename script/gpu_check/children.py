@@ -72,6 +72,8 @@ def run_child(job: Job, left: list[Row], found: list[Outcome]) -> str:
 
 @contextmanager
 def child_process(job: Job, rows: Sequence[Row], errors: IO[bytes]) -> Iterator["subprocess.Popen[str]"]:
+    from easel.local.server import end_with_parent  # It needs packages, which --help does without.
+
     command = [sys.executable, "-m", "gpu_check.child", "--folder", str(job.folder), "--device", job.device]
     command += ["--deadline", str(job.deadline), *(["--tiny"] if job.tiny else []), *(row.name for row in rows)]
     process = subprocess.Popen(
@@ -81,6 +83,8 @@ def child_process(job: Job, rows: Sequence[Row], errors: IO[bytes]) -> Iterator[
         stderr=errors,
         text=True,
         start_new_session=True,
+        # A signal can strike before Popen has returned: then nobody here knows of the child.
+        preexec_fn=end_with_parent if sys.platform == "linux" else None,
         # Groups side by side whose threads spin for one another take ten times as long.
         env=os.environ | ({"OMP_NUM_THREADS": "1"} if job.tiny else {}),
     )

@@ -88,7 +88,7 @@ def test_sigterm_ends_it_with_the_table_of_what_there_is(tmp_path):
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert {row["measured"] for row in json.loads(output.splitlines()[-1])["rows"]} == {"interrupted"}
-    assert not child.is_running()
+    assert psutil.wait_procs([child], timeout=10)[1] == []
 
 
 def child_of(process: subprocess.Popen[str]) -> psutil.Process:
