@@ -22,6 +22,10 @@ WITH_TORCH = {  # the others start at once
 }
 RUNNERS = {"predict.py", "train.py"}
 CALLS_THAT_ONLY_MAKE_A_VALUE = {
+    "Annotated",
+    "ConfigDict",
+    "Field",
+    "Figure",
     "Index",
     "Input",
     "JSON",

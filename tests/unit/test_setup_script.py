@@ -11,7 +11,14 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDED = ("requirements.txt", "requirements-api.txt", "requirements-dev.txt", "pyproject.toml")
+NEEDED = (
+    "requirements.txt",
+    "requirements-api.txt",
+    "requirements-plan.txt",
+    "requirements-modal.txt",
+    "requirements-dev.txt",
+    "pyproject.toml",
+)
 CLIENTS = ("requirements-2.txt", "package-lock.json")
 
 # As a Python of some version: what it is asked with -c, its venv (which has the same), and a pip that does nothing.

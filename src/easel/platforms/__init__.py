@@ -1,0 +1,1 @@
+"""Which platform to choose: measure a target, simulate traffic on each, price it. Needs the extra `easel[plan]`."""
