@@ -39,7 +39,9 @@ CALLS_THAT_ONLY_MAKE_A_VALUE = {
     "field",
     "frozenset",
     "mapped_column",
+    "np.dtype",
     "object",
+    "range",
     "re.compile",
     "torch.device",
 }
