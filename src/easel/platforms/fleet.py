@@ -16,6 +16,7 @@ FIRST_BIN = (1023 - 15) << BINS_BITS  # of 2^-15 s = 31 us: 1023 is the bias of 
 BINS = 48 << BINS_BITS  # up to 2^33 s
 LOG_ROWS = 10_000  # the first requests and instances can be looked at one by one
 IDLE, PARTLY, FULL, IN_SETUP, NONE = range(5)  # stages of an instance; the first two have a list each
+RUN_ENDS, IS_READY = range(2)  # events: an item is the place of the slot or of the instance * 2 + one of these
 
 INSTANCE = np.dtype(
     [
@@ -39,7 +40,7 @@ INSTANCE_LOG = np.dtype([(name, "f8") for name in ("born", "ready", "end")])
 LIMITS = ("min_instances", "max_instances", "buffer", "slots", "waiting_per_slot", "max_waiting", "log_rows")
 STATE = ("events", "alive", "starting", "running", "queue_head", "queued")
 COUNTS = ("losses", "requests", "done", "cold", "failed", "refused", "repeated", "started", "lost", "setup_failed")
-SECONDS = ("clock", "setup_s", "idle_s", "active_s", "latency_s", "wait_s", "loss_at", "idle_seconds")
+SECONDS = ("clock", "setup_s", "idle_s", "active_s", "latency_s", "wait_s", "loss_at", "idle_seconds", "last_end")
 FLEET = np.dtype(
     [
         *((name, "i8") for name in (*LIMITS, *STATE, *COUNTS)),

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from easel.platforms.fleet import DRAWS, FULL, IDLE, IN_SETUP, NONE, PARTLY, Fleet
-from easel.platforms.structures import add_event, bin_of, free_instance, join, leave, remove_event, wait
+from easel.platforms.fleet import DRAWS, FULL, IDLE, IN_SETUP, IS_READY, NONE, PARTLY, RUN_ENDS, Fleet
+from easel.platforms.structures import add_event, bin_of, cancel_events, free_instance, join, leave, remove_event, wait
 
 SOURCES = (
     "ec8d31d3fb3876b9"  # digest of fleet.py and structures.py: numba looks at this file to know whether to compile
 )
-RUN_ENDS, IS_READY = range(2)  # events: an item is the slot or the instance's place * 2 + one of these
 
 
 @njit(cache=True, nogil=True)
@@ -173,14 +172,7 @@ def lose_instance(f: Fleet, now: float) -> None:
     if f.instances[k].stage == NONE:
         return
     f.lost += 1
-    place = 0
-    while place < f.events:
-        item = f.event[place].item
-        if item == k * 2 + IS_READY or (item & 1 == RUN_ENDS and (item >> 1) // f.slots == k):
-            remove_event(f, place)
-            place = 0  # the heap has another order now
-        else:
-            place += 1
+    cancel_events(f, k)
     while f.instances[k].in_use > 0:
         last = -1
         for place in range(k * f.slots, (k + 1) * f.slots):
@@ -238,6 +230,7 @@ def end_run(f: Fleet, place: int, now: float) -> None:
     f.wait_s += slot.begin - slot.arrival
     f.latency_bins[bin_of(now - slot.arrival)] += 1
     f.wait_bins[bin_of(slot.begin - slot.arrival)] += 1
+    f.last_end = now
     f.done += 1
     f.failed += slot.fails
     f.cold += slot.met_cold

@@ -48,6 +48,7 @@ class Outcome:
     setup_s: float
     idle_s: float
     active_s: float
+    last_end: float  # when the last run ended
     mean_latency: float
     mean_wait: float
     latency: tuple[float, ...]
@@ -112,6 +113,7 @@ def summarise(fleet: Fleet, span_seconds: float) -> Outcome:
         setup_s=float(fleet["setup_s"]),
         idle_s=float(fleet["idle_s"]),
         active_s=float(fleet["active_s"]),
+        last_end=float(fleet["last_end"]),
         mean_latency=float(fleet["latency_s"]) / done,
         mean_wait=float(fleet["wait_s"]) / done,
         latency=percentiles(fleet["latency_bins"]),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from easel.platforms.fleet import BINS, BINS_BITS, FIRST_BIN, FULL, IDLE, PARTLY, Fleet
+from easel.platforms.fleet import BINS, BINS_BITS, FIRST_BIN, FULL, IDLE, IS_READY, PARTLY, RUN_ENDS, Fleet
 
 
 @njit(cache=True, nogil=True)
@@ -40,6 +40,19 @@ def put_event(f: Fleet, place: int, time: float, item: int) -> None:
         events[place].time, events[place].item = events[(place - 1) // 2].time, events[(place - 1) // 2].item
         place = (place - 1) // 2
     events[place].time, events[place].item = time, item
+
+
+@njit(cache=True, nogil=True)
+def cancel_events(f: Fleet, k: int) -> None:
+    """Remove the events of an instance that will not come to them."""
+    place = 0
+    while place < f.events:
+        item = f.event[place].item
+        if item == k * 2 + IS_READY or (item & 1 == RUN_ENDS and (item >> 1) // f.slots == k):
+            remove_event(f, place)
+            place = 0  # the heap has another order now
+        else:
+            place += 1
 
 
 @njit(cache=True, nogil=True)

@@ -61,7 +61,8 @@ class Gaps(Strict):
 class Week(Strict):
     """A description from which arrivals are made: a mean, a rhythm, and what disturbs it.
 
-    `hours` and `weekdays` (Monday first) are weights of any scale. `growth_per_month`: 0.1 is 10 % more each month.
+    `hours` and `weekdays` (Monday first) are weights of any scale; `week` has one for each of its 168 hours in place of
+    both. `growth_per_month`: 0.1 is 10 % more each month.
     """
 
     name: Text
@@ -69,6 +70,7 @@ class Week(Strict):
     days: Annotated[float, Field(gt=0, le=3660)]
     hours: Annotated[list[Share], Field(min_length=24, max_length=24)] = [1.0] * 24
     weekdays: Annotated[list[Share], Field(min_length=7, max_length=7)] = [1.0] * 7
+    week: Annotated[list[Share], Field(min_length=168, max_length=168)] | None = None
     growth_per_month: Annotated[float, Field(gt=-1, le=10)] = 0.0
     bursts: Bursts | None = None
     gaps: Gaps = Field(default_factory=Gaps)
@@ -148,10 +150,10 @@ def rhythm_of(arrivals: Floats, span: float) -> Floats:
 
 def make_traffic(week: Week) -> Traffic:
     """Return arrivals that are drawn while they are read: a renewal process in the time of the cumulative rate."""
-    if sum(week.hours) * sum(week.weekdays) <= 0:
+    rhythm = np.asarray(week.week) if week.week else np.outer(week.weekdays, week.hours).ravel()
+    if rhythm.sum() <= 0:
         raise InputError(f"{week.name}: some hour and some weekday must have a weight above 0.")
     span = week.days * DAY
-    rhythm = np.outer(week.weekdays, week.hours).ravel()
     rhythm = rhythm * (week.requests_per_day / DAY / rhythm.mean())
     total = cumulative_rate(week, rhythm, np.random.default_rng(0))[1][-1]
     if total > MAX_REQUESTS:

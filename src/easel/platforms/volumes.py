@@ -1,0 +1,104 @@
+"""The same traffic at other volumes: from how many requests a day one setting is cheaper than another."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from easel.platforms.choose import Progress, evaluate
+from easel.platforms.prices import Platform
+from easel.platforms.profile import Profile
+from easel.platforms.traffic import DAY, Traffic, Week, make_traffic
+
+VOLUMES = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000)  # requests a day
+WEEKS_OF_FEW = 50_000  # requests that are enough for a mean: few a day are drawn for more weeks
+FIXED = "fixed"  # the smallest fleet of a fixed size that keeps up, whatever its size
+
+
+@dataclass(frozen=True)
+class Curve:
+    """US dollars a month of one setting at each of VOLUMES; infinite where it does not keep up."""
+
+    name: str
+    usd: tuple[float, ...]
+
+
+def cost_by_volume(
+    platforms: Sequence[Platform],
+    profile: Profile,
+    traffic: Traffic,
+    seed: int = 0,
+    progress: Progress = lambda count: None,
+) -> list[Curve]:
+    """Return a curve for each setting. Arrivals are Poisson's, in the traffic's mean rhythm of the week."""
+    hours = [float(rate) for rate in traffic.rhythm]
+    costs: dict[str, list[float]] = {}
+    for volume in VOLUMES:
+        weeks = min(max(math.ceil(WEEKS_OF_FEW / (7 * volume)), 1), 12)
+        rows = evaluate(platforms, profile, poisson(hours, volume, weeks), seed, repeats=0, sweep=False)
+        best: dict[str, float] = {}
+        for row in rows:
+            name = f"{row.platform.title}, {FIXED}" if row.platform.sized else row.name
+            cost = row.usd_per_month() if row.keeps_up() else math.inf
+            best[name] = min(best.get(name, math.inf), cost)
+        for name, cost in best.items():
+            costs.setdefault(name, []).append(cost)
+        progress(1)
+    return [Curve(name, tuple(usd)) for name, usd in costs.items()]
+
+
+def poisson(hours: list[float], requests_per_day: float, weeks: int) -> Traffic:
+    """Return Poisson arrivals with a rhythm of 168 hours."""
+    week = Week(name="the same week", requests_per_day=requests_per_day, days=7.0 * weeks, week=hours)
+    return make_traffic(week)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """From `since` requests a day on, `name` is the cheapest."""
+
+    since: float
+    name: str
+
+
+def cheapest_by_volume(curves: Sequence[Curve]) -> list[Segment]:
+    """Return which setting is the cheapest in which range of volumes, by straight lines between the logarithms."""
+    segments: list[Segment] = []
+    for place, volume in enumerate(VOLUMES):
+        best = min(curves, key=lambda curve: curve.usd[place])
+        if math.isinf(best.usd[place]) or (segments and segments[-1].name == best.name):
+            continue
+        last = next((curve for curve in curves if segments and curve.name == segments[-1].name), None)
+        crossing = break_even(last, best) if last else None
+        segments.append(Segment(crossing if crossing is not None else float(volume), best.name))
+    return segments
+
+
+def break_even(first: Curve, second: Curve) -> float | None:
+    """Return the requests a day from which `second` is cheaper than `first` for good, None if it never is or always.
+
+    Between two volumes both costs are taken as powers of the volume: straight lines of the logarithms.
+    """
+    gaps = [difference(one, other) for one, other in zip(first.usd, second.usd, strict=True)]
+    for place in range(len(VOLUMES) - 1, 0, -1):
+        before, after = gaps[place - 1], gaps[place]
+        if after <= 0:
+            return None
+        if before <= 0:
+            if math.isinf(before) or math.isinf(after):
+                return float(VOLUMES[place])
+            low, high = math.log(VOLUMES[place - 1]), math.log(VOLUMES[place])
+            return math.exp(low + (high - low) * -before / (after - before))
+    return None
+
+
+def difference(one: float, other: float) -> float:
+    """Return the logarithm of one / other; 0 where both are nothing or infinite."""
+    if one == other:
+        return 0.0
+    if one == 0 or math.isinf(other):
+        return -math.inf
+    return math.inf if other == 0 or math.isinf(one) else math.log(one / other)
+
+
+def requests_per_day(traffic: Traffic) -> float:
+    return traffic.requests / traffic.span_seconds * DAY
