@@ -18,6 +18,7 @@ from easel.cli.predict import add_predict_commands
 from easel.cli.push import add_push_command
 from easel.cli.serve import add_server_commands
 from easel.cli.servers import clean_url
+from easel.cli.simulate import add_simulate_command
 from easel.cli.weights import add_weights_commands
 from easel.errors import EaselError, InputError
 from easel.local.console import print_status
@@ -70,6 +71,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_page_command(commands, common)
     add_push_command(commands, common)
     add_compare_command(commands, [common, setup])
+    add_simulate_command(commands, common)
     return parser.parse_args(argv)
 
 

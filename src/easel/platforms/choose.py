@@ -13,7 +13,7 @@ from easel.platforms.traffic import MONTH, Traffic
 
 REPEATS = 2  # further seeds, to see how much chance does
 BUSY = 0.9  # share of a fixed fleet's time that may be used in the busiest hour, on average
-Progress = Callable[[int], None]
+Progress = Callable[[float], object]
 
 
 @dataclass(frozen=True)
@@ -125,15 +125,17 @@ def settings_of(platform: Platform, profile: Profile, traffic: Traffic) -> list[
         return platform.settings
     run = profile.run_seconds.average()
     mean, peak = traffic.requests / traffic.span_seconds * run, float(traffic.rhythm.max()) * run
-    sizes = {math.ceil(load / share) for load, share in ((mean, BUSY), (mean, 0.6), (peak, BUSY))}
-    sizes = sorted({min(max(size, 1), MAX_INSTANCES) for size in sizes})
+    least, most = math.ceil(mean / BUSY), math.ceil(peak / BUSY)
+    sizes = {least + math.ceil((most - least) * step / 4) for step in range(5)} | {most + 1, most + 2, 2 * most}
     return [
-        setting.model_copy(
-            update={"name": f"{size} card{'s' * (size > 1)}", "min_instances": size, "max_instances": size}
-        )
+        setting.model_copy(update={"name": counted(size), "min_instances": size, "max_instances": size})
         for setting in platform.settings
-        for size in sizes
+        for size in sorted({min(max(one, 1), MAX_INSTANCES) for one in sizes})
     ]
+
+
+def counted(cards: int) -> str:
+    return "1 card" if cards == 1 else f"{cards} cards"
 
 
 def cheapest(rows: Sequence[Row], p95_seconds: float) -> Row | None:

@@ -74,7 +74,7 @@ def simulate(
     profile: Profile,
     cases: Sequence[Case],
     seed: int = 0,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Callable[[float], object] = lambda count: None,
 ) -> list[Outcome]:
     """Return what happens in each case. The same seed gives every case the same requests, run times and set-up times.
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from easel.platforms.choose import Progress, evaluate
 from easel.platforms.prices import Platform
@@ -69,35 +70,28 @@ def cheapest_by_volume(curves: Sequence[Curve]) -> list[Segment]:
             continue
         last = next((curve for curve in curves if segments and curve.name == segments[-1].name), None)
         crossing = break_even(last, best) if last else None
-        segments.append(Segment(crossing if crossing is not None else float(volume), best.name))
+        since = crossing if crossing and crossing > segments[-1].since else float(volume)
+        segments.append(Segment(since, best.name))
     return segments
 
 
 def break_even(first: Curve, second: Curve) -> float | None:
-    """Return the requests a day from which `second` is cheaper than `first` for good, None if it never is or always.
+    """Return the requests a day from which `second` is cheaper than `first`, None if there is no such volume.
 
-    Between two volumes both costs are taken as powers of the volume: straight lines of the logarithms.
+    Only volumes at which both keep up count. Between two of them both costs are taken as powers of the volume, which
+    are straight lines on logarithmic axes; a cost of nothing counts as a cent.
     """
-    gaps = [difference(one, other) for one, other in zip(first.usd, second.usd, strict=True)]
-    for place in range(len(VOLUMES) - 1, 0, -1):
-        before, after = gaps[place - 1], gaps[place]
+    both = [
+        (math.log(volume), math.log(max(one, 0.01) / max(other, 0.01)))
+        for volume, one, other in zip(VOLUMES, first.usd, second.usd, strict=True)
+        if math.isfinite(one) and math.isfinite(other)
+    ]
+    for (high, after), (low, before) in pairwise(reversed(both)):  # from the largest volume down
         if after <= 0:
             return None
         if before <= 0:
-            if math.isinf(before) or math.isinf(after):
-                return float(VOLUMES[place])
-            low, high = math.log(VOLUMES[place - 1]), math.log(VOLUMES[place])
             return math.exp(low + (high - low) * -before / (after - before))
     return None
-
-
-def difference(one: float, other: float) -> float:
-    """Return the logarithm of one / other; 0 where both are nothing or infinite."""
-    if one == other:
-        return 0.0
-    if one == 0 or math.isinf(other):
-        return -math.inf
-    return math.inf if other == 0 or math.isinf(one) else math.log(one / other)
 
 
 def requests_per_day(traffic: Traffic) -> float:
