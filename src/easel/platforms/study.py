@@ -127,7 +127,8 @@ def sentences(study: Study) -> list[str]:
     if best := study.best:
         told.append(
             f"The cheapest setting with a 95th percentile of at most {study.p95_seconds:g} s is {best.name}: "
-            f"${best.usd_per_month():,.2f} a month, ${best.usd_per_image():.5f} an image, p95 {best.likely.latency[1]:.1f} s."
+            f"${best.usd_per_month():,.2f} a month, ${best.usd_per_image():.5f} an image, "
+            f"p95 {best.likely.latency[1]:.1f} s."
         )
     else:
         told.append(f"No setting has a 95th percentile of at most {study.p95_seconds:g} s.")
