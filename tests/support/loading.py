@@ -18,7 +18,7 @@ def load_folder(
     mounted: Path | None = None,
     options: Options = DEFAULTS,
 ) -> Components:
-    """`mounted` matters only for a model whose files lie elsewhere. What was verified is forgotten without a `cache`."""
+    """`mounted` matters only for a model whose files lie elsewhere. Without a `cache` no record is kept."""
     model = load_model(folder)
     with tempfile.TemporaryDirectory() as forgotten:
         paths = WeightPaths(cache or Path(forgotten), mounted)
