@@ -15,7 +15,7 @@ from easel.platforms.choose import cheapest, evaluate, settings_of, utilisation_
 from easel.platforms.files import read_yaml
 from easel.platforms.prices import Estimate, load_list_prices, load_platforms
 from easel.platforms.profile import Profile
-from easel.platforms.study import make_study, sentences
+from easel.platforms.study import RUNS, make_study, sentences
 from easel.platforms.traffic import MONTH, read_traffic
 from easel.platforms.volumes import VOLUMES, Curve, break_even, cheapest_by_volume
 from tests.platforms.conftest import ACTIVE, ALL, READ, estimate, make_platform
@@ -183,3 +183,10 @@ def test_the_utilisation_that_beats_a_list_price(profile):
     """At a tenth of a cent a second and 2 s an image, half a cent an image needs 40 % of the time."""
     assert utilisation_to_beat(0.001, profile, 0.005) == pytest.approx(0.4)
     assert load_list_prices()[0].usd_per_image.value == min(one.usd_per_image.value for one in load_list_prices())
+
+
+def test_the_progress_of_a_study_ends_at_its_number_of_runs(profile, tmp_path):
+    told = []
+    own = make_platform([ALL], sized=True)
+    make_study(trace(tmp_path, TEN), profile, [own], 10.0, 0, READ, told.append)
+    assert sum(told) == pytest.approx(RUNS)
