@@ -44,7 +44,11 @@ def hold_model(model: Model, paths: WeightPaths, options: Options, device: str |
         from easel.inference.held import read_to_host, take_samples
         from easel.inference.loader import load_components
 
-        loaded = load_components(model, reading, device, options) if device else read_to_host(model, reading)
+        if device:
+            loaded: Parts | Components = load_components(model, reading, device, options)
+        else:
+            loaded = read_to_host(model, reading)
+            log(f"setup: {time.perf_counter() - reading.began:.1f} s until the model was in the host's memory")
         return Held(loaded, take_samples(loaded))
 
 

@@ -21,13 +21,9 @@ if TYPE_CHECKING:
     from easel.inference.engine import Engine
 
 FILES = ("image", "mask")
-# As Cog's server has it, see inference/cog_downloads.py.
-NETWORK = Network(total_s=60, stall_s=15, least_rate=10_000, rate_s=10)
 
 
-def answer(
-    engine: "Engine", inputs: Mapping[str, Any], schema: Mapping[str, Any], network: Network = NETWORK
-) -> dict[str, Any]:
+def answer(engine: "Engine", inputs: Mapping[str, Any], schema: Mapping[str, Any], network: Network) -> dict[str, Any]:
     """Return {"files": {name: bytes}, "metrics": {name: value}}.
 
     `image` and `mask` are the bytes of a file, a data: URL or an https:// address. Raises EaselError with the sentence
@@ -35,13 +31,16 @@ def answer(
     """
     check_names(inputs, schema)
     metrics: dict[str, Any] = {}
+    deadline = network.clock() + network.total_s  # one for both files
     with tempfile.TemporaryDirectory(prefix="easel-") as folder:
-        files = {name: open_file(name, inputs[name], Path(folder), network) for name in FILES if name in inputs}
+        files = {
+            name: open_file(name, inputs[name], Path(folder), network, deadline) for name in FILES if name in inputs
+        }
         made = engine.answer(make_request({**inputs, **files}), metrics.__setitem__)
         return {"files": {path.name: path.read_bytes() for path in made}, "metrics": metrics}
 
 
-def open_file(name: str, value: Any, folder: Path, network: Network) -> Any:
+def open_file(name: str, value: Any, folder: Path, network: Network, deadline: float) -> Any:
     """Return a file with what `value` holds or names; what is neither as it is, for the check of the request."""
     if isinstance(value, Path):
         raise InputError(
@@ -52,7 +51,7 @@ def open_file(name: str, value: Any, folder: Path, network: Network) -> Any:
         value = read_data_url(name, value)
     elif isinstance(value, str) and value.startswith(("https://", "http://")):
         label = f"image or mask: {shown_url(value)}"
-        value = fetch_bytes(value, label=label, log=log, max_bytes=MAX_BYTES, network=network)
+        value = fetch_bytes(value, label=label, log=log, max_bytes=MAX_BYTES, network=network, deadline=deadline)
     if not isinstance(value, bytes):
         return value
     path = folder / name
