@@ -17,9 +17,10 @@ from typing import Any
 import modal
 
 from easel.errors import EaselError
+from easel.inference.cog_downloads import limits
 from easel.inference.options import Options
 from easel.inference.restore import hold_model, resume_model
-from easel.inference.startup import adapter_files
+from easel.inference.startup import adapter_files, allow_loopback
 from easel.local.console import print_result
 from easel.local.inputs import read_json_inputs
 from easel.platforms.on_modal.api_server import ApiServer
@@ -108,7 +109,7 @@ class Predictor:
         Raises ValueError with a sentence for inputs that are refused, RuntimeError for what could not be done.
         """
         try:
-            return answer(self.engine, inputs, self.schema)
+            return answer(self.engine, inputs, self.schema, limits(allow_loopback(os.environ)))
         except EaselError as error:
             raise plain_error(error) from None
 
