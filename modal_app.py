@@ -35,6 +35,8 @@ PYTHON = "3.13"  # that of requirements.lock
 PATH_FILE = (
     f"""echo {REMOTE}/src > "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/easel.pth" """
 )
+FILES = ("LICENSE", "NOTICE", "README.md", "openapi.json", "predict.py")
+FOLDERS = ("src", "weights", "samples")  # weights/: emoji's tensors, of other models settings, lock and small files
 IGNORED = ["**/__pycache__", "**/*.egg-info"]
 
 DEPLOYMENT = Deployment.from_environ(ROOT, os.environ)
@@ -49,9 +51,9 @@ def make_image(*requirements: str) -> modal.Image:
     for name in requirements:
         image = image.pip_install_from_requirements(str(ROOT / name))
     image = image.run_commands(PATH_FILE).env(dict(DEPLOYMENT.environ))
-    for name in ("LICENSE", "NOTICE", "predict.py", "README.md"):
+    for name in FILES:
         image = image.add_local_file(ROOT / name, f"{REMOTE}/{name}")
-    for name in ("src", "weights"):  # weights/: emoji's tensors, and of other models settings, lock and small files
+    for name in FOLDERS:
         image = image.add_local_dir(ROOT / name, f"{REMOTE}/{name}", ignore=IGNORED)
     return image
 
@@ -109,7 +111,7 @@ class Predictor:
         Raises ValueError with a sentence for inputs that are refused, RuntimeError for what could not be done.
         """
         try:
-            return answer(self.engine, inputs, self.schema, limits(allow_loopback(os.environ)))
+            return answer(self.engine.answer, inputs, self.schema, limits(allow_loopback(os.environ)))
         except EaselError as error:
             raise plain_error(error) from None
 

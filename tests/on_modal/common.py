@@ -1,6 +1,7 @@
 """What the tests of modal_app.py share."""
 
 import importlib.util
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -10,9 +11,9 @@ from tests.support.serving import REPOSITORY
 FROM_HERE = {"EASEL_MODEL", "EASEL_COMPILE", "EASEL_MODAL_GPU_SNAPSHOT", "EASEL_MEMORY", "EASEL_GO_FAST"}
 
 
-def import_app(**environ: str) -> ModuleType:
-    """Return the file as a new module, imported with these variables."""
-    spec = importlib.util.spec_from_file_location("modal_app", REPOSITORY / "modal_app.py")
+def import_app(root: Path = REPOSITORY, **environ: str) -> ModuleType:
+    """Return `root/modal_app.py` as a new module, imported with these variables."""
+    spec = importlib.util.spec_from_file_location("modal_app", root / "modal_app.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

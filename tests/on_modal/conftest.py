@@ -1,5 +1,6 @@
 """modal_app.py as `modal deploy` imports it, for the emoji model, and its class loaded once by `.local()`."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.on_modal.common import import_app
+from tests.support.serving import REPOSITORY
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +18,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def app(cache: Path) -> ModuleType:
-    return import_app(EASEL_MODEL="emoji", EASEL_CACHE_DIR=str(cache))
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a container has of the repository, and nothing else."""
+    root = tmp_path_factory.mktemp("root")
+    image = import_app()
+    for name in ("modal_app.py", *image.FILES):
+        shutil.copyfile(REPOSITORY / name, root / name)
+    for name in image.FOLDERS:
+        (root / name).symlink_to(REPOSITORY / name)
+    return root
+
+
+@pytest.fixture(scope="session")
+def app(root: Path, cache: Path) -> ModuleType:
+    return import_app(root, EASEL_MODEL="emoji", EASEL_CACHE_DIR=str(cache))
 
 
 @pytest.fixture(autouse=True)

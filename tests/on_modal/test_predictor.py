@@ -17,10 +17,10 @@ SMALL = {"seed": 7, "width": 64, "height": 64, "num_inference_steps": 2}
 SKETCH = (REPOSITORY / "samples/inputs/sketch.jpg").read_bytes()
 
 
-def test_the_weights_of_emoji_are_there_without_a_pull(app, capfd):
+def test_the_weights_of_emoji_are_there_without_a_pull(app, root, capfd):
     with pytest.warns(UserWarning, match="executing locally"):
         app.pull_weights.local()
-    assert capfd.readouterr().out.strip() == str(REPOSITORY / "weights/emoji")
+    assert capfd.readouterr().out.strip() == str(root / "weights/emoji")
 
 
 def test_a_call_gives_the_files_of_a_model_that_was_loaded_at_once(predict, cache):

@@ -3,9 +3,9 @@
 import base64
 import binascii
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from easel.errors import EaselError, InputError
@@ -15,15 +15,13 @@ from easel.logs import log
 from easel.net.fetch import fetch_bytes
 from easel.net.guard import Network
 from easel.net.urls import shown_url
-from easel.request import make_request
-
-if TYPE_CHECKING:
-    from easel.inference.engine import Engine
+from easel.request import Request, make_request
 
 FILES = ("image", "mask")
+Run = Callable[[Request, Callable[[str, Any], None]], Sequence[Path]]  # Engine.answer
 
 
-def answer(engine: "Engine", inputs: Mapping[str, Any], schema: Mapping[str, Any], network: Network) -> dict[str, Any]:
+def answer(run: Run, inputs: Mapping[str, Any], schema: Mapping[str, Any], network: Network) -> dict[str, Any]:
     """Return {"files": {name: bytes}, "metrics": {name: value}}.
 
     `image` and `mask` are the bytes of a file, a data: URL or an https:// address. Raises EaselError with the sentence
@@ -36,7 +34,7 @@ def answer(engine: "Engine", inputs: Mapping[str, Any], schema: Mapping[str, Any
         files = {
             name: open_file(name, inputs[name], Path(folder), network, deadline) for name in FILES if name in inputs
         }
-        made = engine.answer(make_request({**inputs, **files}), metrics.__setitem__)
+        made = run(make_request({**inputs, **files}), metrics.__setitem__)
         return {"files": {path.name: path.read_bytes() for path in made}, "metrics": metrics}
 
 
