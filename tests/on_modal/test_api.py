@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from easel.errors import InputError, WeightsError
+from easel.errors import InputError
 from easel.models import load_model
 from easel.platforms.on_modal.api_server import ApiServer, command, copy_database
 from easel.platforms.on_modal.places import Places
@@ -153,12 +153,6 @@ def test_without_a_token_nothing_is_started(tmp_path):
     places = Places(tmp_path, tmp_path / "data", tmp_path / "local")
     with pytest.raises(InputError, match="There is no EASEL_API_TOKENS"):
         ApiServer(REPOSITORY, load_model(REPOSITORY / "weights/emoji"), places, {})
-
-
-def test_without_the_weights_the_command_that_fetches_them_is_named(tmp_path):
-    places = Places(tmp_path, tmp_path / "data", tmp_path / "local")
-    with pytest.raises(WeightsError, match=r"lacks \d+ files of z-image-turbo.*modal_app.py::pull_weights"):
-        places.paths(load_model(REPOSITORY / "weights/z-image-turbo"))
 
 
 def test_a_copy_is_whole_while_others_write(tmp_path):
