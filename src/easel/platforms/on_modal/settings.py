@@ -31,7 +31,12 @@ class Setting:
 
 
 SHARED = (
-    Setting("gpu", "L40S", None, "the cheapest of Modal's cards with room for the 22.7 GB that resident mode needs"),
+    Setting(
+        "gpu",
+        "L40S",
+        None,
+        "most peak bfloat16 for the money but the H100's, at half its price while it starts and waits (computed)",
+    ),
     Setting("cpu", 2.0, 2.0, "cores; two threads read the weights while Python imports torch"),
     Setting("memory", 28 * 1024, 4 * 1024, "MiB; the weights (19.5 GiB) stand in it until they are on the card"),
     Setting("min_containers", 0, 0, "nobody pays for a card that waits; 1 buys out the cold start"),
@@ -42,7 +47,7 @@ PREDICTOR = (
     *SHARED,
     Setting("max_containers", 10, 10, "the most GPUs that Modal's Starter plan gives; a bound for a mistake's bill"),
     Setting("buffer_containers", 0, 0, "a spare card costs as much as one that works; 1 for bursts that must not wait"),
-    Setting("scaledown_window", MINUTE, MINUTE, "seconds; Modal's own, and about what a cold start costs"),
+    Setting("scaledown_window", MINUTE, MINUTE, "seconds; Modal's own; published starts of such models took 7 to 48"),
     Setting("startup_timeout", 15 * MINUTE, 5 * MINUTE, "seconds; 20.9 GB at 50 MB/s take 7 minutes (computed)"),
     Setting("timeout", 30 * MINUTE, 30 * MINUTE, "seconds of one call; Replicate's limit of a prediction"),
     Setting("max_inputs", 1, 1, "one image fills a card, and Modal can cancel a call only where it is alone"),
