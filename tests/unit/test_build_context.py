@@ -24,7 +24,7 @@ TOP |= {"requirements.lock", "requirements.txt"}
 KEPT_OUT = """
 .git/config .venv/bin/python .env .cache/x tests/support/tiny.py docs/deploy.md samples/grid.png script/container
 .dockerignore
-recipes/emoji/vae.py Dockerfile .ci/run README.md output.0.webp outputs/a.png
+recipes/emoji/vae.py modal_app.py Dockerfile .ci/run README.md output.0.webp outputs/a.png
 src/a/__pycache__/b.pyc id_rsa weights.tar
 """
 
