@@ -74,7 +74,7 @@ def per_second(value: Any, known: float) -> list[float]:
 
 
 def write_changes(changes: list[Change], today: datetime.date, path: Path = DATA / "modal.yaml") -> None:
-    """Write the new prices into the platform's file; all else in it stays. Raises EaselError if it cannot be read then."""
+    """Write the new prices into the file; all else in it stays. Raises EaselError if it could not be read then."""
     text = before = path.read_text(encoding="utf-8")
     for change in changes:
         line = f"  {change.card}: {{value: {change.after:.9f}, source: {SOURCE}, date: {today}}}"
