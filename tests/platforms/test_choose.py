@@ -190,3 +190,19 @@ def test_the_progress_of_a_study_ends_at_its_number_of_runs(profile, tmp_path):
     own = make_platform([ALL], sized=True)
     make_study(trace(tmp_path, TEN), profile, [own], 10.0, 0, READ, told.append)
     assert sum(told) == pytest.approx(RUNS)
+
+
+def test_failed_runs_are_counted_billed_and_no_images(profile, tmp_path):
+    often = profile.model_copy(update={"run_failures": profile.run_failures.model_copy(update={"value": 0.25})})
+    requests = trace(tmp_path, np.arange(0, 80_000, 10).tolist())
+    (well,) = evaluate([make_platform([ALL])], profile, requests, repeats=0)
+    (bad,) = evaluate([make_platform([ALL])], often, requests, repeats=0)
+    assert bad.likely.failed / bad.likely.done == pytest.approx(0.25, abs=0.02)
+    assert bad.usd_per_month() == well.usd_per_month()
+    assert bad.usd_per_image() == pytest.approx(well.usd_per_image() / 0.75, rel=0.03)
+
+
+def test_a_first_run_is_not_drawn_shorter_than_another(profile, tmp_path):
+    hasty = profile.model_copy(update={"first_run_seconds": profile.run_seconds.model_copy(update={"value": 0.5})})
+    (row,) = evaluate([make_platform([ALL])], hasty, trace(tmp_path, [0]))
+    assert row.likely.active_s == 2.0
