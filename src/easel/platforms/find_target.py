@@ -11,7 +11,8 @@ from easel.errors import InputError
 from easel.local.client import ServerError
 from easel.net.urls import is_loopback, origin, shown_url, split_url
 from easel.platforms.http import RequestError, ask, members, reason, seconds_of
-from easel.platforms.targets import About, CogTarget, ReplicateTarget, Target, digest, inputs_of, time_of
+from easel.platforms.inputs import inputs_of
+from easel.platforms.targets import About, CogTarget, ReplicateTarget, Target, digest, time_of
 
 REPLICATE = "https://api.replicate.com"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -28,9 +29,12 @@ class Place:
     model: str = ""
     version: str = ""
     deployment: bool = False
+    own: str = ""  # the model of a server that was started for this
 
     @property
     def shown(self) -> str:
+        if self.own:
+            return f"{self.own}, started here"
         name = (
             f"{'deployments/' if self.deployment else ''}{self.model}{f':{self.version[:12]}' if self.version else ''}"
         )
@@ -54,7 +58,7 @@ def headers_for(place: Place, base: str, environ: Mapping[str, str]) -> dict[str
     """Return what says who asks: Replicate's token only at `base` and on this machine, Modal's only on Modal."""
     headers = {}
     here, there = split_url(place.url), split_url(base)
-    same = bool(here and there) and origin(here) == origin(there)
+    same = here is not None and there is not None and origin(here) == origin(there)
     if (token := environ.get("REPLICATE_API_TOKEN")) and (same or is_loopback(place.url)):
         headers["Authorization"] = f"Bearer {token}"
     if ".modal." in place.url and "MODAL_KEY" in environ and "MODAL_SECRET" in environ:  # proxy auth tokens
@@ -99,7 +103,7 @@ async def cog_target(client: httpx2.AsyncClient, place: Place, health: dict[str,
     began, ended = time_of(setup.get("started_at")), time_of(setup.get("completed_at"))
     about = About(
         protocol="cog",
-        model=str(members(schema.get("info")).get("title", "")) if known else "",
+        model=place.own,
         version=digest(schema) if known else "",
         schema=schema if known else None,
         slots=1,

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from easel.errors import InputError
 from easel.platforms.http import RequestError
+from easel.platforms.inputs import MakeInputs
 from easel.platforms.results import Phase, Request
-from easel.platforms.targets import Answer, MakeInputs, Target
+from easel.platforms.targets import Answer, Target
 
 MAX_ARRIVALS = 1_000_000
 Note = Callable[[Request], None]
@@ -114,9 +116,9 @@ class Driver:
             self.budget.running += 1
             tasks.add(asyncio.create_task(self._one(self.number, origin, offset, phase)))
             self.number += 1
-        ended = asyncio.gather(*tasks, return_exceptions=True)
-        stopping = asyncio.create_task(self.stop.wait())
-        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        ended: asyncio.Future[Any] = asyncio.gather(*tasks, return_exceptions=True)
+        stopping: asyncio.Future[Any] = asyncio.create_task(self.stop.wait())
+        await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         for task in tasks:
             task.cancel()  # of those that have ended nothing is left to cancel

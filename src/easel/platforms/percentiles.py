@@ -59,7 +59,7 @@ def binomial(count: int, p: float) -> Floats:
     return probabilities
 
 
-def correlation_time(values: Sequence[float]) -> float:
+def correlation_time(values: Sequence[float] | Floats) -> float:
     """Return how many consecutive values say as much as one independent one, from 1 to their number.
 
     1 + 2 x the sum of the autocorrelations up to the first below 2 / sqrt(n), which is what chance makes of

@@ -43,6 +43,7 @@ class Run(Strict):
     price_per_second: float | None = None
     max_cost: float | None = None
     answer_seconds: Seconds  # until the target's first answer: where it scales to zero, its container's start
+    setup_seconds: Seconds | None = None  # what a Cog server that ran already says of its own start
     slots: int | None = None  # requests that it works on at a time; None: it has a queue of its own
 
 
@@ -88,7 +89,8 @@ class Recording:
     notes: list[str] = field(default_factory=list)  # sentences for the reader of the summary
 
     def of(self, *phases: Phase) -> list[Request]:
-        return [one for one in self.requests if one.phase in phases]
+        """Return the requests of these phases in the order in which they were to be sent."""
+        return sorted((one for one in self.requests if one.phase in phases), key=lambda one: one.number)
 
 
 def write_results(path: Path, recording: Recording) -> None:

@@ -52,10 +52,10 @@ def run_times(requests: list[Request]) -> list[float]:
 
 def cold_starts(recording: Recording) -> list[float]:
     """Return seconds to the first answer: with the start of an own server, or of the first request alone."""
-    first = [one.latency_seconds for one in recording.of("cold") if one.error is None]
-    if not recording.starts:
-        return first
-    return [start.setup_seconds + one for start, one in zip(recording.starts, first, strict=False)]
+    first = recording.of("cold")
+    setups = [start.setup_seconds for start in recording.starts] or [0.0] * len(first)
+    pairs = zip(setups, first, strict=False)
+    return [setup + one.latency_seconds for setup, one in pairs if one.error is None]
 
 
 def rows_of(recording: Recording) -> list[Row]:
@@ -132,8 +132,8 @@ def sentences_of(recording: Recording) -> list[str]:
     throughput = next((row.stats["avg"] for row in rows_of(recording) if row.tag == "request_throughput"), None)
     if len(warm) >= 20 and not kinds and throughput and throughput < OVERLOAD * sent_rate:
         sentences.append(
-            f"Requests came faster ({sent_rate:.2f}/s) than they were answered ({throughput:.2f}/s): the queue grew, and "
-            "its percentiles say how long this went on, not how the target is. Lower --rate."
+            f"Requests came faster ({sent_rate:.2f}/s) than they were answered ({throughput:.2f}/s): the queue grew, "
+            "and its percentiles say how long this went on, not how the target is. Lower --rate."
         )
     cost = cost_of(recording)
     if cost is not None:
@@ -143,6 +143,11 @@ def sentences_of(recording: Recording) -> list[str]:
             + (f"; {silent} requests gave no run time and are not in it." if silent else ".")
         )
     return sentences
+
+
+def report_of(recording: Recording) -> str:
+    """Return the table and the sentences."""
+    return "\n".join([table_of(rows_of(recording)), *sentences_of(recording)])
 
 
 def _ms(seconds: float | None) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -182,16 +181,3 @@ def time_of(value: Any) -> float | None:
 def digest(schema: dict[str, Any]) -> str:
     """Return a name for the version of a server that has none but its schema."""
     return hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def inputs_of(schema: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the described inputs of an OpenAPI document, or none."""
-    parts = members(members(members(schema).get("components")).get("schemas"))
-    return members(members(parts.get("Input")).get("properties"))
-
-
-def is_secret(described: Any) -> bool:
-    return members(described).get("format") == "password" or bool(members(described).get("x-cog-secret"))
-
-
-MakeInputs = Callable[[int], dict[str, Any]]
