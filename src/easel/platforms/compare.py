@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from easel.platforms.summary import cold_starts, latencies, run_times
 
 ROUNDS = 2000  # of each resampling: a p-value near 0.05 is right to 0.01
 LEVEL = 0.05
-POWER = ((1.96 + 0.84) / 1.96) ** 2  # so many times the requests find a difference four times in five
-Statistic = Callable[[Floats], float]
+POWER = 0.8  # of so many measurements of the size that is said to be needed, a difference of this size is found
+MAX_VALUES = 2_000_000  # in one table of resampled values: 16 MB
+Table = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,19 @@ class Metric:
     unit: str  # ms or %
     least: int  # values that either side must have
     values: Callable[[Recording], Sequence[float]]
-    statistic: Statistic
+    statistic: Callable[[Any], Any]  # over the last axis
 
 
-def median(values: Floats) -> float:
-    return float(np.median(values))
+def median(values: Any) -> Any:
+    return np.median(values, axis=-1)
 
 
-def p95(values: Floats) -> float:
-    return float(np.quantile(values, 0.95))
+def p95(values: Any) -> Any:
+    return np.quantile(values, 0.95, axis=-1)
 
 
-def mean(values: Floats) -> float:
-    return float(np.mean(values))
+def mean(values: Any) -> Any:
+    return np.mean(values, axis=-1)
 
 
 def failures(recording: Recording) -> list[float]:
@@ -82,40 +84,41 @@ def compare(a: Recording, b: Recording, seed: int = 0) -> list[Difference]:
     Bootstrap for General Stationary Observations, 1989): in a queue one slow request slows those behind it.
     """
     generator = np.random.default_rng(seed)
-    found = []
-    for metric in METRICS:
-        sides = [np.asarray(metric.values(one), np.float64) for one in (a, b)]
-        if min(map(len, sides)) >= metric.least:
-            found.append(difference_of(metric, sides[0], sides[1], generator))
+    sides = [(metric, *(np.asarray(metric.values(one), np.float64) for one in (a, b))) for metric in METRICS]
+    enough = [(metric, left, right) for metric, left, right in sides if min(len(left), len(right)) >= metric.least]
+    found = [difference_of(*one, len(enough), generator) for one in enough]
     return [
         Difference(**(asdict(one) | {"p": p})) for one, p in zip(found, holm([one.p for one in found]), strict=True)
     ]
 
 
-def difference_of(metric: Metric, a: Floats, b: Floats, generator: np.random.Generator) -> Difference:
+def difference_of(metric: Metric, a: Floats, b: Floats, metrics: int, generator: np.random.Generator) -> Difference:
+    """Return the difference, its p not yet corrected; `metrics`: how many there are in all."""
     scale = 1000 if metric.unit == "ms" else 100
     length = max(block_length(a), block_length(b))
     of = metric.statistic
-    observed = of(b) - of(a)
-    resampled = [of(resample(b, length, generator)) - of(resample(a, length, generator)) for _ in range(ROUNDS)]
-    low, high = (float(end) for end in np.quantile(resampled, [0.025, 0.975]))
-    blocks = [*blocks_of(a, length), *blocks_of(b, length)]
-    count_a = len(blocks_of(a, length))
-    extreme = 0
-    for _ in range(ROUNDS):
-        order = generator.permutation(len(blocks))
-        mixed_a = np.concatenate([blocks[one] for one in order[:count_a]])
-        mixed_b = np.concatenate([blocks[one] for one in order[count_a:]])
-        extreme += abs(of(mixed_b) - of(mixed_a)) >= abs(observed) - 1e-12
+    observed = float(of(b) - of(a))
+    pooled, resampled, extreme = np.concatenate([a, b]), [], 0
+    blocks = np.concatenate([np.arange(len(a)) // length, len(a) + np.arange(len(b)) // length])
+    for rounds in chunks(len(pooled)):
+        resampled.append(of(resample(b, length, rounds, generator)) - of(resample(a, length, rounds, generator)))
+        keys = generator.random((rounds, len(pooled)))[:, blocks]  # the same for a whole block
+        mixed = pooled[np.argsort(keys, axis=1, kind="stable")]
+        found = of(mixed[:, len(a) :]) - of(mixed[:, : len(a)])
+        extreme += int(np.sum(np.abs(found) >= abs(observed) - 1e-12))
+    low, high = (float(end) for end in np.quantile(np.concatenate(resampled), [0.025, 0.975]))
     half = (high - low) / 2
     needed = None
     if observed and half:
-        needed = math.ceil(min(len(a), len(b)) * max(1.0, (half / abs(observed)) ** 2 * POWER))
+        # The interval's half is 1.96 standard errors, which shrink with the root of the number.
+        normal = NormalDist()
+        errors = normal.inv_cdf(1 - LEVEL / 2 / metrics) + normal.inv_cdf(POWER)
+        needed = math.ceil(min(len(a), len(b)) * (half / 1.96 * errors / abs(observed)) ** 2)
     return Difference(
         metric=metric.name,
         unit=metric.unit,
-        a=of(a) * scale,
-        b=of(b) * scale,
+        a=float(of(a)) * scale,
+        b=float(of(b)) * scale,
         difference=observed * scale,
         low=low * scale,
         high=high * scale,
@@ -126,22 +129,24 @@ def difference_of(metric: Metric, a: Floats, b: Floats, generator: np.random.Gen
     )
 
 
+def chunks(count: int) -> list[int]:
+    """Return how many rounds to draw at once, of ROUNDS, so that a table of `count` values each stays small."""
+    most = max(1, MAX_VALUES // count)
+    return [min(most, ROUNDS - begun) for begun in range(0, ROUNDS, most)]
+
+
 def block_length(values: Floats) -> int:
     """Return how many consecutive values are drawn together: 1 where they are independent."""
     time = correlation_time(values)
     return 1 if time <= 1 else min(len(values), math.ceil(2 * time))
 
 
-def blocks_of(values: Floats, length: int) -> list[Floats]:
-    return [values[start : start + length] for start in range(0, len(values), length)]
-
-
-def resample(values: Floats, length: int, generator: np.random.Generator) -> Floats:
-    """Return as many values, drawn with replacement in blocks, whose last may go on at the beginning."""
+def resample(values: Floats, length: int, rounds: int, generator: np.random.Generator) -> Table:
+    """Return rows of as many values, drawn with replacement in blocks, which go on at the beginning after the end."""
     count = len(values)
-    starts = generator.integers(count, size=math.ceil(count / length))
-    places = (starts[:, None] + np.arange(length)[None, :]).ravel()[:count] % count
-    drawn: Floats = values[places]
+    starts = generator.integers(count, size=(rounds, math.ceil(count / length)))
+    places = (starts[:, :, None] + np.arange(length)).reshape(rounds, -1)[:, :count] % count
+    drawn: Table = values[places]
     return drawn
 
 

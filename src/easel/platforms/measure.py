@@ -19,6 +19,7 @@ from easel.platforms.results import Recording, Request, Run
 from easel.platforms.targets import About
 
 DEFAULT_UTILISATION = 0.5  # of one server: where a queue shows, and does not yet grow without end
+NOT_SENT = "This may cost money, so nothing was sent. Add --yes to send it."
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ async def measure(place: Place, settings: Settings, caller: Caller, recording: R
     `load`: False ends after the cold request. Return the number of the signal that ended it, otherwise 0.
     Raises InputError, or ServerError where the target does not answer.
     """
+    if place.bills and not settings.yes and not place.model:
+        # Not even asked what it is: on Modal that would start a container.
+        raise InputError(f"{settings.all_requests} requests to {place.shown}. {NOT_SENT}")
     with stopped_by_signals() as stopped:
         async with open_client(place.url, caller.headers) as client:
             clock = asyncio.get_running_loop().time
@@ -71,8 +75,8 @@ async def measure(place: Place, settings: Settings, caller: Caller, recording: R
             budget = Budget(settings.price, settings.max_cost, about.run_seconds)
             plan = plan_of(place, settings, about)
             if place.bills and not settings.yes:
-                raise InputError(f"{plan}\nThis may cost money, so nothing was sent. Add --yes to send it.")
-            if load:
+                raise InputError(f"{plan}\n{NOT_SENT}")
+            if load and place.bills:
                 caller.say(plan)
 
             def note(request: Request) -> None:

@@ -21,11 +21,12 @@ def percentiles(values: Sequence[float], wanted: Sequence[float]) -> list[float 
     histogram = HdrHistogram(1, LONGEST_US, DIGITS)
     for value in values:
         histogram.record_value(min(LONGEST_US, max(1, round(value * 1e6))))
-    enough = [len(values) * (100 - one) >= 100 for one in wanted]
-    return [
-        histogram.get_value_at_percentile(one) / 1e6 if there else None
-        for one, there in zip(wanted, enough, strict=True)
-    ]
+    count, found = len(values), list[float | None]()
+    for one in wanted:
+        rank = math.ceil(one / 100 * count - 1e-9)  # this package rounds ranks; HdrHistogram for Java takes the next
+        enough = count * (100 - one) >= 100
+        found.append(histogram.get_value_at_percentile(100 * rank / count) / 1e6 if enough else None)
+    return found
 
 
 def percentile_interval(values: Sequence[float], percent: float, confidence: float = 0.95) -> Interval:

@@ -104,7 +104,7 @@ def write_results(path: Path, recording: Recording) -> None:
 
 def read_results(path: Path) -> Recording:
     """Return what `write_results` wrote. Raises InputError that names the file, the line and what is wrong."""
-    kinds: dict[Any, type[Run | Start | Request]] = {"run": Run, "start": Start, "request": Request}
+    kinds: dict[str, type[Run | Start | Request]] = {"run": Run, "start": Start, "request": Request}
     recording = Recording()
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -116,7 +116,7 @@ def read_results(path: Path) -> Recording:
                     values = json.loads(line)
                 except (ValueError, RecursionError):
                     raise InputError(f"{where}: not JSON. Give a file that easel measure wrote.") from None
-                kind = kinds.get(values.get("kind")) if isinstance(values, dict) else None
+                kind = kinds.get(str(values.get("kind"))) if isinstance(values, dict) else None
                 if kind is None:
                     raise InputError(f"{where}: no line of easel measure. Give a file that it wrote.")
                 read = parse(values, kind, where)
