@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from easel.errors import InputError
-from easel.local.inputs import cast_inputs, check_names, encode_files, parse_inputs, read_json_inputs
+from easel.local.inputs import cast_inputs, encode_files, parse_inputs, read_json_inputs
 from easel.platforms.http import members
 
 MAX_SHOWN = 200  # characters of an input in the results
@@ -15,17 +15,14 @@ MakeInputs = Callable[[int], dict[str, Any]]
 
 
 def given_inputs(pairs: list[str] | None, text: str | None, schema: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the inputs of `-i` pairs or of a JSON text, or a default prompt. Raises InputError."""
+    """Return the inputs of a JSON text, or of `-i` pairs with a default prompt. Raises InputError."""
     try:
         if text is not None:
             return encode_files(read_json_inputs(text), Path(), schema)
         if schema is None:
             raise InputError("The target does not say which inputs it takes: give them by --json.")
-        if pairs:
-            return cast_inputs(parse_inputs(pairs), schema)
-        given = {"prompt": DEFAULT_PROMPT} if "prompt" in inputs_of(schema) else {}
-        check_names(given, schema)
-        return given
+        default = {"prompt": [DEFAULT_PROMPT]} if "prompt" in inputs_of(schema) else {}
+        return cast_inputs(default | parse_inputs(pairs or []), schema)
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
         raise InputError("What the target says of its inputs cannot be read: give them by --json.") from None
 

@@ -95,35 +95,43 @@ class ReplicateTarget:
     about: About
 
     async def send(self, inputs: dict[str, Any]) -> Answer:
-        clock = asyncio.get_running_loop().time
-        status, answer = await ask(self.client, "POST", self.base + self.create_path, self.body | {"input": inputs})
-        answered = clock()
-        if status >= 400:
-            raise RequestError("refused", reason(status, answer))
+        body = self.body | {"input": inputs}
+        create = asyncio.ensure_future(ask(self.client, "POST", self.base + self.create_path, body))
+        try:
+            return await self._follow(*await asyncio.shield(create))
+        except BaseException:  # a timeout or Ctrl-C: it would go on, and be billed, without anybody
+            await self._cancel(create)
+            raise
+
+    async def _cancel(self, create: "asyncio.Future[tuple[int, dict[str, Any]]]") -> None:
+        """End what was created, or is being created, as far as the API answers within CANCEL_S."""
+        with suppress(RequestError, TimeoutError):
+            async with asyncio.timeout(CANCEL_S):
+                status, answer = await create
+                if status < 400 and answer.get("status") not in FINAL:
+                    await ask(self.client, "POST", f"{self._url(answer)}/cancel")
+
+    def _url(self, answer: dict[str, Any]) -> str:
         identity = answer.get("id")
         if not isinstance(identity, str) or not 0 < len(identity) <= 100:
             raise RequestError("unreadable", "The answer to a create has no id.")
-        url = f"{self.base}/v1/predictions/{quote(identity, safe='')}"
-        try:
-            done, earliest, seen = await self._poll(url, answer)
-        except BaseException:  # a timeout or Ctrl-C: it would go on, and be billed, without anybody
-            with suppress(RequestError, TimeoutError):
-                async with asyncio.timeout(CANCEL_S):
-                    await ask(self.client, "POST", f"{url}/cancel")
-            raise
+        return f"{self.base}/v1/predictions/{quote(identity, safe='')}"
+
+    async def _follow(self, status: int, answer: dict[str, Any]) -> Answer:
+        answered = asyncio.get_running_loop().time()
+        if status >= 400:
+            raise RequestError("refused", reason(status, answer))
+        done, earliest, seen = await self._poll(self._url(answer), answer)
         created, started, completed = (time_of(done.get(f"{name}_at")) for name in ("created", "started", "completed"))
-
-        def here(stamp: float | None) -> float | None:
-            """Return a time of the target's clock on ours: it created the prediction when it had answered."""
-            return answered + stamp - created if stamp is not None and created is not None else None
-
-        at = here(completed)
-        # A poll saw the end a little late; the target's own times say where between two polls it was.
-        completed_here = seen if at is None else min(seen, max(earliest, at))
+        ended = seen
+        if created is not None and completed is not None:
+            # A poll saw the end a little late: the target's own times say where between two polls it was. When it
+            # answered, it had created the prediction.
+            ended = min(seen, max(earliest, answered + completed - created))
         return Answer(
-            started=here(started),
+            started=ended - (completed - started) if started is not None and completed is not None else None,
             queue_seconds=max(0.0, started - created) if started is not None and created is not None else None,
-            **outcome(identity, done, completed_here),
+            **outcome(str(answer["id"]), done, ended),
         )
 
     async def _poll(self, url: str, answer: dict[str, Any]) -> tuple[dict[str, Any], float, float]:
