@@ -14,6 +14,7 @@ COLUMNS = ("avg", "min", "max", "p99", "p95", "p90", "p75", "p50", "std")
 PERCENTS = (99.0, 95.0, 90.0, 75.0, 50.0)
 WITH_INTERVAL = (50, 90, 95, 99)
 LATE_S = 0.05  # a tenth of the quickest image here; a loop that is not starved wakes within a few milliseconds
+SLOW_ANSWER_S = 1.0  # to a GET
 OVERLOAD = 0.9  # of the rate that was sent
 
 
@@ -62,6 +63,9 @@ def rows_of(recording: Recording) -> list[Row]:
     cold, warm = recording.of("cold"), recording.of("warm")
     done = [one for one in warm if one.error is None]
     duration = max((one.completed for one in warm), default=0.0) - min((one.intended for one in warm), default=0.0)
+    # Replicate's queue holds the boot of a model that was not up; a Cog server that answers at all is up.
+    booted = cold if recording.run and recording.run.protocol == "replicate" else []
+    first_queue = [one.queue_seconds for one in booted if one.queue_seconds is not None]
     rows = [
         time_row("request_latency", "Request Latency", latencies(warm)),
         time_row("queue_time", "Queue Time", [one.queue_seconds for one in done if one.queue_seconds is not None]),
@@ -75,6 +79,7 @@ def rows_of(recording: Recording) -> list[Row]:
         Row("request_count", "Request Count", "requests", {"avg": float(len(done))}),
         Row("error_request_count", "Error Request Count", "requests", {"avg": float(len(warm) - len(done))}),
         time_row("setup_time", "Setup Time", [start.setup_seconds for start in recording.starts]),
+        time_row("first_queue_time", "First Queue Time", first_queue),
         time_row("first_latency", "First Request Latency", latencies(cold)),
         time_row("first_run_time", "First Run Time", run_times(cold)),
         time_row("cold_start", "Cold Start to First Answer", cold_starts(recording) if recording.starts else []),
@@ -111,7 +116,14 @@ def cost_of(recording: Recording) -> float | None:
 
 def sentences_of(recording: Recording) -> list[str]:
     """Return what a reader of the table must know besides."""
-    warm, sentences = recording.of("warm"), list(recording.notes)
+    warm, run, sentences = recording.of("warm"), recording.run, list(recording.notes)
+    if run and run.answer_seconds > SLOW_ANSWER_S:
+        sentences.append(
+            f"The first answer of any kind took {run.answer_seconds:.1f} s: where a target scales to zero, that was its "
+            "container's start, and the first request met it ready."
+        )
+    if run and run.setup_seconds is not None and not recording.starts:
+        sentences.append(f"The server says that its own setup took {run.setup_seconds:.1f} s.")
     for tag, named in intervals_of(recording).items():
         parts = [f"{name} {_ms(low)} to {_ms(high)}" for name, (low, high) in named.items()]
         if parts:
