@@ -82,7 +82,7 @@ def add_measure_command(commands: Any, common: argparse.ArgumentParser, setup: a
     cost.add_argument("--yes", action="store_true", help="send to a target that may bill: any beyond this machine")
     results = measure.add_argument_group("results")
     results.add_argument(
-        "-o", "--output", type=Path, default=Path("measure"), metavar="DIR|FILE.jsonl", help="(measure)"
+        "-o", "--output", type=Path, default=Path("outputs/measure"), metavar="DIR|FILE.jsonl", help="(%(default)s)"
     )
     results.add_argument("--profile", type=Path, metavar="FILE", help="also a profile for easel simulate")
     results.add_argument("--hardware", default="cpu", help="the card's name in that profile (%(default)s)")

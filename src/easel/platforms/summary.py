@@ -119,8 +119,8 @@ def sentences_of(recording: Recording) -> list[str]:
     warm, run, sentences = recording.of("warm"), recording.run, list(recording.notes)
     if run and run.answer_seconds > SLOW_ANSWER_S:
         sentences.append(
-            f"The first answer of any kind took {run.answer_seconds:.1f} s: where a target scales to zero, that was its "
-            "container's start, and the first request met it ready."
+            f"The first answer of any kind took {run.answer_seconds:.1f} s: where a target scales to zero, that was "
+            "its container's start, and the first request met it ready."
         )
     if run and run.setup_seconds is not None and not recording.starts:
         sentences.append(f"The server says that its own setup took {run.setup_seconds:.1f} s.")
