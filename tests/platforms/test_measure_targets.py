@@ -159,6 +159,20 @@ def test_nobody_there_is_a_sentence():
             asyncio.run(work())
 
 
+def test_a_target_that_never_says_what_it_is_is_given_up():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+
+        async def work():
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            async with open_client(url, {}) as client:
+                await find_target(client, Place(url), seconds=0.2)
+
+        with pytest.raises(ServerError, match="has not said within 0.2 s what it is"):
+            asyncio.run(work())
+
+
 def test_a_prediction_that_nobody_waits_for_any_more_is_canceled_on_replicate():
     with known_target(kind="replicate", seconds=[20.0]) as target:
         (one,) = drive(target, [0.0], timeout=0.3)

@@ -119,7 +119,7 @@ def run_measure(args: argparse.Namespace) -> int:
             results.write_results(path, recording)
             print_status(summary.report_of(recording))
     if signum and not recording.requests:
-        raise KeyboardInterrupt
+        return 128 + signum
     print_result(json.dumps(summary.json_of(recording) | {"results": str(path)}))
     if args.profile and not signum:
         weights = None if args.target else own_weights_bytes(args)

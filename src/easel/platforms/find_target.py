@@ -1,5 +1,6 @@
 """Which target a caller named, and which protocol it speaks: what it answers decides."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,28 +71,33 @@ def without_v1(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1")
 
 
-async def find_target(client: httpx2.AsyncClient, place: Place) -> Target:
+async def find_target(client: httpx2.AsyncClient, place: Place, seconds: float = 60.0) -> Target:
     """Return the target, spoken to. Raises InputError, or ServerError where it does not answer as either should."""
     try:
-        if place.model:
-            return await replicate_target(client, place)
-        status, health = await ask(client, "GET", f"{place.url}/health-check")
-        if status == 200 and isinstance(health.get("status"), str):
-            return await cog_target(client, place, health)
-        status, listed = await ask(client, "GET", f"{place.url}/v1/models")
-        if status in (401, 403):
-            raise InputError(f"{place.shown} refuses the token ({reason(status, listed)}). Set REPLICATE_API_TOKEN.")
-        found = listed.get("results")
-        models = [
-            f"{one.get('owner')}/{one.get('name')}" for one in map(members, found if isinstance(found, list) else [])
-        ]
-        if status != 200 or not models:
-            raise ServerError(f"{place.shown} is neither a Cog server nor Replicate's API with a model.")
-        if len(models) > 1:
-            raise InputError(f"{place.shown} has several models: choose one by --model: {', '.join(models[:20])}.")
-        return await replicate_target(client, Place(place.url, models[0]))
+        async with asyncio.timeout(seconds):
+            return await ask_which(client, place)
+    except TimeoutError:
+        raise ServerError(f"{place.shown} has not said within {seconds:g} s what it is.") from None
     except RequestError as error:
         raise ServerError(f"{place.shown} gives no answer to go by ({error.kind}: {error.detail}).") from None
+
+
+async def ask_which(client: httpx2.AsyncClient, place: Place) -> Target:
+    if place.model:
+        return await replicate_target(client, place)
+    status, health = await ask(client, "GET", f"{place.url}/health-check")
+    if status == 200 and isinstance(health.get("status"), str):
+        return await cog_target(client, place, health)
+    status, listed = await ask(client, "GET", f"{place.url}/v1/models")
+    if status in (401, 403):
+        raise InputError(f"{place.shown} refuses the token ({reason(status, listed)}). Set REPLICATE_API_TOKEN.")
+    found = listed.get("results")
+    models = [f"{one.get('owner')}/{one.get('name')}" for one in map(members, found if isinstance(found, list) else [])]
+    if status != 200 or not models:
+        raise ServerError(f"{place.shown} is neither a Cog server nor Replicate's API with a model.")
+    if len(models) > 1:
+        raise InputError(f"{place.shown} has several models: choose one by --model: {', '.join(models[:20])}.")
+    return await replicate_target(client, Place(place.url, models[0]))
 
 
 async def cog_target(client: httpx2.AsyncClient, place: Place, health: dict[str, Any]) -> CogTarget:

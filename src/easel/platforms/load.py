@@ -9,6 +9,7 @@ import asyncio
 import csv
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
 from pathlib import Path
@@ -128,13 +129,13 @@ class Driver:
         return complete and not self.stop.is_set()
 
     async def _stopped_within(self, seconds: float) -> bool:
-        """Wait so long, also not at all; return whether it was told to stop."""
-        if seconds > 0:
-            try:
+        """Wait so long, at least until what is due has begun; return whether it was told to stop."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+        else:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self.stop.wait()
-            except TimeoutError:
-                pass
         return self.stop.is_set()
 
     async def _one(self, number: int, origin: float, offset: float, phase: Phase) -> None:

@@ -66,7 +66,7 @@ async def measure(place: Place, settings: Settings, caller: Caller, recording: R
         async with open_client(place.url, caller.headers) as client:
             clock = asyncio.get_running_loop().time
             asked = clock()
-            target = await or_stop(find_target(client, place), stopped)
+            target = await or_stop(find_target(client, place, settings.timeout), stopped)
             if target is None:
                 return stopped.signum
             about, waited = target.about, clock() - asked
