@@ -79,6 +79,8 @@ def test_requests_leave_on_time_though_none_is_ever_answered():
     assert [one.sent for one in noted] == pytest.approx(arrivals)
     assert {one.error for one in noted} == {"timeout"}
     assert [one.latency_seconds for one in noted] == pytest.approx([3.0] * 50)
+    noted, _ = drive(OneServer(2.0), [0.0, 0.1], timeout=3.0)  # the second would end after 3.9 s
+    assert [one.error for one in noted] == [None, "timeout"]
 
 
 def test_a_stall_shows_in_every_request_that_was_meant_during_it():
