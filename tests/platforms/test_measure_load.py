@@ -120,7 +120,7 @@ def test_a_driver_that_is_late_says_so_and_counts_from_the_intended_time():
     assert noted[2].sent - noted[2].intended == pytest.approx(0.6)
     assert noted[2].latency_seconds == pytest.approx(0.6)
     recording = Recording(requests=noted)
-    assert any("itself sent 1 requests up to 0.60 s late" in line for line in sentences_of(recording))
+    assert any("itself sent 1 of 4 requests late, up to 0.60 s" in line for line in sentences_of(recording))
     recording.requests = [noted[0], noted[3]]
     assert not any("itself" in line for line in sentences_of(recording))
 

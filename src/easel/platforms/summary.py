@@ -137,8 +137,8 @@ def sentences_of(recording: Recording) -> list[str]:
     late = [one.sent - one.intended for one in warm if one.sent - one.intended > LATE_S]
     if late:
         sentences.append(
-            f"This driver itself sent {len(late)} requests up to {max(late):.2f} s late, which the latency includes: "
-            "measure from a machine with less to do, or at a lower rate."
+            f"This driver itself sent {len(late)} of {len(warm)} requests late, up to {max(late):.2f} s, which the "
+            "latency includes: measure from a machine with less to do, or at a lower rate."
         )
     sent_rate = (len(warm) - 1) / (warm[-1].intended or 1) if len(warm) > 1 else 0.0
     throughput = next((row.stats["avg"] for row in rows_of(recording) if row.tag == "request_throughput"), None)
