@@ -62,14 +62,22 @@ def mean(values: Any) -> Any:
     return np.mean(values, axis=-1)
 
 
+def warm_latencies(recording: Recording) -> list[float]:
+    return latencies(recording.of("warm"))
+
+
+def warm_run_times(recording: Recording) -> list[float]:
+    return run_times(recording.of("warm"))
+
+
 def failures(recording: Recording) -> list[float]:
     return [float(one.error is not None) for one in recording.of("warm")]
 
 
 METRICS = (
-    Metric("latency, median", "ms", 6, lambda one: latencies(one.of("warm")), median),
-    Metric("latency, p95", "ms", 20, lambda one: latencies(one.of("warm")), p95),
-    Metric("run time, median", "ms", 6, lambda one: run_times(one.of("warm")), median),
+    Metric("latency, median", "ms", 6, warm_latencies, median),
+    Metric("latency, p95", "ms", 20, warm_latencies, p95),
+    Metric("run time, median", "ms", 6, warm_run_times, median),
     Metric("error rate", "%", 6, failures, mean),
     Metric("cold start, mean", "ms", 2, cold_starts, mean),  # of few values a mean tells more than a median
 )
