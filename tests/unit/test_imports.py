@@ -33,6 +33,7 @@ CALLS_THAT_ONLY_MAKE_A_VALUE = {
     "Input",
     "JSON",
     "MappingProxyType",
+    "Metric",
     "Options",
     "Passed",
     "Path",
