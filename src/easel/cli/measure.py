@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easel.cli.exit_codes import FAILED
-from easel.cli.servers import clean_url, start_server
+from easel.cli.servers import clean_url, setup, start_server
 from easel.errors import EaselError, InputError
 from easel.local.console import print_result, print_status
 from easel.local.server import check_root
@@ -50,10 +50,10 @@ environment:
 """
 
 
-def add_measure_command(commands: Any, common: argparse.ArgumentParser, setup: argparse.ArgumentParser) -> None:
+def add_measure_command(commands: Any, common: argparse.ArgumentParser) -> None:
     measure = commands.add_parser(
         "measure",
-        parents=[common, setup],
+        parents=[common, setup()],
         help="latency, cold start, errors and cost of a target under load",
         usage=USAGE,
         description=DESCRIPTION,
