@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from easel.errors import InputError
 from easel.platforms.choose import cheapest, evaluate, settings_of, utilisation_to_beat
-from easel.platforms.files import read_yaml
+from easel.platforms.files import parse, read_yaml
 from easel.platforms.prices import Estimate, load_list_prices, load_platforms
 from easel.platforms.profile import Profile
 from easel.platforms.study import RUNS, make_study, sentences
 from easel.platforms.traffic import MONTH, read_traffic
 from easel.platforms.volumes import VOLUMES, Curve, break_even, cheapest_by_volume
-from tests.platforms.conftest import ACTIVE, ALL, READ, estimate, make_platform
+from tests.platforms.conftest import ACTIVE, ALL, READ, estimate, figure, make_platform
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 TEN = [0, 5, 20, 100, 101, 102, 400, 405, 406, 900]
@@ -206,3 +206,25 @@ def test_a_first_run_is_not_drawn_shorter_than_another(profile, tmp_path):
     hasty = profile.model_copy(update={"first_run_seconds": profile.run_seconds.model_copy(update={"value": 0.5})})
     (row,) = evaluate([make_platform([ALL])], hasty, trace(tmp_path, [0]))
     assert row.likely.active_s == 2.0
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"setup_seconds": {"median": 0.001, "p95": 1e300}},
+        {"setup_seconds": {"value": 1e300}},
+        {"setup_seconds": {"mean": 1e308}},
+        {"run_seconds": {"value": 0.0}},
+        {"run_seconds": {"samples": [0.0, 1e300]}},
+        {"weights_bytes": {"value": 1e300}},
+        {"setup_failures": {"value": 0.999}},
+    ],
+    ids=str,
+)
+def test_figures_without_measure_end_in_a_result(profile, tmp_path, changed):
+    values = profile.model_dump() | {name: figure(**form) for name, form in changed.items()}
+    wild = parse(values, Profile, "test")
+    rows = evaluate(load_platforms(["modal", "own-gpu"]), wild, trace(tmp_path, [0, 1, 2]), repeats=0)
+    assert all(row.likely.requests == 3 for row in rows)
+    assert all(math.isfinite(row.usd_per_month()) for row in rows)
+    assert all(row.keeps_up() <= (row.likely.done == 3) for row in rows)

@@ -87,7 +87,9 @@ def test_what_is_wrong_is_refused_in_words(arguments, told, capsys, tmp_path, mo
     assert told in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [["--p95", "0"], ["--days", "-1"], ["--p95", "soon"], ["--seed", "x"]])
+@pytest.mark.parametrize(
+    "option", [["--p95", "0"], ["--days", "-1"], ["--p95", "soon"], ["--seed", "x"], ["--seed", "-1"]]
+)
 def test_an_option_that_is_no_number_is_refused(option, capsys):
     with pytest.raises(SystemExit) as refused:
         simulate(HOBBY, "--profile", PROFILE, *option)

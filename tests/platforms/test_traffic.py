@@ -43,6 +43,7 @@ def test_parquet(tmp_path, unit):
         ("seconds\nnan\n", "row 1 is nan"),
         ("seconds\n1\n\n1e999\n", "inf"),
         ("when\n1\n", "'when'"),
+        ("seconds\n1764288000\n", "column `time`"),
         ("seconds\nsoon\n", "soon"),
         ("seconds\n", "no arrival"),
         ("", "Empty"),

@@ -55,7 +55,7 @@ def add_simulate_command(commands: Any, common: argparse.ArgumentParser) -> None
         metavar="S",
         help="95th percentile to meet, in seconds (%(default)g)",
     )
-    simulate.add_argument("--seed", type=int, default=0, help="of what is drawn (%(default)s)")
+    simulate.add_argument("--seed", type=from_zero, default=0, help="of what is drawn (%(default)s)")
     simulate.add_argument("-o", "--output", type=Path, metavar="FILE", help="the page (report.html)")
     simulate.add_argument(
         "--json", action="store_true", help="print all figures as JSON; without -o no page is written"
@@ -67,6 +67,13 @@ def positive(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
+
+
+def from_zero(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, not {text}")
     return value
 
 

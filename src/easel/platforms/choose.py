@@ -71,8 +71,9 @@ class Row:
         return widest if widest and abs(widest[2] - widest[1]) > 0.01 * self.usd_per_month() else None
 
     def keeps_up(self) -> bool:
-        """Return whether the fleet can do this work: nothing was refused, and the queue did not grow to the end."""
-        return self.likely.refused == 0 and self.likely.last_end <= self.likely.span_seconds + 3600
+        """Return whether the fleet can do this work: all of it was done, and no queue was left to grow to the end."""
+        late = 120 + min(3600.0, self.likely.span_seconds / 100)  # seconds: a cold start, and 1 % of a short span
+        return self.likely.done == self.likely.requests and self.likely.last_end <= self.likely.span_seconds + late
 
 
 def evaluate(

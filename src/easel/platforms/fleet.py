@@ -10,6 +10,7 @@ from easel.errors import InputError
 MAX_INSTANCES = 2_000
 MAX_SLOTS = 8_192  # of all instances together
 MAX_WAITING = 100_000  # requests; beyond it they are refused and counted
+LONGEST = 2e9  # seconds until a fleet whose instances are all lost before they are ready is given up
 DRAWS = 1 << 14  # set-up times and the like are drawn beforehand; instance n takes draw n modulo this
 BINS_BITS = 7  # 128 bins to a doubling of the time, so that a percentile is right within 0.4 %
 FIRST_BIN = (1023 - 15) << BINS_BITS  # of 2^-15 s = 31 us: 1023 is the bias of float64's exponent
@@ -114,6 +115,7 @@ def make_fleet(
     fleet["log_rows"] = min(log_rows, LOG_ROWS)
     fleet["idle_seconds"] = rules.idle_seconds
     fleet["oldest"] = fleet["newest"] = -1
+    fleet["instances"]["stage"] = NONE
     fleet["instances"]["spare"][: rules.max_instances] = np.arange(rules.max_instances)
     fleet["setup_draws"], fleet["first_draws"] = setup, first
     generator = np.random.default_rng(seed)

@@ -13,18 +13,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from easel.platforms.fleet import DRAWS, FULL, IDLE, IN_SETUP, IS_READY, NONE, PARTLY, RUN_ENDS, Fleet
+from easel.platforms.fleet import DRAWS, FULL, IDLE, IN_SETUP, IS_READY, LONGEST, NONE, PARTLY, RUN_ENDS, Fleet
 from easel.platforms.structures import add_event, bin_of, cancel_events, free_instance, join, leave, remove_event, wait
 
 # Digest of fleet.py and structures.py: numba looks at this file alone to know whether to compile anew.
-SOURCES = "c77b69c5b741652c"
+SOURCES = "c69f7e3a67ea6a76"
 
 
 @njit(cache=True, nogil=True)
 def begin(f: Fleet) -> None:
     """Have the `min_instances` there at time 0, ready and idle."""
-    for k in range(f.max_instances):
-        f.instances[k].stage = NONE
     for _ in range(f.min_instances):
         join(f, add_instance(f, 0.0, 0.0), IDLE, 0.0)
 
@@ -48,14 +46,16 @@ def run(f: Fleet, arrivals: Any, runs: Any, fails: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def finish(f: Fleet, horizon: float) -> None:
-    """Let all requests end. Idle instances end by the rules, those of `min_instances` at `horizon` or the last end."""
+    """Let all requests end, or give up after LONGEST; `min_instances` end at `horizon` or with the last request."""
     advance(f, max(horizon, f.clock))
-    while f.running + f.queued + f.starting > 0:
+    patience = f.clock + LONGEST
+    while f.running + f.queued + f.starting > 0 and f.clock < patience:
         advance(f, min(f.event[0].time, f.loss_at) if f.events > 0 else f.loss_at)
     end = f.clock
     expire(f, np.inf)
-    while f.oldest[IDLE] >= 0:
-        end_instance(f, f.oldest[IDLE], end)
+    for k in range(f.max_instances):
+        if f.instances[k].stage != NONE:
+            end_instance(f, k, end)
 
 
 @njit(cache=True, nogil=True)

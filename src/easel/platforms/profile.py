@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from easel.platforms.files import Strict
 
+LARGEST = 1e9  # seconds, 30 years; a simulation needs finite times
 Z_95 = 1.6448536269514722  # the standard normal distribution's 95th percentile
 Origin = Literal["measured", "published", "computed", "assumed"]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
@@ -53,14 +54,16 @@ class Figure(Strict):
         return math.log((self.p95 or 1) / (self.median or 1)) / Z_95
 
     def draw(self, generator: np.random.Generator, count: int) -> Floats:
-        """Return `count` independent values, float64."""
+        """Return `count` independent values, float64, at most LARGEST."""
         if self.median is not None:
-            return generator.lognormal(math.log(self.median), self.sigma(), count)
-        if self.samples is not None:
-            return np.asarray(self.samples, np.float64)[generator.integers(len(self.samples), size=count)]
-        if self.mean is not None:
-            return generator.exponential(self.mean, count)
-        return np.full(count, self.value, np.float64)
+            drawn = generator.lognormal(math.log(self.median), self.sigma(), count)
+        elif self.samples is not None:
+            drawn = np.asarray(self.samples, np.float64)[generator.integers(len(self.samples), size=count)]
+        elif self.mean is not None:
+            drawn = generator.exponential(self.mean, count)
+        else:
+            drawn = np.full(count, self.value, np.float64)
+        return np.minimum(drawn, LARGEST)
 
 
 NEVER = Figure(value=0.0, origin="assumed", source="no failure was seen or published")

@@ -11,7 +11,7 @@ import numpy as np
 
 from easel.platforms import kernel
 from easel.platforms.fleet import BINS, BINS_BITS, DRAWS, FIRST_BIN, Fleet, Rules, make_fleet
-from easel.platforms.profile import Figure, Floats, Profile
+from easel.platforms.profile import LARGEST, Figure, Floats, Profile
 from easel.platforms.traffic import Traffic
 
 QUANTILES = (0.5, 0.95, 0.99)
@@ -97,7 +97,7 @@ def simulate(
 
 def prepare(case: Case, profile: Profile, first: Floats, seeds: Any, seed: int) -> Fleet:
     """Return a case's fleet, begun. The draws of set-up times are the same for each case."""
-    setup = case.before_setup_seconds + case.setup.draw(np.random.default_rng(seeds), DRAWS)
+    setup = np.minimum(case.before_setup_seconds + case.setup.draw(np.random.default_rng(seeds), DRAWS), LARGEST)
     fleet = make_fleet(case.rules, setup, first, profile.setup_failures.value or 0.0, seed)
     kernel.begin(fleet)
     return fleet

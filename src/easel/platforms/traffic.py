@@ -17,6 +17,7 @@ HOUR, DAY, WEEK = 3600.0, 86400.0, 604800.0
 MONTH = 365.25 / 12 * DAY  # what costs are given for
 CHUNK = 1 << 18  # arrivals at a time: the memory of a simulation does not grow with their number
 MAX_REQUESTS = 10**9
+MAX_DAYS = 3660
 Share = Annotated[float, Field(ge=0)]
 
 
@@ -67,7 +68,7 @@ class Week(Strict):
 
     name: Text
     requests_per_day: Annotated[float, Field(gt=0, le=1e8)]
-    days: Annotated[float, Field(gt=0, le=3660)]
+    days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
     hours: Annotated[list[Share], Field(min_length=24, max_length=24)] = [1.0] * 24
     weekdays: Annotated[list[Share], Field(min_length=7, max_length=7)] = [1.0] * 7
     week: Annotated[list[Share], Field(min_length=168, max_length=168)] | None = None
@@ -136,6 +137,11 @@ def check_arrivals(seconds: Any, path: Path) -> None:
         row = int(np.argmax(wrong))
         raise InputError(
             f"{path}: arrivals must not be negative and must be in order; row {row + 1} is {seconds[row]}."
+        )
+    if seconds[-1] > MAX_DAYS * DAY:
+        raise InputError(
+            f"{path}: the last arrival is {seconds[-1] / DAY:,.0f} days from the start; at most {MAX_DAYS:,} can be. "
+            "`seconds` count from the start; write dates into a column `time`."
         )
 
 
