@@ -5,6 +5,7 @@ Nothing here needs the extra `plan` before the Planner is opened, and the page w
 
 import asyncio
 import sys
+from asyncio.subprocess import DEVNULL
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from easel.page.proxy import problem
 
 MAX_BODY_BYTES = 3 * 2**20  # as many arrivals as may be asked, to the millisecond, take up to 13 bytes each
 MAX_SENTENCE = 1000  # characters of an error, which may repeat what was sent
-# In a process of its own, which Ctrl-C can end, and which leaves this one free to answer.
+# In a process of its own, which can be ended at once, and which leaves this one free to answer.
 COMPILE = """
 from easel.page.answer import compile_simulation
 from easel.platforms.prices import load_platforms
@@ -62,7 +63,9 @@ class Planner:
         """Have the simulation compiled into numba's cache, and load it from there."""
         from easel.page.answer import compile_simulation
 
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", COMPILE)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", COMPILE, stdin=DEVNULL, stdout=DEVNULL, start_new_session=True
+        )
         try:
             await process.wait()
         finally:

@@ -117,14 +117,14 @@ def traffic_of(question: Question) -> Traffic:
     """Return whole weeks of a drawn week, or fewer days if it has very many requests; a trace as it is."""
     if (given := question.drawn) is None:
         return traced(question.trace)
-    one = drawn(given, given.week, 7)
-    if one.requests <= MOST:
-        return drawn(given, given.week, 7 * min(max(int(ENOUGH // one.requests), 1), MOST_WEEKS))
-    days = int(7 * MOST // one.requests)
+    a_week = max(round(drawn(given, given.week, 7).requests), 1)
+    if a_week <= MOST:
+        return drawn(given, given.week, 7 * min(max(ENOUGH // a_week, 1), MOST_WEEKS))
+    days = 7 * MOST // a_week
     if days < 1:
         raise InputError(
-            f"{one.requests / 7:,.0f} requests a day are too many to answer at once: at most {MOST:,}, bursts "
-            "included. `easel simulate` takes more."
+            f"{a_week / 7:,.0f} requests a day are too many to answer at once: at most {MOST:,}, bursts included. "
+            "`easel simulate` takes more."
         )
     return drawn(given, fewer_days(given.week, days), days)
 

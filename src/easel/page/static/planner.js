@@ -5,7 +5,7 @@ import { button, byId, make } from "./dom.js";
 import { assumptions } from "./plannerassumed.js";
 import { knobGroups, knobsOf, shownNumber } from "./plannerknobs.js";
 import { resultTable } from "./plannerresult.js";
-import { firstState, flat, office, questionOf, readFragment, usePreset, writeFragment } from "./plannerstate.js";
+import { firstState, flat, levelsOf, office, questionOf, readFragment, usePreset, writeFragment } from "./plannerstate.js";
 import { readTrace, rhythmOf } from "./plannertrace.js";
 import { TRACE_DAYS, weekChart } from "./plannerweek.js";
 
@@ -52,12 +52,12 @@ class Planner {
   begin(section) {
     section.replaceChildren(this.controls(), this.result.element);
     this.result.element.append(assumptions(this.shown));
-    document.body.ondragover = (event) => {
+    window.ondragover = (event) => {
       event.preventDefault();
       this.zone.classList.add("over");
     };
-    document.body.ondragleave = (event) => event.relatedTarget ?? this.zone.classList.remove("over");
-    document.body.ondrop = (event) => {
+    window.ondragleave = (event) => event.relatedTarget ?? this.zone.classList.remove("over");
+    window.ondrop = (event) => {
       event.preventDefault();
       this.zone.classList.remove("over");
       this.take(event.dataTransfer.files);
@@ -101,7 +101,7 @@ class Planner {
     const own = (preset, week) => () => Object.assign(this.state, { preset, week: week(), trace: undefined });
     const all = [...samples, ["flat", "The same in every hour.", own("flat", flat)], ["office", "Office hours, Monday to Friday.", own("office", office)]];
     this.buttons = all.map(([name, about, use]) =>
-      button(name, () => {
+      button(`${name[0].toUpperCase()}${name.slice(1)}`, () => {
         use();
         this.render();
         this.schedule();
@@ -132,8 +132,8 @@ class Planner {
     if (!file) return;
     try {
       const trace = await readTrace(file, this.shown.most_arrivals);
-      Object.assign(this.state, { trace, week: rhythmOf(trace), preset: "", requests: trace.arrivals.length / trace.days });
-      this.state.week = scaled(this.state.week);
+      const requests = trace.arrivals.length / trace.days;
+      Object.assign(this.state, { trace, week: levelsOf(rhythmOf(trace)), preset: "", requests, bursts: 0, uneven: 1 });
       this.render();
       this.schedule();
     } catch (error) {
@@ -145,7 +145,7 @@ class Planner {
   /** Go on with the week that the trace had, as one that can be drawn. */
   leaveTrace() {
     const mean = Math.min(Math.max(this.state.requests, 1), this.shown.most_requests_per_day);
-    Object.assign(this.state, { trace: undefined, requests: Number(mean.toPrecision(3)), bursts: 0, week: this.state.week.map(Math.round) });
+    Object.assign(this.state, { trace: undefined, requests: Number(mean.toPrecision(3)), week: this.state.week.map(Math.round) });
     this.render();
     this.schedule();
   }
@@ -196,7 +196,7 @@ class Planner {
     let pause = 0;
     try {
       this.changed = false;
-      history.replaceState(null, "", `${location.pathname}${prefixed(writeFragment(this.state, this.base, this.knobList))}`);
+      history.replaceState(null, "", `${location.pathname}${prefixed(writeFragment(this.state, this.base, this.shown, this.knobList))}`);
       const answer = await call("POST", "/page/planner", questionOf(this.state, this.shown));
       this.ready = true;
       this.result.show(answer, this.state, this.shown);
@@ -221,9 +221,3 @@ class Planner {
 }
 
 const prefixed = (fragment) => (fragment ? `#${fragment}` : "");
-
-/** Counts as levels of the chart. */
-function scaled(week) {
-  const most = Math.max(...week);
-  return week.map((count) => (count / most) * 63);
-}

@@ -20,7 +20,7 @@ export function assumptions(shown) {
     "details",
     { className: "more assumed", id: "assumed" },
     make("summary", { textContent: "What is assumed, from where and of which date" }),
-    make("ul", {}, ...shown.rules.slice(0, 4).map((textContent) => make("li", { textContent }))),
+    make("ul", {}, ...shown.rules.map((textContent) => make("li", { textContent }))),
     make("p", { className: "hint", textContent: "The sliders replace what they name. Each setting is simulated once, with the likely figures; easel simulate also moves the unknown ones over their ranges." }),
     profile,
     ...shown.platforms.map((platform) => part(platform.title, ofPlatform(platform), [...platform.notes, ...ownStarts(platform)])),

@@ -57,7 +57,7 @@ function sentence(found, wish) {
   const best = found.settings.find((one) => one.name === found.cheapest);
   if (best) {
     const image = best.usd_per_image === null ? "" : `${price(best.usd_per_image)} an image, `;
-    return [make("strong", { textContent: best.name }), ` is the cheapest with a 95th percentile of at most ${seconds(wish)}: `, make("strong", { textContent: `${usd(best.usd_per_month)} a month` }), `, ${image}${seconds(best.p95_s)}.`];
+    return [make("strong", { textContent: best.name }), ` is the cheapest with a 95th percentile within ${seconds(wish)}: `, make("strong", { textContent: `${usd(best.usd_per_month)} a month` }), `, ${image}95th percentile ${seconds(best.p95_s)}.`];
   }
   const fit = found.settings.filter((one) => one.keeps_up);
   if (!fit.length) return [make("strong", { textContent: "No setting can do this work." }), " Fewer requests or faster images would help."];
@@ -66,7 +66,7 @@ function sentence(found, wish) {
 }
 
 function makeRow(name) {
-  const badge = make("span", { className: "badge", hidden: true, textContent: "cheapest" });
+  const badge = make("span", { className: "badge", hidden: true });
   const facts = make("span", { className: "facts muted" });
   const cost = make("span", { className: "figure" });
   const parts = Object.fromEntries(STAGES.map((stage) => [stage, make("span", { className: stage })]));
@@ -86,8 +86,9 @@ function makeRow(name) {
     element.classList.toggle("best", best);
     element.classList.toggle("unfit", !one.keeps_up);
     badge.hidden = !best;
+    badge.textContent = `cheapest within ${seconds(wish)}`;
     const image = one.usd_per_image === null ? "" : `${price(one.usd_per_image)} an image · `;
-    facts.textContent = one.keeps_up ? `${image}p50 ${seconds(one.p50_s)} · p99 ${seconds(one.p99_s)} · GPU used ${share(one.utilisation)}` : "cannot do this work: its queue grows or is full";
+    facts.textContent = one.keeps_up ? `${image}p50\u00a0${seconds(one.p50_s)} · p99\u00a0${seconds(one.p99_s)} · GPU\u00a0used\u00a0${share(one.utilisation)}` : "cannot do this work: its queue grows or is full";
     cost.textContent = usd(one.usd_per_month);
     for (const stage of STAGES) {
       const dollars = one.usd_by_stage[stage] ?? 0;
@@ -107,9 +108,9 @@ function makeRow(name) {
 
 export const usd = (value) => `$${value.toLocaleString("en", value < 1000 ? { minimumFractionDigits: 2, maximumFractionDigits: 2 } : { maximumFractionDigits: 0 })}`;
 const price = (value) => `$${value.toLocaleString("en", { maximumSignificantDigits: 2, maximumFractionDigits: 8 })}`;
-const share = (value) => `${(value * 100).toLocaleString("en", { maximumFractionDigits: value < 0.1 ? 1 : 0 })} %`;
+const share = (value) => `${(value * 100).toLocaleString("en", { maximumFractionDigits: value < 0.1 ? 1 : 0 })}\u00a0%`;
 
 function seconds(value) {
-  if (value < 100) return `${value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 })} s`;
-  return value < 7200 ? `${Math.round(value / 60)} min` : `${(value / 3600).toLocaleString("en", { maximumFractionDigits: 0 })} h`;
+  if (value < 100) return `${value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 })}\u00a0s`;
+  return value < 7200 ? `${Math.round(value / 60)}\u00a0min` : `${(value / 3600).toLocaleString("en", { maximumFractionDigits: 0 })}\u00a0h`;
 }

@@ -31,13 +31,13 @@ export function usePreset(state, week) {
 }
 
 /** The fragment without #: what differs from `base`. A trace is not in it, only its week. */
-export function writeFragment(state, base, knobs) {
+export function writeFragment(state, base, shown, knobs) {
   const parts = new URLSearchParams();
   if (state.card !== base.card) parts.set("card", state.card);
   if (!state.preset) parts.set("week", state.week.map((level) => LETTERS[Math.round(level)]).join(""));
   else if (state.preset !== base.preset) parts.set("preset", state.preset);
-  for (const { id } of knobs) if (state.preset !== base.preset || state[id] !== base[id]) parts.set(id, String(state[id]));
-  if (state.preset !== base.preset) for (const [id, value] of [...parts]) if (id in base && String(base[id]) === value) parts.delete(id);
+  const read = readFragment(parts.toString(), base, shown, knobs);
+  for (const { id } of knobs) if (state[id] !== read[id]) parts.set(id, String(state[id]));
   return parts.toString();
 }
 
