@@ -80,6 +80,16 @@ class Planner:
         if not size.isdigit() or int(size) > MAX_BODY_BYTES:
             return problem(413, "Payload too large", f"A question has at most {MAX_BODY_BYTES // 2**20} MiB.")
         body = await request.body()
+        try:
+            return await self._answer_in_turn(body)
+        except ImportError as error:
+            return problem(501, "Not installed", f"The Planner needs {error.name}: pip install 'easel[plan]'.")
+        except InputError as error:
+            return problem(422, "Invalid question", str(error)[:MAX_SENTENCE])
+        except asyncio.CancelledError:  # raised by uvicorn, which would report it as a failure of this function
+            return problem(503, "Stopping", "The page is being stopped.")
+
+    async def _answer_in_turn(self, body: bytes) -> Response:
         self._newest += 1
         mine = self._newest
         async with self._turn:
@@ -93,10 +103,6 @@ class Planner:
                 await asyncio.to_thread(self._load)
             await asyncio.shield(self._compiling())
             return JSONResponse(await asyncio.to_thread(self._answer, body))
-        except ImportError as error:
-            return problem(501, "Not installed", f"The Planner needs {error.name}: pip install 'easel[plan]'.")
-        except InputError as error:
-            return problem(422, "Invalid question", str(error)[:MAX_SENTENCE])
         finally:
             async with self._turn:
                 self._busy = False

@@ -185,6 +185,7 @@ class Planner {
   /** Ask soon. While an answer is under way nothing else is asked: the newest state follows it at once. */
   schedule(wait = QUIET_MS) {
     this.changed = true;
+    this.result.element.setAttribute("aria-busy", "true");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.ask(), wait);
   }
@@ -209,6 +210,7 @@ class Planner {
       this.asking = false;
     }
     if (this.changed) this.schedule(pause);
+    else this.result.element.setAttribute("aria-busy", "false");
   }
 
   noteColdStarts(answer) {
