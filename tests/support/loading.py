@@ -1,5 +1,6 @@
 """A model's folder as components, in the steps of predict.py's setup."""
 
+import tempfile
 from pathlib import Path
 
 from easel.inference.loader import DEFAULTS, Components, load_components
@@ -13,11 +14,13 @@ from easel.weights.store import WeightPaths
 def load_folder(
     folder: Path,
     device: str = "cpu",
-    cache: Path = Path("nowhere"),
+    cache: Path | None = None,
     mounted: Path | None = None,
     options: Options = DEFAULTS,
 ) -> Components:
-    """`cache` and `mounted` matter only for a model whose files lie elsewhere."""
+    """`mounted` matters only for a model whose files lie elsewhere. Without a `cache` no record is kept."""
     model = load_model(folder)
-    snapshot = ensure_snapshot(model, WeightPaths(cache, mounted), log=lambda line: None)
-    return load_components(model, start_reading(snapshot), device, options)
+    with tempfile.TemporaryDirectory() as forgotten:
+        paths = WeightPaths(cache or Path(forgotten), mounted)
+        snapshot = ensure_snapshot(model, paths, log=lambda line: None)
+        return load_components(model, start_reading(snapshot), device, options)

@@ -24,7 +24,7 @@ TOP |= {"requirements.lock", "requirements.txt"}
 KEPT_OUT = """
 .git/config .venv/bin/python .env .cache/x tests/support/tiny.py docs/deploy.md samples/grid.png script/container
 .dockerignore
-recipes/emoji/vae.py Dockerfile .ci/run README.md output.0.webp outputs/a.png
+recipes/emoji/vae.py modal_app.py Dockerfile .ci/run README.md output.0.webp outputs/a.png
 src/a/__pycache__/b.pyc id_rsa weights.tar
 """
 
@@ -68,7 +68,7 @@ def context():
 def test_context_is_small_without_the_weights_of_emoji(context):
     weights = {f"weights/emoji/{file['path']}" for file in locked_files("emoji")}  # tensors, 74.9 MB, and a tokenizer
     assert {path for path in context if path.endswith(".safetensors")} < weights
-    assert sum(context[path] for path in context.keys() - weights) < 1_200_000
+    assert sum(context[path] for path in context.keys() - weights) < 1_500_000
     assert sum(context.values()) < 100_000_000
 
 

@@ -16,9 +16,12 @@ SRC = ROOT / "src"
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "cog", "coglet"}
 WITH_TORCH = {  # the others start at once
     "easel.lora.adapter",
-    *(f"easel.inference.{name}" for name in ("attention", "compile", "embeddings", "engine", "float8", "go_fast")),
-    *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "safety", "staging", "startup")),
-    "easel.inference.tensors",
+    *(
+        f"easel.inference.{name}"
+        for name in ("attention", "compile", "embeddings", "engine", "float8", "go_fast", "held")
+    ),
+    *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "restore", "safety", "staging")),
+    *(f"easel.inference.{name}" for name in ("startup", "tensors")),
 }
 RUNNERS = {"predict.py", "train.py"}
 CALLS_THAT_ONLY_MAKE_A_VALUE = {
@@ -30,10 +33,12 @@ CALLS_THAT_ONLY_MAKE_A_VALUE = {
     "Input",
     "JSON",
     "MappingProxyType",
+    "Metric",
     "Options",
     "Passed",
     "Path",
     "Path(__file__).resolve",
+    "Setting",
     "String",
     "TypeVar",
     "field",
@@ -45,6 +50,9 @@ CALLS_THAT_ONLY_MAKE_A_VALUE = {
     "re.compile",
     "torch.device",
 }
+
+# Modal learns what to deploy by importing this file: what these names stand for has to be made then.
+MADE_AT_IMPORT = {"modal_app.py": ["DEPLOYMENT", "app", "image", "weights", "data", "weights_to_read"]}
 
 
 def module_name(path):
@@ -196,11 +204,11 @@ print(json.dumps([sorted(sys.modules), dict(os.environ) == before, threading.act
 
 def test_no_file_does_work_at_import():
     work = {
-        str(path.relative_to(ROOT)): found
+        str(path.relative_to(ROOT)): [statement.partition(" = ")[0] for statement in found]
         for path in [*FILES.values(), *ROOT.glob("*.py")]
         if (found := list(statements_that_work(ast.parse(path.read_text(encoding="utf-8")).body)))
     }
-    assert work == {}
+    assert work == MADE_AT_IMPORT
 
 
 @pytest.mark.parametrize(

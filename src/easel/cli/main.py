@@ -13,8 +13,10 @@ from typing import NoReturn
 from easel.cli.api import add_api_command
 from easel.cli.compare import add_compare_command
 from easel.cli.exit_codes import FAILED, REFUSED
+from easel.cli.measure import add_measure_command
 from easel.cli.page import add_page_command
 from easel.cli.predict import add_predict_commands
+from easel.cli.prices import add_prices_command
 from easel.cli.push import add_push_command
 from easel.cli.serve import add_server_commands
 from easel.cli.servers import clean_url
@@ -71,7 +73,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_page_command(commands, common)
     add_push_command(commands, common)
     add_compare_command(commands, [common, setup])
+    add_measure_command(commands, common, setup)
     add_simulate_command(commands, common)
+    add_prices_command(commands, common)
     return parser.parse_args(argv)
 
 

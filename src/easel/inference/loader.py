@@ -61,6 +61,20 @@ class Components:
         return self.pipeline_classes[kind](**self.modules, scheduler=scheduler)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a model's folder holds, before it is known how requests share a device; names as in Components."""
+
+    model: Model
+    digest: str
+    pipeline_classes: Mapping[str, type]
+    modules: Mapping[str, Any]
+    tokenizers: Mapping[str, Any]
+    scheduler_class: Any
+    scheduler_config: Mapping[str, Any]
+    safety_checker: SafetyChecker | None
+
+
 def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -97,7 +111,19 @@ def load_components(model: Model, reading: Reading, device: str, options: Option
 
 
 def load_parts(model: Model, folder: Path, digest: str, device: torch.device, options: Options) -> Components:
-    mode = choose_mode(model, free_bytes(device), options.memory or ("resident" if options.go_fast else None), log)
+    mode = mode_for(model, device, options)
+    parts = read_parts(model, folder, digest, device, mode)
+    return share_parts(parts, device, mode, options)
+
+
+def mode_for(model: Model, device: torch.device, options: Options) -> str:
+    return choose_mode(model, free_bytes(device), options.memory or ("resident" if options.go_fast else None), log)
+
+
+def read_parts(model: Model, folder: Path, digest: str, device: torch.device, mode: str) -> Parts:
+    """Return what the folder holds, each module where a start in this mode has it first: on `device`, or in the host's
+    memory.
+    """
     names = read_json(folder / "model_index.json")
     classes = {
         part: named(LIBRARIES.get(entry[0]), entry[1], folder / "model_index.json")
@@ -111,35 +137,56 @@ def load_parts(model: Model, folder: Path, digest: str, device: torch.device, op
         if issubclass(kind, torch.nn.Module)
     }
     with ThreadPoolExecutor() as pool:  # side by side: each waits for the disk and the device, not for the others
-        homes = {part: HOST if mode != "resident" and part in TAKE_TURNS else device for part in modules}
-        filled = [pool.submit(load_module, modules[part], folder / part, model, part, homes[part]) for part in modules]
+        filled = [
+            pool.submit(load_module, module, folder / part, model, part, home_of(part, device, mode))
+            for part, module in modules.items()
+        ]
         tokenizers = {
             part: kind.from_pretrained(folder / part, local_files_only=True)
             for part, kind in classes.items()
             if part not in modules and part != "scheduler"
         }
-        safety_checker = load_safety_checker(model, folder, device if mode == "resident" else HOST)
+        safety_checker = load_safety_checker(model, folder, home_of("safety_checker", device, mode))
         for each in filled:
             each.result()
-    transformer: Any = modules["transformer"]
+    return Parts(
+        model,
+        digest,
+        MappingProxyType(pipelines),
+        MappingProxyType(modules),
+        MappingProxyType(tokenizers),
+        classes["scheduler"],
+        MappingProxyType(read_json(folder / "scheduler" / "scheduler_config.json")),
+        safety_checker,
+    )
+
+
+def home_of(part: str, device: torch.device, mode: str) -> torch.device:
+    return HOST if mode != "resident" and part in TAKE_TURNS else device
+
+
+def share_parts(parts: Parts, device: torch.device, mode: str, options: Options) -> Components:
+    """Return the parts, which are where `read_parts` has them for `device` and `mode`, as requests share them."""
+    transformer: Any = parts.modules["transformer"]
     dtype = transformer.dtype
     if options.go_fast:
         log(multiply_in_float8(transformer, device))
     if mode == "float8":
         store_as_float8(transformer)
-    memory = share_memory(mode, modules, safety_checker.classifier if safety_checker else None, device)
+    checker = parts.safety_checker
+    memory = share_memory(mode, parts.modules, checker.classifier if checker else None, device)
     attention = Attention(transformer)
     if options.attention:
-        attention = choose_attention(transformer, backends_for(model.attention, device), device, log)
+        attention = choose_attention(transformer, backends_for(parts.model.attention, device), device, log)
     return Components(
-        model,
-        digest,
-        MappingProxyType(pipelines),
-        MappingProxyType(modules | tokenizers),
-        classes["scheduler"],
-        MappingProxyType(read_json(folder / "scheduler" / "scheduler_config.json")),
+        parts.model,
+        parts.digest,
+        parts.pipeline_classes,
+        MappingProxyType({**parts.modules, **parts.tokenizers}),
+        parts.scheduler_class,
+        parts.scheduler_config,
         Transformer(transformer, device, dtype),
-        safety_checker,
+        checker,
         memory,
         attention,
     )

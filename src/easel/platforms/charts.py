@@ -14,6 +14,7 @@ from easel.platforms.volumes import VOLUMES, Curve
 
 STAGES = {"setup": "#d1495b", "idle": "#edae49", "active": "#00798c"}
 LINES = ["#00798c", "#d1495b", "#edae49", "#30638e", "#6a4c93", "#3d405b", "#81b29a", "#b56576", "#8d99ae", "#003d5b"]
+DASHES = ("dash", "dot", "solid", "dashdot")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -55,15 +56,13 @@ def latencies(rows: Sequence[Row]) -> Any:
     """Return the share of requests that took longer than each time, on logarithmic axes."""
     edges = bin_edges()[1:]
     lines = []
-    for row, color in zip(rows, LINES * len(rows), strict=False):
+    for row, line in zip(rows, styles([row.name for row in rows]), strict=True):
         bins = row.likely.latency_bins
         longer = 1 - np.cumsum(bins) / max(bins.sum(), 1)
         shown = np.flatnonzero(bins)
         if shown.size:
             place = np.unique(np.linspace(shown[0], min(shown[-1] + 1, BINS - 1), 160).astype(int))
-            lines.append(
-                go.Scatter(name=row.name, x=edges[place], y=np.maximum(longer[place], 1e-5), line={"color": color})
-            )
+            lines.append(go.Scatter(name=row.name, x=edges[place], y=np.maximum(longer[place], 1e-5), line=line))
     axes = {
         "xaxis": {"type": "log", "title": "seconds from arrival to image", "dtick": 1},
         "yaxis": {"type": "log", "title": "share of requests that took longer", "range": [-3.3, 0.05]},
@@ -74,10 +73,8 @@ def latencies(rows: Sequence[Row]) -> Any:
 def volumes(curves: Sequence[Curve], now: float) -> Any:
     """Return the month's bill of each setting by requests a day; `now` is this traffic's."""
     lines = [
-        go.Scatter(
-            name=curve.name, x=VOLUMES, y=[usd if 0 < usd < 1e12 else None for usd in curve.usd], line={"color": color}
-        )
-        for curve, color in zip(curves, LINES * len(curves), strict=False)
+        go.Scatter(name=curve.name, x=VOLUMES, y=[usd if 0 < usd < 1e12 else None for usd in curve.usd], line=line)
+        for curve, line in zip(curves, styles([curve.name for curve in curves]), strict=True)
     ]
     axes = {
         "xaxis": {"type": "log", "title": "requests a day"},
@@ -85,6 +82,18 @@ def volumes(curves: Sequence[Curve], now: float) -> Any:
         "shapes": [{"type": "line", "x0": now, "x1": now, "y0": 0, "y1": 1, "yref": "paper", "line": {"dash": "dot"}}],
     }
     return figure(lines, axes, height=480)
+
+
+def styles(names: Sequence[str]) -> list[dict[str, str]]:
+    """Return how to draw each setting's line: colors tell settings apart, dashes the platforms."""
+    platforms = sorted({name.partition(",")[0] for name in names})
+    return [
+        {
+            "color": LINES[place % len(LINES)],
+            "dash": DASHES[platforms.index(name.partition(",")[0]) % len(DASHES)],
+        }
+        for place, name in enumerate(names)
+    ]
 
 
 def week(traffic: Traffic) -> Any:

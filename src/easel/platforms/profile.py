@@ -70,7 +70,8 @@ class Profile(Strict):
     """What a simulation must know of a model on a kind of card.
 
     `setup_seconds`: from the process's start until it is ready, with the weights on a local disk. `first_run_seconds`:
-    the first request of a process. `run_seconds`: every later one. `weights_bytes`: what a new machine fetches first.
+    the first request of a process, which is not drawn shorter than another one. `run_seconds`: every later one.
+    `weights_bytes`: what a new machine fetches first.
     `run_failures` and `setup_failures`: probabilities, 0 to 1. `hardware`: a card of platforms/data, such as l40s.
     """
 

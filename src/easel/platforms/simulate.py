@@ -83,7 +83,7 @@ def simulate(
     """
     seeds = np.random.SeedSequence(seed).spawn(4)
     runs, failures, setups, firsts = map(np.random.default_rng, seeds)
-    first = profile.first_run_seconds.draw(firsts, DRAWS)
+    first = np.maximum(profile.first_run_seconds.draw(firsts, DRAWS), profile.run_seconds.draw(firsts, DRAWS))
     fleets = [prepare(case, profile, first, setups.bit_generator.seed_seq, seed) for case in cases]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for chunk in traffic.chunks(seed):

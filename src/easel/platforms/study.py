@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from easel.platforms.choose import REPEATS, Row, cheapest, evaluate, utilisation_to_beat
+from easel.platforms.choose import Row, cheapest, evaluate, utilisation_to_beat
 from easel.platforms.prices import UNKNOWNS, Estimate, ListPrice, Platform, load_list_prices
 from easel.platforms.profile import Figure, Profile
 from easel.platforms.traffic import DAY, Traffic
 from easel.platforms.volumes import VOLUMES, Curve, Segment, break_even, cheapest_by_volume, cost_by_volume
 
-RUNS = 1 + REPEATS + len(VOLUMES)  # of a study: through the traffic, with other seeds, at other volumes
+RUNS = 13  # of a study: through the traffic, REPEATS with other seeds, at each of VOLUMES
 RULES = (
     "Requests wait in one queue, first come first served. An instance that is needed is started at once, and is used "
     "even if the queue is empty by the time it is ready.",
