@@ -132,6 +132,14 @@ def test_the_week_is_drawn_with_the_pointer_and_shared_by_its_address(
     assert [level(planner, hour) for hour in (0, 51, 167)] == [100, 100, 100]
 
 
+def test_an_address_with_an_example_keeps_what_was_changed_of_it(planner: Any) -> None:
+    fill_and_wait(planner, "requests", "2,000")  # as in the first example, whose values no address needs
+    planner.reload()
+    expect(planner.locator("#knob-requests")).to_have_value("2,000")
+    expect(planner.locator("#knob-bursts")).to_have_value("0")
+    expect(planner.locator('[data-preset="hobby"]')).to_have_attribute("aria-pressed", "true")
+
+
 def test_the_week_is_drawn_with_the_keyboard(planner: Any) -> None:
     planner.locator('.bar[tabindex="0"]').focus()
     planner.keyboard.press("ArrowLeft")

@@ -22,10 +22,8 @@ def changed(platform: Platform, change: Change) -> Platform:
     """Return a platform with other prices of a second, and maybe another idle window."""
 
     def priced(one: Estimate) -> Estimate:
-        ends = {
-            name: None if end is None else end * change.price for name, end in (("low", one.low), ("high", one.high))
-        }
-        return one.model_copy(update={"value": one.value * change.price, **ends})
+        known = {"value": one.value, "low": one.low, "high": one.high}
+        return one.model_copy(update={name: usd and usd * change.price for name, usd in known.items()})
 
     update: dict[str, Any] = {
         "cards": {name: priced(one) for name, one in platform.cards.items()},
