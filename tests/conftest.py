@@ -15,11 +15,37 @@ from tests.support.serving import serving
 
 pytest_plugins = ["tests.support.require_all"]
 
-# Here and not in pytest_configure: pytest loads the conftest.py of every folder before that, and they import torch.
+# Here and not in pytest_configure: pytest loads the conftest.py of a folder that it is given before that, and some
+# import torch.
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it then
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several processes share the cores: threads of theirs that wait for one another by spinning would take most.
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # before torch is imported
+
+# The folders with the longest files first, so that no process is left alone with one.
+ORDER = (
+    "gpu",
+    "model",
+    "on_modal",
+    "training",
+    "publish",
+    "server",
+    "clients",
+    "page",
+    "api",
+    "platforms",
+    "unit",
+    "contract",
+)
+TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(TESTS).parts[0]
+        return ORDER.index(folder) if folder in ORDER else len(ORDER)
+
+    items.sort(key=place)
 
 
 def pytest_configure() -> None:

@@ -1,10 +1,11 @@
-"""The rows of one group, in a process of their own: `python -m gpu_check.child OPTIONS ROW ...`.
+"""The rows of one group or several, in a process of their own: `python -m gpu_check.child OPTIONS ROW ...`.
 
 Each outcome is a line of JSON on standard output. Whatever else is printed goes to standard error.
 """
 
 import argparse
 import importlib
+import itertools
 import json
 import os
 import time
@@ -26,15 +27,16 @@ def main() -> None:
     results = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # A library that prints must not disturb the results.
     rows = [row for row in ROWS if row.name in options.rows]
-    module = importlib.import_module(f"gpu_check.{rows[0].group}_rows")
     found = json.loads((options.folder / RESULTS).read_text())
     context = Context(options.folder, options.device, options.tiny, {one["name"]: Outcome(**one) for one in found})
-    with module.lasting(context):
-        for row in rows:
-            left = options.deadline - time.time() - (0 if options.tiny else row.seconds)
-            outcome = measure(module, row.name, context, left)
-            context.results[row.name] = outcome
-            results.write(json.dumps(outcome.to_json()) + "\n")
+    for group, members in itertools.groupby(rows, key=lambda row: row.group):
+        module = importlib.import_module(f"gpu_check.{group}_rows")
+        with module.lasting(context):
+            for row in members:
+                left = options.deadline - time.time() - (0 if options.tiny else row.seconds)
+                outcome = measure(module, row.name, context, left)
+                context.results[row.name] = outcome
+                results.write(json.dumps(outcome.to_json()) + "\n")
 
 
 def measure(module: object, name: str, context: Context, left: float) -> Outcome:

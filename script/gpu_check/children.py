@@ -1,4 +1,4 @@
-"""Runs the rows of a group in a child process, and goes on after a row that ends or hangs it."""
+"""Runs rows in a child process, and goes on after a row that ends or hangs it."""
 
 import json
 import os
@@ -37,8 +37,8 @@ class Job:
         return TINY_ROW_S if self.tiny else STARTING_S + 4 * row.seconds
 
 
-def run_group(job: Job, rows: Sequence[Row], found: list[Outcome]) -> None:
-    """Add an outcome of every row to `found`. A row that ends its process is a miss, and a new one does the rest."""
+def run_rows(job: Job, rows: Sequence[Row], found: list[Outcome]) -> None:
+    """Add an outcome of every row to `found`, from one process. A row that ends it is a miss, and a new one goes on."""
     left = list(rows)
     while left:
         if time.time() > job.deadline:

@@ -58,7 +58,7 @@ def compiled_start(context: Context, name: str, first: float | None = None) -> O
         compiled = float(said[1])
         inputs = reference(context)
         image = make(server.url, **inputs)[0]
-        seconds = median_of(3, lambda: make(server.url, **inputs))
+        seconds = median_of(context, 3, lambda: make(server.url, **inputs))
         context.keep["stack"].close()
     path = context.folder / "A.png"
     exact = np.asarray(Image.open(path), dtype=int) if path.is_file() else None

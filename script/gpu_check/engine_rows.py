@@ -74,8 +74,8 @@ def direct(context: Context, name: str) -> Outcome:
             for tensor in read_tensors(weights).values():
                 place(tensor, tensor.dtype)
 
-    ours_s = median_of(ROUNDS, ours, wait_for_device(context))
-    theirs_s = median_of(ROUNDS, lambda: read_to_device(weights, device), wait_for_device(context))
+    ours_s = median_of(context, ROUNDS, ours, wait_for_device(context))
+    theirs_s = median_of(context, ROUNDS, lambda: read_to_device(weights, device), wait_for_device(context))
     measured = f"{size / theirs_s:.1f} GB/s, {ours_s / theirs_s:.2f} times ours ({size / ours_s:.1f} GB/s)"
     return judge(name, measured, seconds=theirs_s, ours_s=ours_s, ratio=ours_s / theirs_s)
 
@@ -95,7 +95,8 @@ def plain(context: Context, name: str) -> Outcome:
             generator=torch.Generator("cpu").manual_seed(1),
         )
 
-    turns = [(time_request(context), median_of(1, bare, wait_for_device(context))) for _ in range(ROUNDS)]
+    rounds = range(1 if context.tiny else ROUNDS)
+    turns = [(time_request(context), median_of(context, 1, bare, wait_for_device(context))) for _ in rounds]
     ours, theirs = (float(np.median(side)) for side in zip(*turns, strict=True))
     share = 1 - theirs / ours
     measured = f"{theirs:.3f} s; ours is {share:.1%} of the request (checker, file and metadata included)"
@@ -103,14 +104,14 @@ def plain(context: Context, name: str) -> Outcome:
 
 
 def text_encoder(context: Context, name: str) -> Outcome:
-    seconds = median_of(ROUNDS, lambda: embeds(context), wait_for_device(context))
+    seconds = median_of(context, ROUNDS, lambda: embeds(context), wait_for_device(context))
     tokens = embeds(context)[0].shape[0]
     return judge(name, f"{seconds * 1000:.1f} ms for {tokens} tokens", seconds=seconds, tokens=tokens)
 
 
 def forward(context: Context, name: str) -> Outcome:
     with forward_call(context) as call:
-        seconds = median_of(5, call, wait_for_device(context))
+        seconds = median_of(context, 5, call, wait_for_device(context))
         with FlopCounterMode(display=False) as counter:
             call()
     tflop, rate = counter.get_total_flops() / 1e12, bfloat16_rate(context)
@@ -124,7 +125,7 @@ def bfloat16_rate(context: Context) -> float:
     """TFLOP/s of a large product of matrices: what the card does at best."""
     side = MATRIX if context.device == "cuda" else 512
     a, b = (torch.randn(side, side, device=context.device).bfloat16() for _ in range(2))
-    return 2 * side**3 / 1e12 / median_of(10, lambda: a @ b, wait_for_device(context))
+    return 2 * side**3 / 1e12 / median_of(context, 10, lambda: a @ b, wait_for_device(context))
 
 
 @torch.inference_mode()
@@ -144,14 +145,14 @@ def latents_of(context: Context) -> torch.Tensor:
 
 def step(context: Context, name: str) -> Outcome:
     steps = new_request(context).num_inference_steps or 1
-    seconds = median_of(ROUNDS, lambda: latents_of(context), wait_for_device(context)) / steps
+    seconds = median_of(context, ROUNDS, lambda: latents_of(context), wait_for_device(context)) / steps
     return judge(name, f"{seconds * 1000:.1f} ms", seconds=seconds)
 
 
 @torch.inference_mode()
 def vae_decode(context: Context, name: str) -> Outcome:
     pipeline, latents = new_pipeline(context), latents_of(context)
-    seconds = median_of(ROUNDS, lambda: decode_latents(pipeline, latents), wait_for_device(context))
+    seconds = median_of(context, ROUNDS, lambda: decode_latents(pipeline, latents), wait_for_device(context))
     return judge(name, f"{seconds * 1000:.1f} ms", seconds=seconds)
 
 
@@ -162,7 +163,7 @@ def encode_file(context: Context, name: str) -> Outcome:
     figures: dict[str, Any] = {}
     for suffix in ("webp", "jpg", "png"):
         path = context.folder / f"encoded.{suffix}"
-        seconds = median_of(ROUNDS, functools.partial(save_image, image, path, 80, metadata))
+        seconds = median_of(context, ROUNDS, functools.partial(save_image, image, path, 80, metadata))
         figures[f"{suffix}_s"] = seconds
     return judge(name, ", ".join(f"{key[:-2]} {value * 1000:.0f} ms" for key, value in figures.items()), **figures)
 

@@ -75,7 +75,7 @@ def time_requests(context: Context, loaded: Engine, **changes: Any) -> float:
         prompt = f"{PROMPT}, number {next(numbers)}"
         loaded.answer(new_request(context, **{"prompt": prompt, **changes}), lambda name, value: None)
 
-    return median_of(ROUNDS, ask, wait_for_device(context))
+    return median_of(context, ROUNDS, ask, wait_for_device(context))
 
 
 def new_pipeline(context: Context) -> Any:

@@ -113,6 +113,6 @@ def copy(context: Context, name: str) -> Outcome:
     source = torch.empty(COPY_BYTES // (64 if context.tiny else 1), dtype=torch.uint8, pin_memory=cuda)
     target = torch.empty_like(source, device=context.device)
     wait = torch.cuda.synchronize if cuda else lambda: None
-    rate = source.numel() / 1e9 / median_of(5, lambda: target.copy_(source, non_blocking=True), wait)
+    rate = source.numel() / 1e9 / median_of(context, 5, lambda: target.copy_(source, non_blocking=True), wait)
     total = gigabytes(weight_files(context.folder)["easel"])
     return judge(name, f"{rate:.1f} GB/s: {total / rate:.2f} s for all weights", gb_per_s=rate, floor_s=total / rate)

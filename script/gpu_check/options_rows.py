@@ -26,11 +26,11 @@ def lasting(context: Context) -> Iterator[None]:
 def attention(context: Context, name: str, backend: str) -> Outcome:
     transformer: Any = engine(context).components.transformer.module
     with forward_call(context) as call:
-        usual = median_of(5, call, wait_for_device(context))
+        usual = median_of(context, 5, call, wait_for_device(context))
         exact = call().float()
         try:
             transformer.set_attention_backend(backend)
-            other = median_of(5, call, wait_for_device(context))
+            other = median_of(context, 5, call, wait_for_device(context))
             difference = float((call().float() - exact).abs().max() / exact.abs().max())
         except Exception as error:
             raise NotRun(f"{backend}: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
@@ -72,13 +72,13 @@ def vae(context: Context, name: str, compiled: bool) -> Outcome:
     width, height = context.size
     shape = (1, module.config.latent_channels, height // 8, width // 8)
     latents = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(1)).to(context.device)
-    usual = median_of(5, lambda: decode_latents(pipeline, latents), wait_for_device(context))
+    usual = median_of(context, 5, lambda: decode_latents(pipeline, latents), wait_for_device(context))
     exact = np.asarray(decode_latents(pipeline, latents), dtype=int)
     try:
         module.to(memory_format=torch.channels_last)
         if compiled:  # at tiny size only captured: to compile takes longer than all else there
             module.decoder.compile(fullgraph=True, dynamic=True, backend="eager" if context.tiny else "inductor")
-        other = median_of(5, lambda: decode_latents(pipeline, latents), wait_for_device(context))
+        other = median_of(context, 5, lambda: decode_latents(pipeline, latents), wait_for_device(context))
         difference = int(abs(np.asarray(decode_latents(pipeline, latents), dtype=int) - exact).max())
     finally:
         run_uncompiled(module)

@@ -11,7 +11,7 @@ from easel.api.tables import Prediction
 from tests.api.calls import create, show, wait_for
 from tests.api.inside import open_api
 from tests.api.odd_cog import HEALTH, OddCog, run_odd_cog
-from tests.support.api_process import ask
+from tests.support.api_process import Api, ask, run_api, wait_for_version
 from tests.support.fault_server import wait_until
 
 
@@ -19,6 +19,17 @@ from tests.support.fault_server import wait_until
 def odd() -> Iterator[OddCog]:
     with run_odd_cog() as odd:
         yield odd
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Api, OddCog]]:
+    """An API for all that is odd in what its server tells of predictions: one must not harm the next."""
+    with (
+        run_odd_cog() as odd,
+        run_api(tmp_path_factory.mktemp("talker"), [f"test/model={odd.url}"], rate_limit=0) as api,
+    ):
+        wait_for_version(api, "test/model")
+        yield api, odd
 
 
 def told(**news: object) -> bytes:
@@ -42,9 +53,9 @@ def told(**news: object) -> bytes:
     ],
     ids=["list", "metrics", "surrogate", "nan", "text", "wide", "deep", "id", "no object", "no json", "error"],
 )
-def test_whatever_a_server_tells_a_prediction_ends_and_is_shown(new_api, odd, news, status, words):
+def test_whatever_a_server_tells_a_prediction_ends_and_is_shown(talker, news, status, words):
+    api, odd = talker
     odd.news = [b'{"status": "processing", "logs": 7, "metrics": null}', news]
-    api = new_api(odd.url)
     done = wait_for(api, create(api, text="a")["id"])
     assert done["status"] == status
     assert (words or "") in (done["error"] or "")
@@ -54,9 +65,9 @@ def test_whatever_a_server_tells_a_prediction_ends_and_is_shown(new_api, odd, ne
     assert wait_for(api, create(api, text="b")["id"])["output"] == "fine"
 
 
-def test_an_endless_log_is_cut(new_api, odd):
+def test_an_endless_log_is_cut(talker):
+    api, odd = talker
     odd.news = [told(logs="x" * 3_000_000)]
-    api = new_api(odd.url)
     done = wait_for(api, create(api, text="a")["id"])
     assert (done["status"], len(done["logs"]) < 1_100_000) == ("succeeded", True)
 
@@ -103,10 +114,10 @@ def test_a_row_that_the_database_refuses_ends_all_the_same(tmp_path):
     assert (kept.status, "cannot hold" in kept.error, kept.deployment) == ("failed", True, None)
 
 
-def test_signed_addresses_in_errors_and_logs_lose_their_query(new_api, odd):
+def test_signed_addresses_in_errors_and_logs_lose_their_query(talker):
+    api, odd = talker
     address = "https://bucket.example/a.png?X-Amz-Signature=key"
     odd.news = [told(status="failed", error=f"cannot open {address}", logs=f"opening {address}\n")]
-    api = new_api(odd.url)
     done = wait_for(api, create(api, text="a")["id"])
     assert "X-Amz" not in done["error"] + done["logs"] + api.log.read_text()
     assert "https://bucket.example/a.png?..." in done["error"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,7 +16,13 @@ from easel.local.server import Server
 from tests.support.api_process import Api, run_api, wait_for_version
 
 CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--process-per-site",  # A process for each page takes longer to start than most tests.
+]
 ENDS_S = 20
 
 
@@ -68,10 +75,31 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def new_tab(browser: Any) -> Callable[[str], Any]:
+    """Opens an empty tab in the one profile of a module, for an address: the page stores nothing in a profile.
+
+    A tab with the site's icon stays open, so that the process for the site does.
+    """
+    context, sites = browser.new_context(), set()
+
+    def open_tab(url: str) -> Any:
+        site = urlsplit(url)._replace(path="/static/icon.svg", query="", fragment="").geturl()
+        if site not in sites:
+            context.new_page().goto(site)
+            sites.add(site)
+        return context.new_page()
+
+    return open_tab
+
+
 @pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens an address in a profile of its own, and fails the test when the page reports an error."""
-    contexts, errors = [], []
+def visit(browser: Any, new_tab: Callable[[str], Any]) -> Iterator[Callable[..., Any]]:
+    """Opens an address in a tab of its own, and fails the test when the page reports an error.
+
+    With options, as `color_scheme="dark"`, it is in a profile of its own.
+    """
+    opened, errors = [], []
 
     def told(message: Any) -> None:
         # Chromium itself reports each answer of 400 and more, which the page shows as a sentence.
@@ -79,9 +107,9 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
             errors.append(message.text)
 
     def open_page(url: str, width: int = 1280, height: int = 900, **options: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
+        page = browser.new_context(**options).new_page() if options else new_tab(url)
+        opened.append(page.context if options else page)
+        page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(20_000)
         page.on("console", told)
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -90,8 +118,8 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for one in opened:
+        one.close()
     assert errors == []
 
 

@@ -38,7 +38,7 @@ def test_from_prompt_to_picture(page):
     assert page.locator("#parameter-list dd").all_text_contents()[:3] == ["a red apple", "2", "7"]
     figures.nth(0).get_by_text("Use as input").click()
     assert shown_width(page, "[data-name=image] .preview") == 128
-    fill(page, prompt="a green apple", prompt_strength=0.5)
+    fill(page, prompt="a green apple", prompt_strength=0.5, num_inference_steps=2)
     run(page)
 
 
@@ -113,7 +113,7 @@ def test_a_mask_is_drawn_on_the_image(page, samples):
     assert mask.size == (128, 128)
     assert {value for _, value in mask.getcolors()} == {0, 255}
     assert (mask.getpixel((64, 13)), mask.getpixel((64, 102))) == (255, 0)
-    fill(page, prompt="mushroom", prompt_strength=1, seed=7)
+    fill(page, prompt="mushroom", prompt_strength=1, seed=7, num_inference_steps=2)
     page.locator("label:has-text('png')").click()
     run(page)
     made = picture(download(page, page.get_by_role("link", name="Download"))).convert("RGB")

@@ -1,4 +1,4 @@
-"""A second server of the emoji model, which may do more than users' own may."""
+"""A second server, which may do more than users' own may, of a small emoji model: its images do not matter."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from easel.local.server import Server
 from tests.support.serving import serving
+from tests.support.small_emoji import small_repository
 
 
 @pytest.fixture(scope="session")
@@ -15,10 +16,12 @@ def open_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def open_server(open_folder: Path) -> Iterator[Server]:
-    """Takes LoRAs from files and from this machine's own web servers, and gives freed memory back at once."""
-    allowed = {"EASEL_ALLOW_FILES": "1", "EASEL_ALLOW_LOOPBACK": "1"}
-    # What stays resident is then in use, not kept by the allocator. Far lower limits cost 40 % more time.
-    returned = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_TRIM_THRESHOLD_": str(2**20)}
-    with serving(open_folder, **allowed, **returned) as server:
+def open_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_repository(tmp_path_factory.mktemp("repository-of-the-open-server"))
+
+
+@pytest.fixture(scope="session")
+def open_server(open_folder: Path, open_root: Path) -> Iterator[Server]:
+    """Takes LoRAs from files and from this machine's own web servers."""
+    with serving(open_folder, open_root, EASEL_ALLOW_FILES="1", EASEL_ALLOW_LOOPBACK="1") as server:
         yield server

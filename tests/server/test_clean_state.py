@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from easel.local.client import call
 from easel.local.server import Server, run_server
-from easel.models import load_model
 from tests.server.calls import (
     REPOSITORY,
     Caller,
@@ -22,10 +20,9 @@ from tests.server.calls import (
     picture,
     wait_for,
     wait_until_busy,
-    worker_of,
 )
 from tests.support.fault_server import Answer, FaultServer
-from tests.support.lora_files import peft_tensors, write_lora
+from tests.support.lora_files import write_loras
 from tests.support.rounds import rounds
 
 MOMENTS = rounds(usual=50, full=200)  # at which a request is cancelled
@@ -34,14 +31,8 @@ REFERENCE = {"prompt": "red apple", **SMALL}
 
 
 @pytest.fixture(scope="module")
-def loras(tmp_path_factory) -> list[Path]:
-    from diffusers import ZImageTransformer2DModel
-
-    folder = tmp_path_factory.mktemp("loras")
-    transformer = ZImageTransformer2DModel.from_pretrained(
-        load_model(REPOSITORY / "weights" / "emoji").folder / "transformer", dtype=torch.float32
-    )
-    return [write_lora(folder / f"{seed}.safetensors", peft_tensors(transformer, seed)) for seed in range(10)]
+def loras(open_root, tmp_path_factory) -> list[Path]:
+    return write_loras(open_root / "weights" / "emoji", tmp_path_factory.mktemp("loras"), 10)
 
 
 @pytest.fixture(scope="module")
@@ -118,25 +109,6 @@ def test_a_lora_changes_the_picture_says_so_and_is_remembered(server, loras):
     (image,) = images(first)
     assert image.text["lora_scales"] == "[0.5]"
     assert "9.safetensors" in image.text["lora_weights"]
-
-
-def test_requests_of_three_sizes_over_10_loras_keep_memory_flat(server, loras, record_property):
-    process, count = worker_of(server), rounds(usual=40, full=100)
-
-    def smallest_of(requests: range) -> int:
-        """The least resident memory after any of these requests: the allocator's ups and downs are some MB."""
-        sizes = []
-        for k in requests:
-            inputs = {"lora_weights": [str(loras[k % 10])], "lora_scales": [(k % 7 - 3) / 2], "num_inference_steps": 1}
-            inputs |= {"width": (64, 96, 64)[k % 3], "height": (64, 64, 96)[k % 3]}
-            assert answer_to(server, **{**REFERENCE, **inputs})["status"] == "succeeded"
-            sizes.append(process.memory_info().rss)
-        return min(sizes)
-
-    smallest_of(range(20))  # all ten are in memory, and the allocator has what it needs
-    first, second = smallest_of(range(count)), smallest_of(range(count, 2 * count))
-    assert second - first < 8 * 2**20, f"{first / 2**20:.1f} MiB, then {second / 2**20:.1f} MiB"
-    record_property("MiB", (first / 2**20, second / 2**20))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from typing import Any
 
 TOKEN = "token-of-the-tests"
 ENDS_S = 20
+TRIES = 50  # to have the port again: meanwhile another program's connection may have it, for a short time
 
 
 @dataclass
@@ -54,11 +55,19 @@ class Api:
             option = f"--{name.replace('_', '-')}"
             command += [option] if value is True else [option, str(value)]
         environment = {**os.environ, "EASEL_API_TOKENS": self.token, **self.environment}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, env=environment, start_new_session=True
-            )
-        self.url = self.process.stdout.readline().decode().strip()
+        for _ in range(TRIES):
+            with self.log.open("ab") as log:
+                began = log.tell()
+                self.process = subprocess.Popen(
+                    command, stdout=subprocess.PIPE, stderr=log, env=environment, start_new_session=True
+                )
+            self.url = self.process.stdout.readline().decode().strip()
+            said = self.log.read_bytes()[began:].decode()
+            if self.url or f":{self.port} cannot be used" not in said:
+                break
+            self.process.wait(ENDS_S)
+            self.process.stdout.close()
+            time.sleep(0.2)
         assert self.url, self.log.read_text()
         self.port = int(self.url.rpartition(":")[2])
 

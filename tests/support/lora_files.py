@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import torch
+from diffusers import ZImageTransformer2DModel
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
 from safetensors.torch import save_file
 
@@ -96,3 +97,9 @@ def write_lora(path: Path, tensors: Tensors, form: str = "diffusers") -> Path:
     if config:
         (path.parent / "adapter_config.json").write_text(json.dumps(config))
     return path
+
+
+def write_loras(model: Path, folder: Path, count: int) -> list[Path]:
+    """Write that many LoRAs, each another one, for the transformer of a model's folder."""
+    transformer = ZImageTransformer2DModel.from_pretrained(model / "transformer", dtype=torch.float32)
+    return [write_lora(folder / f"{seed}.safetensors", peft_tensors(transformer, seed)) for seed in range(count)]

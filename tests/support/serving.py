@@ -1,4 +1,4 @@
-"""A Cog server of the emoji model, with the folders of one test run."""
+"""A Cog server of an emoji model, with the folders of one test run."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,12 +12,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def serving(folder: Path, **environment: str) -> Iterator[Server]:
+def serving(folder: Path, root: Path = REPOSITORY, **environment: str) -> Iterator[Server]:
+    """`root` is the repository; `folder` will hold `tmp` and `cache`."""
     (folder / "tmp").mkdir()
     places = {"TMPDIR": str(folder / "tmp"), "EASEL_CACHE_DIR": str(folder / "cache")}
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (places | environment).items():
                 patch.setenv(name, value)
-            server = stack.enter_context(run_server(REPOSITORY, timeout=120))
+            server = stack.enter_context(run_server(root, timeout=120))
         yield server

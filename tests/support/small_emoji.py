@@ -10,7 +10,8 @@ from transformers import BertConfig, BertModel
 from tests.support.model_folders import digest
 from tests.support.tiny_z_image import randomize
 
-EMOJI = Path(__file__).resolve().parents[2] / "weights" / "emoji"
+REPOSITORY = Path(__file__).resolve().parents[2]
+EMOJI = REPOSITORY / "weights" / "emoji"
 TRANSFORMER = {"dim": 64, "n_heads": 2, "n_kv_heads": 2, "n_layers": 3, "axes_dims": [8, 12, 12]}
 VAE = {"block_out_channels": [8, 16, 16, 16], "norm_num_groups": 4}
 TEXT_ENCODER = {"num_hidden_layers": 2, "hidden_size": 48, "intermediate_size": 64, "num_attention_heads": 2}
@@ -37,6 +38,13 @@ def small_emoji(folder: Path) -> Path:
             entries.append({"path": name, "size": len(content), "digest": digest(content), "source": None})
     (folder / "weights.lock").write_text(json.dumps({"files": entries}))
     return folder
+
+
+def small_repository(root: Path) -> Path:
+    """Make `root` a repository that Cog serves: predict.py as it is, and this model."""
+    shutil.copy(REPOSITORY / "predict.py", root)
+    small_emoji(root / "weights" / "emoji")
+    return root
 
 
 def config(folder: Path) -> dict:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from easel.cli.gpus import find_devices, gpu_server
-from easel.cli.servers import clean_url, start_server
+from easel.cli.servers import clean_url, setup, start_server
 from easel.errors import InputError
 from easel.local.console import print_status
 from easel.models import DEFAULT_MODEL
@@ -34,10 +34,10 @@ environment:
 """
 
 
-def add_api_command(commands: Any, common: argparse.ArgumentParser, setup: argparse.ArgumentParser) -> None:
+def add_api_command(commands: Any, common: argparse.ArgumentParser) -> None:
     api = commands.add_parser(
         "api",
-        parents=[common, setup],
+        parents=[common, setup()],
         help="Replicate's HTTP API in front of Cog servers",
         description="Replicate's HTTP API, version 1, in front of one or more Cog servers.",
         epilog=EPILOG,

@@ -9,7 +9,7 @@ from typing import Any
 
 from easel.cli.exit_codes import FAILED
 from easel.cli.predict import check_folder, explain_failure
-from easel.cli.servers import start_server
+from easel.cli.servers import setup, start_server
 from easel.errors import InputError
 from easel.inference.options import Options
 from easel.local import client
@@ -27,10 +27,10 @@ docs/speed.md. The exit status is 1 when the mean LPIPS is above 0.10, which is 
 NAMES = {"compile": "EASEL_COMPILE", "attention": "EASEL_ATTENTION", "go_fast": "EASEL_GO_FAST"}
 
 
-def add_compare_command(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
+def add_compare_command(commands: Any, common: argparse.ArgumentParser) -> None:
     compare = commands.add_parser(
         "compare",
-        parents=parents,
+        parents=[common, setup()],
         help="show what an option of the start does to the images",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -6,29 +6,31 @@ Exit codes: 0 done, 1 failed, 2 the request cannot be sent as it is, 128 + n sto
 
 import argparse
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from easel.cli.api import add_api_command
-from easel.cli.compare import add_compare_command
 from easel.cli.exit_codes import FAILED, REFUSED
-from easel.cli.measure import add_measure_command
-from easel.cli.page import add_page_command
-from easel.cli.predict import add_predict_commands
-from easel.cli.prices import add_prices_command
-from easel.cli.push import add_push_command
-from easel.cli.serve import add_server_commands
-from easel.cli.servers import clean_url
-from easel.cli.simulate import add_simulate_command
-from easel.cli.weights import add_weights_commands
 from easel.errors import EaselError, InputError
 from easel.local.console import print_status
-from easel.local.server import SETUP_TIMEOUT_S
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 128 + signal.SIGINT
+# The commands, those of one module together, as --help lists them.
+GROUPS = (
+    ("predict", "samples"),
+    ("serve", "schema"),
+    ("weights",),
+    ("api",),
+    ("page",),
+    ("push",),
+    ("compare",),
+    ("measure",),
+    ("simulate",),
+    ("prices",),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,26 +59,56 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--root", type=Path, default=REPOSITORY, help="folder with predict.py (this repository)")
-    elsewhere = argparse.ArgumentParser(add_help=False)
-    elsewhere.add_argument(
-        "--server", type=clean_url, metavar="URL", help="a Cog server that runs already; it is left running"
-    )
-    setup = argparse.ArgumentParser(add_help=False)
-    setup.add_argument(
-        "--setup-timeout", type=float, default=SETUP_TIMEOUT_S, metavar="S", help="seconds the model may take to load"
-    )
-
-    add_predict_commands(commands, [common, elsewhere, setup])
-    add_server_commands(commands, common, setup)
-    add_weights_commands(commands, common)
-    add_api_command(commands, common, setup)
-    add_page_command(commands, common)
-    add_push_command(commands, common)
-    add_compare_command(commands, [common, setup])
-    add_measure_command(commands, common, setup)
-    add_simulate_command(commands, common)
-    add_prices_command(commands, common)
+    wanted = next((word for word in (sys.argv[1:] if argv is None else argv) if not word.startswith("-")), None)
+    for names in GROUPS:
+        if wanted in names or not any(wanted in other for other in GROUPS):
+            add_group(names[0], commands, common)
     return parser.parse_args(argv)
+
+
+def add_group(first: str, commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add a group's commands. Each imports only what it needs itself, which for some takes long."""
+    match first:
+        case "predict":
+            from easel.cli.predict import add_predict_commands
+
+            add_predict_commands(commands, common)
+        case "serve":
+            from easel.cli.serve import add_server_commands
+
+            add_server_commands(commands, common)
+        case "weights":
+            from easel.cli.weights import add_weights_commands
+
+            add_weights_commands(commands, common)
+        case "api":
+            from easel.cli.api import add_api_command
+
+            add_api_command(commands, common)
+        case "page":
+            from easel.cli.page import add_page_command
+
+            add_page_command(commands, common)
+        case "push":
+            from easel.cli.push import add_push_command
+
+            add_push_command(commands, common)
+        case "compare":
+            from easel.cli.compare import add_compare_command
+
+            add_compare_command(commands, common)
+        case "measure":
+            from easel.cli.measure import add_measure_command
+
+            add_measure_command(commands, common)
+        case "simulate":
+            from easel.cli.simulate import add_simulate_command
+
+            add_simulate_command(commands, common)
+        case "prices":
+            from easel.cli.prices import add_prices_command
+
+            add_prices_command(commands, common)
 
 
 def interrupt(signum: int, frame: object) -> NoReturn:

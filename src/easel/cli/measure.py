@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easel.cli.exit_codes import FAILED
-from easel.cli.servers import clean_url, start_server
+from easel.cli.servers import clean_url, setup, start_server
 from easel.errors import EaselError, InputError
 from easel.local.console import print_result, print_status
 from easel.local.server import check_root
@@ -50,10 +50,10 @@ environment:
 """
 
 
-def add_measure_command(commands: Any, common: argparse.ArgumentParser, setup: argparse.ArgumentParser) -> None:
+def add_measure_command(commands: Any, common: argparse.ArgumentParser) -> None:
     measure = commands.add_parser(
         "measure",
-        parents=[common, setup],
+        parents=[common, setup()],
         help="latency, cold start, errors and cost of a target under load",
         usage=USAGE,
         description=DESCRIPTION,
@@ -72,7 +72,9 @@ def add_measure_command(commands: Any, common: argparse.ArgumentParser, setup: a
     load.add_argument(
         "--seed", type=whole, default=0, metavar="N", help="of the arrivals and first image (%(default)s)"
     )
-    load.add_argument("--trace", type=Path, metavar="FILE", help="CSV with a column seconds, one arrival a line")
+    load.add_argument(
+        "--trace", type=Path, metavar="FILE", help="arrivals as `easel simulate` reads them: .csv or .parquet"
+    )
     load.add_argument("--warm-up", type=whole, default=2, metavar="N", help="requests before the load (%(default)s)")
     load.add_argument("--starts", type=above_zero, default=1, metavar="N", help="cold starts, of an own server (1)")
     load.add_argument("--timeout", type=positive, default=600.0, metavar="S", help="of a request (%(default)g)")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from easel.cli.exit_codes import FAILED
-from easel.cli.servers import find_schema, open_server
+from easel.cli.servers import elsewhere, find_schema, open_server, setup
 from easel.errors import InputError
 from easel.local import client
 from easel.local.console import LogView, print_result, print_status
@@ -15,7 +15,8 @@ from easel.local.inputs import cast_inputs, encode_files, parse_inputs, read_jso
 from easel.samples import read_samples
 
 
-def add_predict_commands(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
+def add_predict_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+    parents = [common, elsewhere(), setup()]
     predict = commands.add_parser("predict", parents=parents, help="send one request and save its files")
     given = predict.add_mutually_exclusive_group()
     given.add_argument(

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from easel.cli.exit_codes import FAILED
-from easel.cli.servers import start_server
+from easel.cli.servers import setup, start_server
 from easel.local import client
 from easel.local.console import print_result, print_status
 from easel.local.guard import LOOPBACK
@@ -14,8 +14,8 @@ from easel.schema.openapi import check_schema, write_schema
 DEFAULT_PORT = 5000  # Cog's own, inside a container too.
 
 
-def add_server_commands(commands: Any, common: argparse.ArgumentParser, setup: argparse.ArgumentParser) -> None:
-    serve = commands.add_parser("serve", parents=[common, setup], help="run the server until Ctrl-C")
+def add_server_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+    serve = commands.add_parser("serve", parents=[common, setup()], help="run the server until Ctrl-C")
     serve.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 takes a free one ({DEFAULT_PORT})")
     serve.set_defaults(run=run_serve)
 

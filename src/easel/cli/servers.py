@@ -12,10 +12,28 @@ from typing import Any
 
 from easel.local import client
 from easel.local.console import print_status
-from easel.local.server import Server, check_root, run_server
+from easel.local.server import SETUP_TIMEOUT_S, Server, check_root, run_server
 from easel.models import DEFAULT_MODEL
 from easel.net.urls import shown_url, split_url
 from easel.schema.openapi import openapi
+
+
+def elsewhere() -> argparse.ArgumentParser:
+    """Return the option that names a server which runs already."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--server", type=clean_url, metavar="URL", help="a Cog server that runs already; it is left running"
+    )
+    return parser
+
+
+def setup() -> argparse.ArgumentParser:
+    """Return the option of a command that starts a server."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--setup-timeout", type=float, default=SETUP_TIMEOUT_S, metavar="S", help="seconds the model may take to load"
+    )
+    return parser
 
 
 def find_schema(args: argparse.Namespace) -> dict[str, Any]:

@@ -6,12 +6,10 @@ while the target stalls, and so leaves out the very requests that would have sho
 """
 
 import asyncio
-import csv
-import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +19,7 @@ from easel.platforms.http import RequestError
 from easel.platforms.inputs import MakeInputs
 from easel.platforms.results import Phase, Request
 from easel.platforms.targets import Answer, Target
+from easel.platforms.traffic import read_arrivals
 
 MAX_ARRIVALS = 1_000_000
 Note = Callable[[Request], None]
@@ -38,30 +37,11 @@ def poisson_arrivals(rate: float, count: int, seed: int) -> list[float]:
 
 
 def read_trace(path: Path, most: int | None) -> list[float]:
-    """Return the first `most` times of a CSV file with a column `seconds`, which must not fall. Raises InputError."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            rows = csv.DictReader(lines)
-            if "seconds" not in (rows.fieldnames or ()):
-                raise InputError(f"{path} must have a first line with the column seconds. Write one arrival a line.")
-            times = [seconds_in(path, rows.line_num, row["seconds"]) for row in islice(rows, most or MAX_ARRIVALS + 1)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from None
-    if not 0 < len(times) <= MAX_ARRIVALS:
-        raise InputError(f"{path} must have 1 to {MAX_ARRIVALS:,} arrivals. Use --requests to take the first ones.")
-    if any(after < before for before, after in pairwise(times)):
-        raise InputError(f"{path}: its times must not fall. Sort it.")
-    return times
-
-
-def seconds_in(path: Path, line: int, text: str | None) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise InputError(f"{path}, line {line}: seconds must be a number from 0, not {(text or '')[:40]!r}.")
-    return value
+    """Return the first `most` arrivals of a file, in seconds from 0. Raises InputError."""
+    times = read_arrivals(path)[:most]
+    if times.size > MAX_ARRIVALS:
+        raise InputError(f"{path} has over {MAX_ARRIVALS:,} arrivals. Use --requests to take the first ones.")
+    return [float(seconds) for seconds in times]
 
 
 @dataclass

@@ -171,7 +171,7 @@ def as_json(study: Study) -> dict[str, Any]:
     best = study.best
     return {
         "traffic": study.traffic.name,
-        "requests": study.traffic.requests,
+        "requests": round(study.traffic.requests),
         "days": study.traffic.span_seconds / DAY,
         "profile": study.profile.name,
         "seed": study.seed,
