@@ -57,6 +57,13 @@ def address(api: Api) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def lone_page() -> Iterator[str]:
+    """The page without an API, for what needs none."""
+    with run_page("http://127.0.0.1:9", "token") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """For one module, not for the session: while it is open, no other test could use asyncio."""
     if not CHROMIUM:

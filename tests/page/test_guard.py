@@ -143,7 +143,7 @@ def test_a_list_is_asked_for_by_its_cursor_alone(guarded, upstream, path):
     assert upstream.asked.pop()[1] == path
 
 
-@pytest.mark.parametrize("path", ["/", "/models", "/p/abc", "/easel/emoji", "/a.b/c-d/versions/0f"])
+@pytest.mark.parametrize("path", ["/", "/models", "/planner", "/p/abc", "/easel/emoji", "/a.b/c-d/versions/0f"])
 def test_other_sites_may_link_to_the_page_which_then_holds_nothing(guarded, upstream, path):
     status, headers, content = ask(guarded, "GET", path, Sec_Fetch_Site="cross-site")
     assert (status, upstream.asked) == (200, [])

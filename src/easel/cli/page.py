@@ -32,7 +32,8 @@ def add_page_command(commands: Any, common: argparse.ArgumentParser) -> None:
         "page",
         parents=[common],
         help="the model's page in the browser",
-        description="An API's models in the browser: a form for each, its runs, versions and README, and code for it.",
+        description="An API's models in the browser: a form for each, its runs, versions and README, and code for it. "
+        "With the extra `plan` also a planner: what your traffic costs on each platform.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,7 +65,9 @@ def run_page(args: argparse.Namespace) -> int:
         raise InputError(f"REPLICATE_BASE_URL: {error}") from None
     with listen(HOST, args.port) as listener:
         port = listener.getsockname()[1]
-        settings = PageSettings(model=args.model, api=base.removesuffix("/v1"), token=token, port=port)
+        settings = PageSettings(
+            model=args.model, api=base.removesuffix("/v1"), token=token, port=port, samples=args.root / "samples"
+        )
         app = create_page_app(settings)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2)
         try:

@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from easel.page.guard import PAGES, Guard
+from easel.page.planner import Planner
 from easel.page.proxy import PASSED, Proxy, are_names, problem
 from easel.page.readme import render
 
@@ -23,17 +24,19 @@ REPLICATE = "https://api.replicate.com"
 
 @dataclass(frozen=True)
 class PageSettings:
-    """`api` is the API's address without /v1, `model` the one that `/` shows."""
+    """`api` is the API's address without /v1, `model` the one that `/` shows, `samples` the repository's folder."""
 
     model: str
     api: str
     token: str
     port: int
+    samples: Path
 
 
 def create_page_app(settings: PageSettings) -> Starlette:
     """Return the application. Everything that it shows of a model is the API's."""
     proxy = Proxy(settings.api, settings.token)
+    planner = Planner(settings.samples)
     about = {"model": settings.model, "api": settings.api, "at_replicate": settings.api == REPLICATE}
 
     async def show_page(request: Request) -> Response:
@@ -58,13 +61,16 @@ def create_page_app(settings: PageSettings) -> Starlette:
     async def running(_: Starlette) -> AsyncIterator[None]:
         async with proxy:
             yield
+        await planner.close()
 
-    pages = ("/", "/models", "/p/{id}", "/{owner}/{name}", "/{owner}/{name}/versions/{id}")
+    pages = ("/", "/models", "/planner", "/p/{id}", "/{owner}/{name}", "/{owner}/{name}/versions/{id}")
     return Starlette(
         routes=[
             Route("/page/settings.json", show_settings),
             Route("/page/readme/{owner}/{name}", show_readme),
             Route("/page/output", proxy.fetch_output),
+            Route("/page/planner.json", planner.show),
+            Route("/page/planner", planner.answer, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
             *(Route(one.path, proxy.passing(one), methods=[one.method]) for one in PASSED),
             *(Route(path, show_page) for path in pages),

@@ -34,7 +34,7 @@ class Row:
     def usd_per_month(self, outcome: Outcome | None = None, price: float | None = None) -> float:
         """Return the bill for an average month (30.44 days) of such traffic."""
         setting, platform, outcome = self.setting, self.platform, outcome or self.likely
-        seconds: float = sum(getattr(outcome, f"{stage}_s") for stage in set(setting.billed))
+        seconds: float = sum(getattr(outcome, f"{stage}_s") for stage in sorted(set(setting.billed)))
         used = seconds * (self.price.value if price is None else price) * MONTH / outcome.span_seconds
         credit = setting.credit_usd_per_month or platform.credit_usd_per_month
         return max(used - credit.value, 0.0) + (setting.usd_per_month or platform.usd_per_month).value

@@ -23,7 +23,7 @@ function sentence(status, document, retryAfter) {
   return String(detail);
 }
 
-async function call(method, path, body) {
+export async function call(method, path, body) {
   const form = body instanceof FormData;
   const options = { method, body: form ? body : body && JSON.stringify(body) };
   if (body && !form) options.headers = { "Content-Type": "application/json" };

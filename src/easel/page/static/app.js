@@ -16,6 +16,7 @@ try {
 
 async function open(address) {
   if (address.models) return showModels(settings.api);
+  if (address.planner) return (await import("./planner.js")).showPlanner();
   let prediction;
   let unknown = "";
   if (address.run) {

@@ -8,7 +8,7 @@ import { isImage } from "./values.js";
 export async function showModels(api) {
   document.title = "Models – Easel";
   byId("main").hidden = byId("about").hidden = true;
-  document.querySelector(".skip").hidden = document.querySelector(".top nav").hidden = true;
+  document.querySelector(".skip").hidden = document.querySelector('.top [href="/models"]').hidden = true;
   byId("title").textContent = "Models";
   const list = make("ul", { className: "model-list" });
   const note = make("p", { className: "muted", role: "status" });
