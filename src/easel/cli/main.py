@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from easel.cli.api import add_api_command
 from easel.cli.compare import add_compare_command
+from easel.cli.dataset import add_dataset_commands
 from easel.cli.exit_codes import FAILED, REFUSED
 from easel.cli.page import add_page_command
 from easel.cli.predict import add_predict_commands
@@ -72,6 +73,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add_page_command(commands, common)
     add_push_command(commands, common)
     add_compare_command(commands, [common, setup])
+    add_dataset_commands(commands, common)
     add_simulate_command(commands, common)
     add_prices_command(commands, common)
     return parser.parse_args(argv)
