@@ -11,7 +11,7 @@ from PIL import Image
 from easel.errors import InputError
 from easel.training.captions import Captions
 from easel.training.dataset import read_dataset
-from tests.support.picture_files import FORMATS, encoded, exif, four_corners
+from tests.support.picture_files import FORMATS, encoded, exif, four_corners, png, png_chunk
 from tests.training.sets import faults, image_bytes, images, names
 from tests.unit.archives.common import KINDS, make, make_zip
 
@@ -63,6 +63,13 @@ def test_same_pixels_are_reported_and_trained_once(read):
     assert not dataset.problems
 
 
+def test_of_the_same_pixels_the_one_with_a_caption_is_trained(read):
+    members = [*images(3), ("0000 copy.png", image_bytes(0)), ("0000.txt", b"zero"), ("zero.png", image_bytes(0))]
+    dataset = read(members)
+    assert (dataset.examples[0].name, dataset.examples[0].caption) == ("0000.png", "TOK zero")
+    assert dataset.duplicates == (("0000 copy.png", "0000.png"), ("zero.png", "0000.png"))
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_whole_and_broken(read, format):
     whole = encoded(four_corners(), format)
@@ -90,6 +97,14 @@ def test_orientation_is_applied_and_the_first_image_of_an_animation_taken(read):
     moving, upright = dataset.examples[1:]
     assert upright.image.size == upright.size == (48, 64)
     assert moving.image.getpixel((3, 3))[2] < 100
+
+
+def test_colours_that_cannot_be_kept_are_noted_and_the_image_used(read):
+    hdr = png(1, 1, 8, 2, [b"\xff\0\0"], png_chunk(b"cICP", bytes([9, 16, 0, 1])))
+    dataset = read([("hdr.png", hdr), ("zzz.png", hdr), *images(2)])
+    assert names(dataset) == ["0000.png", "0001.png", "hdr.png"]
+    note = dataset.notes[0]
+    assert (note.name, note.fault.startswith("is in HDR (PQ)")) == ("hdr.png", True)
 
 
 def test_what_systems_add_is_left_out_without_a_word(read):

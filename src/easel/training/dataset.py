@@ -55,9 +55,10 @@ class Problem:
 class Dataset:
     """What is trained on, and what not.
 
-    `examples` are sorted by name. `problems` are files that are left out, each with the reason; `duplicates` pairs of a
-    name and the earlier one whose pixels are the same, of which the first is left out; `notes` say what is odd about
-    images that are used. `digest` is the SHA-256 over the examples' pixels and captions.
+    `examples` are sorted by name. `problems` are files that are left out, each with the reason; `duplicates` are pairs
+    of an image that is left out and the one with the same pixels that is used: the first that has a caption, or else
+    the first; `notes` say what is odd about images that are used. `digest` is the SHA-256 over the examples' pixels
+    and captions.
     """
 
     examples: tuple[Example, ...]
@@ -153,17 +154,17 @@ def in_order(found: Found, captions: Captions) -> Dataset:
         found.faults.setdefault(name, "no image has this name: call it as its image, but for the ending.")
     for name in found.faults.keys() & found.captions & set(matches.values()):
         found.faults[name] += " Its image is trained without it."
-    examples: list[Example] = []
-    first: dict[str, str] = {}
-    duplicates = []
+    texts = {name: found.texts.get(matches.get(name, ""), "") for name in found.images}
+    used: dict[str, str] = {}  # digests
+    for name in sorted(found.images, key=lambda name: (not texts[name], name)):
+        used.setdefault(found.images[name][1], name)
+    examples, duplicates = [], []
     for name in sorted(found.images):
         image, digest, size = found.images[name]
-        if digest in first:
-            duplicates.append((printable(name), first[digest]))
-            continue
-        first[digest] = printable(name)
-        text = found.texts.get(matches.get(name, ""))
-        examples.append(Example(printable(name), image, captions.of(text), digest, size))
+        if used[digest] == name:
+            examples.append(Example(printable(name), image, captions.of(texts[name]), digest, size))
+        else:
+            duplicates.append((printable(name), printable(used[digest])))
     problems = tuple(Problem(printable(name), found.faults[name]) for name in sorted(found.faults))
     if len(examples) < MIN_IMAGES:
         raise InputError(too_few(len(examples), problems, duplicates))

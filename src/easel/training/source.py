@@ -10,6 +10,7 @@ from easel.net.guard import Network
 from easel.net.urls import shown_url
 
 MAX_FETCHED = 2_000_000_000  # bytes
+FETCH_S = 3600.0  # seconds in which they arrive at 0.6 MB/s
 
 
 @contextmanager
@@ -23,5 +24,6 @@ def local_dataset(source: str, log: Callable[[str], None], network: Network | No
         return
     with tempfile.TemporaryDirectory(prefix="easel-dataset-") as folder:
         target = Path(folder) / "dataset"
+        network = network or Network(total_s=FETCH_S)
         fetch(source, target, label=shown_url(source), log=log, max_bytes=MAX_FETCHED, network=network)
         yield target
