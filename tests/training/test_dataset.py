@@ -4,16 +4,22 @@ import io
 import os
 import random
 import tarfile
+from functools import partial
 
 import pytest
 from PIL import Image
 
 from easel.errors import InputError
+from easel.training.buckets import shrink_to_cover
 from easel.training.captions import Captions
 from easel.training.dataset import read_dataset
 from tests.support.picture_files import FORMATS, encoded, exif, four_corners, png, png_chunk
 from tests.training.sets import faults, image_bytes, images, names
 from tests.unit.archives.common import KINDS, make, make_zip
+
+
+def small_square(image):
+    return image.resize((16, 16))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -41,15 +47,15 @@ def test_digest_follows_pixels_and_captions_and_not_the_size_that_is_kept(read):
     one = read([*images(3), ("0000.txt", b"a")])
     assert read([*images(3), ("0000.txt", b"b")]).digest != one.digest
     assert read([*images(3, first=1), ("0001.txt", b"a")]).digest != one.digest
-    small = read([*images(3), ("0000.txt", b"a")], largest=16, multiple=16)
+    small = read([*images(3), ("0000.txt", b"a")], keep=small_square)
     assert small.digest == one.digest
-    assert small.examples[0].image.size < one.examples[0].image.size
+    assert small.examples[0].image.size == (16, 16)
     assert small.examples[0].size == one.examples[0].size == (40, 32)
 
 
 def test_images_are_kept_as_large_as_their_bucket_needs(read):
     members = [("a.png", image_bytes(1, (400, 300))), ("b.png", image_bytes(2, (4000, 20))), *images(1)]
-    a, b = (example.image for example in read(members, largest=128, multiple=16).examples[1:])
+    a, b = (example.image for example in read(members, keep=partial(shrink_to_cover, resolution=128)).examples[1:])
     assert a.size == (144, 108) or min(a.width / 144, a.height / 112) >= 1
     assert a.width * a.height < 1.2 * 128 * 128
     assert b.width / b.height < 21 / 8  # its middle: all of it would be 4000 x 20

@@ -75,7 +75,7 @@ def test_a_sound_set_is_exit_status_0_with_a_table_and_a_page(write, tmp_path, c
 
 def test_the_page_shows_what_is_cut_off(write, tmp_path):
     page = tmp_path / "page.html"
-    check(write([("a.png", image_bytes(4095, (400, 100))), *images(3, first=1)]), "-o", page, "--resolution", 96)
+    check(write([("a.png", image_bytes(4095, (4000, 1000))), *images(3, first=1)]), "-o", page, "--resolution", 96)
     wide = thumbnails(page)[-1]
     middle, left, right = (wide.getpixel((x, wide.height // 2))[0] for x in (wide.width // 2, 1, wide.width - 2))
     assert middle > 220

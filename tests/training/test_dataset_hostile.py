@@ -12,6 +12,7 @@ import pytest
 
 from easel.training import archive, dataset
 from tests.support.picture_files import png
+from tests.training.raw_zip import entry, local, zip_of
 from tests.training.sets import faults, image_bytes, images, names
 from tests.unit.archives.common import KINDS, make, make_tar, make_zip
 
@@ -55,22 +56,6 @@ def test_other_compressions_of_a_zip_are_refused(refusal, compression):
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_files_of_one_name_are_refused(refusal, kind):
     assert "two members of one name" in refusal(make(kind, [*GOOD, ("./0000.png", image_bytes(9))]))
-
-
-def entry(name, offset, compressed, size, crc, method=8):
-    """A member's record in the central directory (APPNOTE 4.3.12)."""
-    head = (b"PK\1\2", 20, 20, 0, method, 0, 0, crc, compressed, size, len(name), 0, 0, 0, 0, 0, offset)
-    return struct.pack("<4s6H3I5H2I", *head) + name
-
-
-def local(name, compressed, size, crc, method=8):
-    return struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, method, 0, 0, crc, compressed, size, len(name), 0) + name
-
-
-def zip_of(body, entries):
-    directory = b"".join(entries)
-    count = len(entries)
-    return body + directory + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count, count, len(directory), len(body), 0)
 
 
 def test_members_that_share_bytes_are_refused(refusal):
@@ -148,10 +133,13 @@ def test_more_than_a_thousand_images_are_refused(read, refusal, kind):
     assert "more than 1000 images" in refusal(make(kind, tiny))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_a_hundred_thousand_members_are_refused(refusal, kind):
-    assert "more than 10000 members" in refusal(make(kind, ((f"{k}.txt", b"") for k in range(100_000))))
+    if kind == "zip":
+        data = zip_of(local(b"x", 0, 0, 0, 0), [entry(b"%05d" % k, 0, 0, 0, 0, 0) for k in range(100_000)])
+    else:
+        data = b"".join(tarfile.TarInfo(f"{k}.txt").tobuf() for k in range(11_000))  # it is read no further
+    assert "more than 10000 members" in refusal(data)
 
 
 def test_a_folder_of_too_many_files_is_refused(tmp_path, monkeypatch):

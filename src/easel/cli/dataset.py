@@ -16,7 +16,7 @@ from easel.progress import Bar, LineWriter
 from easel.training.buckets import resolution_for
 from easel.training.captions import Captions
 from easel.training.dataset import read_dataset
-from easel.training.report import THUMBNAIL, Report, as_json, summary, table, write_report
+from easel.training.report import Report, as_json, preview, summary, table, write_report
 from easel.training.source import local_dataset
 
 DESCRIPTION = """\
@@ -70,8 +70,7 @@ def run_check(args: argparse.Namespace) -> int:
         local_dataset(args.source, print_status) as path,
         Bar(file=stream, delay=1.0, mininterval=1.0, bar_format=BAR, leave=False) as bar,
     ):
-        kept = min(resolution, THUMBNAIL)  # the page needs no more
-        dataset = read_dataset(path, captions, largest=kept, multiple=model.multiple, on_image=bar.update)
+        dataset = read_dataset(path, captions, keep=preview, on_image=bar.update)
     report = Report(dataset, resolution, model.multiple)
     for line in [*table(report), "", summary(report)]:
         print_status(line)

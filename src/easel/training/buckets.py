@@ -40,10 +40,11 @@ def crop_box(width: int, height: int, bucket: tuple[int, int]) -> tuple[float, f
     return fit_box((width, height), *bucket)
 
 
-def shrink_to_cover(image: Image.Image, resolution: int, multiple: int) -> Image.Image:
+def shrink_to_cover(image: Image.Image, resolution: int = 1024, multiple: int = 16) -> Image.Image:
     """Return the image as small as it can be and still fill its bucket; one that is smaller stays as it is.
 
-    Of one longer than 21:9 the middle, so that any image needs about 3 x resolution x resolution bytes.
+    Of one longer than 21:9 the middle, so that any image needs about 3 x resolution x resolution bytes. The defaults
+    are those of the largest model here.
     """
     bucket = bucket_for(*image.size, resolution, multiple)
     widest = WIDEST if image.width > image.height else WIDEST[::-1]

@@ -20,15 +20,13 @@ from easel.training.text import printable
 
 MIN_IMAGES = 3  # fewer teach an image, not what is common to them
 MAX_IMAGES = 1_000
-LARGEST = 1024  # pixels, the native side of the largest model here
-MULTIPLE = 16  # of every model here
 MAX_LISTED = 50  # files in one error
 STRIP = 2**20  # pixels hashed at once
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image to train on. `name` is the archive's, for people. `image` is RGB, in sRGB, upright.
+    """An image to train on. `name` is the archive's, for people. `image` is RGB, in sRGB, upright, as it is kept.
 
     `digest` is the SHA-256 of the file's pixels, whatever size is kept; `original_size` their upright (width, height).
     """
@@ -83,21 +81,21 @@ def read_dataset(
     path: Path,
     captions: Captions,
     *,
-    largest: int = LARGEST,
-    multiple: int = MULTIPLE,
+    keep: Callable[[Image.Image], Image.Image] = shrink_to_cover,
     on_image: Callable[[], object] | None = None,
 ) -> Dataset:
     """Return the images and captions of a zip, a tar or a folder.
 
-    Images are decoded one at a time, and kept only as large as their bucket at the resolution `largest` needs: about
-    3 x largest x largest bytes each, 3.2 GB for 1,000 at 1024. `on_image` is called after each. Raises InputError for
-    a hostile or damaged archive, above 1,000 images, and for fewer than 3 that can be used: with each file's fault.
+    Images are decoded one at a time, and only what `keep` makes of each stays in memory: by default an image that
+    fills its bucket at 1024 x 1024 pixels, 3.2 GB for 1,000 of them. `on_image` is called after each. Raises
+    InputError for a hostile or damaged archive, above 1,000 images, and for fewer than 3 that can be used: with each
+    file's fault.
     """
     found = Found()
     with closing(dataset_files(path)) as members:
         for member in members:
             try:
-                read_member(member, found, largest, multiple)
+                read_member(member, found, keep)
             except InputError as error:
                 found.faults[member.name] = str(error).removeprefix(f"{printable(member.name)}: ")
             except ArchiveError as error:
@@ -115,7 +113,7 @@ def reason_of(error: Exception) -> str:
     return getattr(error, "strerror", None) or printable(str(error)) or type(error).__name__
 
 
-def read_member(member: Member, found: Found, largest: int, multiple: int) -> None:
+def read_member(member: Member, found: Found, keep: Callable[[Image.Image], Image.Image]) -> None:
     """Add one file to what was found. Raises InputError with its fault, and `DAMAGED`."""
     if is_caption(member.name):
         found.captions.add(member.name)
@@ -127,7 +125,7 @@ def read_member(member: Member, found: Found, largest: int, multiple: int) -> No
     data += read_up_to(member, MAX_BYTES + 1 - len(data))
     image = read_image(open_image_data(name, data), lambda text: found.notes.update({member.name: text}))
     del data
-    found.images[member.name] = shrink_to_cover(image, largest, multiple), digest_of(image), image.size
+    found.images[member.name] = keep(image), digest_of(image), image.size
 
 
 def read_up_to(member: Member, size: int) -> bytes:

@@ -148,10 +148,16 @@ def shown(text: str) -> str:
     return html.escape(printable(text, MAX_CAPTION), quote=True)
 
 
-def thumbnail(image: Image.Image, bucket: tuple[int, int]) -> str:
-    """Return a data URL of a small JPEG in which what the bucket cuts off is dark."""
+def preview(image: Image.Image) -> Image.Image:
+    """Return all of an image, small: what a report needs of it."""
     small = image.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL))
+    return small
+
+
+def thumbnail(image: Image.Image, bucket: tuple[int, int]) -> str:
+    """Return a data URL of a small JPEG in which what the bucket cuts off is dark."""
+    small = preview(image)
     left, top, right, bottom = (round(edge) for edge in crop_box(*small.size, bucket))
     sheet = small.point([int(value * DIMMED) for value in range(256)] * 3)
     sheet.paste(small.crop((left, top, right, bottom)), (left, top))
