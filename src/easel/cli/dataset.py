@@ -77,7 +77,7 @@ def run_check(args: argparse.Namespace) -> int:
     if args.output or not args.json:
         output = args.output or PAGE
         try:
-            write_report(output, shown_url(args.source), report)
+            write_report(output, title_of(args.source), report)
         except OSError as error:
             raise InputError(f"-o {output}: cannot be written ({error.strerror}). Choose another file.") from None
         if not args.json:
@@ -85,3 +85,7 @@ def run_check(args: argparse.Namespace) -> int:
     if args.json:
         print_result(json.dumps(as_json(report)))
     return 0 if report.is_clean else FAILED
+
+
+def title_of(source: str) -> str:
+    return shown_url(source) if "://" in source else source
