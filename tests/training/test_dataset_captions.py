@@ -114,3 +114,8 @@ def test_a_broken_caption_leaves_its_image_with_the_trigger_word(read, kind):
     told = faults(dataset)
     assert told["0000.txt"] == "the caption has more than 8000 bytes: make it shorter. Its image is trained without it."
     assert "not UTF-8" in told["0001.txt"]
+
+
+def test_a_broken_caption_of_a_broken_image(read):
+    told = faults(read([*images(3), ("z.png", b"\x89PNG\r\n\x1a\n"), ("z.txt", b"\xff")]))
+    assert told["z.txt"] == "the caption is not UTF-8: save it as UTF-8."

@@ -150,10 +150,10 @@ def in_order(found: Found, captions: Captions) -> Dataset:
     matches = match_captions({*found.images, *found.faults} - found.captions, found.captions)
     for name in found.captions - set(matches.values()):
         found.faults.setdefault(name, "no image has this name: call it as its image, but for the ending.")
-    for name in found.faults.keys() & found.captions & set(matches.values()):
+    for name in found.faults.keys() & {matches[image] for image in found.images.keys() & matches.keys()}:
         found.faults[name] += " Its image is trained without it."
     texts = {name: found.texts.get(matches.get(name, ""), "") for name in found.images}
-    used: dict[str, str] = {}  # digests
+    used: dict[str, str] = {}  # by digest
     for name in sorted(found.images, key=lambda name: (not texts[name], name)):
         used.setdefault(found.images[name][1], name)
     examples, duplicates = [], []
@@ -169,7 +169,7 @@ def in_order(found: Found, captions: Captions) -> Dataset:
     every = json.dumps([[example.digest, example.caption] for example in examples])
     notes = tuple(
         Problem(printable(name), found.notes[name].removeprefix(f"{printable(name)} "))
-        for name in sorted(found.notes.keys() & found.images.keys())
+        for name in sorted(found.notes.keys() & set(used.values()))
     )
     digest = hashlib.sha256(every.encode()).hexdigest()
     return Dataset(tuple(examples), problems, tuple(duplicates), digest, notes)
