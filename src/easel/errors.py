@@ -25,6 +25,10 @@ class AdapterError(EaselError):
     """A LoRA file cannot be honoured: another format or base model, damaged, or only partly understood."""
 
 
+class ArchiveError(EaselError):
+    """A zip or tar is damaged, hostile or of a kind that is not read."""
+
+
 class SafetyError(EaselError):
     """No image of the request may leave."""
 

@@ -144,7 +144,7 @@ def test_a_first_request_that_is_refused_is_the_last(tmp_path):
         (["http://127.0.0.1:1", "http://127.0.0.1:2"], "Give one target"),
         (["http://127.0.0.1:1", "--starts", "2"], "leave the target out"),
         (["http://127.0.0.1:1", "--max-cost", "1"], "needs --price-per-second"),
-        (["http://127.0.0.1:1", "--trace", "/nowhere"], "cannot be read"),
+        (["http://127.0.0.1:1", "--trace", "/nowhere.csv"], "cannot be read"),
         (["http://127.0.0.1:1", "--trace", "x", "--rate", "1"], "leave --rate"),
         (["--rate", "0"], "above 0"),
         (["--requests", "0"], "1 or more"),

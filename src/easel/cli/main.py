@@ -26,6 +26,7 @@ GROUPS = (
     ("api",),
     ("page",),
     ("push",),
+    ("dataset",),
     ("compare",),
     ("measure",),
     ("simulate",),
@@ -93,6 +94,10 @@ def add_group(first: str, commands: Any, common: argparse.ArgumentParser) -> Non
             from easel.cli.push import add_push_command
 
             add_push_command(commands, common)
+        case "dataset":
+            from easel.cli.dataset import add_dataset_commands
+
+            add_dataset_commands(commands, common)
         case "compare":
             from easel.cli.compare import add_compare_command
 

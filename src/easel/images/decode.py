@@ -58,22 +58,28 @@ class Details:
     jpeg: JpegFile | None = None
 
 
-def read_image_file(name: str, path: Path) -> tuple[str, bytes]:
-    """Return (format, content) of a file that is small enough and of an accepted kind."""
+def read_image_file(name: str, path: Path) -> bytes:
+    """Return the content of a file that is small enough."""
     try:
         size = path.stat().st_size
-        data = path.read_bytes() if size <= MAX_BYTES else b""
+        if size <= MAX_BYTES:
+            return path.read_bytes()
     except OSError as error:
         raise InputError(f"{name}: the file cannot be read ({error.strerror}): send it again.") from None
-    if size > MAX_BYTES:
-        raise InputError(
-            f"{name}: the file has {math.ceil(size / 1e5) / 10:g} MB; at most {MAX_BYTES // 10**6} are accepted: "
-            "make it smaller."
-        )
+    raise InputError(
+        f"{name}: the file has {math.ceil(size / 1e5) / 10:g} MB; at most {MAX_BYTES // 10**6} are accepted: "
+        "make it smaller."
+    )
+
+
+def accepted_kind(name: str, data: bytes) -> str:
+    """Return the format of an image file. Raises InputError for one that is too large or of another kind."""
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{name}: the file has more than {MAX_BYTES // 10**6} MB: make it smaller.")
     kind = kind_of(data)
     if kind not in (*DECODERS, "HEIC"):
         raise InputError(f"{name}: the file is {kind}; {ACCEPTED} are accepted.")
-    return kind, data
+    return kind
 
 
 @contextmanager

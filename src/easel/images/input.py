@@ -12,6 +12,7 @@ from easel.errors import InputError
 from easel.images.colour import corrected, reduced, sixteen_bits, to_srgb
 from easel.images.decode import (
     Details,
+    accepted_kind,
     decode,
     low_bytes,
     open_checked,
@@ -51,7 +52,12 @@ class InputImage:
 
 def open_image(name: str, path: Path) -> InputImage:
     """Read a file once and check its header. Raises InputError for what is not accepted."""
-    kind, data = read_image_file(name, path)
+    return open_image_data(name, read_image_file(name, path))
+
+
+def open_image_data(name: str, data: bytes) -> InputImage:
+    """Do as `open_image` for the content of a file."""
+    kind = accepted_kind(name, data)
     with refusals(name, kind):
         image, details = open_checked(name, kind, data)
         left, top, right, bottom = details.box or (0, 0, *image.size)

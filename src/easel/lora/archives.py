@@ -1,19 +1,15 @@
-"""Take the one safetensors file out of a tar or zip. What guards against a hostile one is in `archive_members.py`."""
+"""Take the one safetensors file out of a tar or zip. What guards against a hostile one is in `easel.archives`."""
 
 import json
-import lzma
-import struct
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from easel.errors import AdapterError
+from easel.archives.kinds import archive_kind, archive_members
+from easel.archives.members import CHUNK, DAMAGED, DAMAGED_TEXT, Budget, Member, shown_name
+from easel.errors import AdapterError, ArchiveError
 from easel.files import disk_errors, sync_file
-from easel.lora.archive_members import Budget, Member, shown_name, tar_header, tar_members, unpacked, zip_members
 
 ADAPTER_NAME = "adapter.safetensors"
 CONFIG_NAME = "adapter_config.json"
@@ -21,9 +17,6 @@ MAX_CONFIG_BYTES = 1_000_000
 MAX_CONFIGS = 16  # They are kept in memory until it is known beside which of them the weights are.
 MAX_SAFETENSORS_HEADER = 100_000_000  # bytes, safetensors' own limit
 MAX_HEADER_READ = 5_000_000  # bytes; that of a LoRA of a thousand layers takes 0.3 MB
-CHUNK = 1024 * 1024
-DECODER_ERRORS = (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, tarfile.TarError, struct.error)
-DAMAGED = (*DECODER_ERRORS, NotImplementedError, ValueError, OverflowError)  # the last three for values of no sense
 
 
 def content_kind(start: bytes, size: int) -> str | None:
@@ -31,11 +24,7 @@ def content_kind(start: bytes, size: int) -> str | None:
     header = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and header <= min(MAX_SAFETENSORS_HEADER, size - 8):
         return "safetensors"
-    magics = {b"PK\3\4": "zip", b"PK\5\6": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ\0": "tar.xz"}
-    for magic, kind in magics.items():
-        if start.startswith(magic):
-            return kind
-    return "tar" if len(start) >= 512 and tar_header(start[:512]) else None
+    return archive_kind(start)
 
 
 def kind_of_file(path: Path) -> str | None:
@@ -88,22 +77,17 @@ def unpack_safetensors(archive: Path, folder: Path, max_bytes: int) -> Path:
 def readable() -> Iterator[None]:
     try:
         yield
+    except ArchiveError as error:
+        raise AdapterError(str(error)) from None
     except DAMAGED:
-        raise AdapterError("The archive is damaged or incomplete: make it again, and check that it unpacks.") from None
+        raise AdapterError(DAMAGED_TEXT) from None
 
 
 def extract(stream: BinaryIO, kind: str | None, target: Path, max_bytes: int) -> bytes | None:
     """Writes the weights; returns the bytes of their adapter_config.json."""
-    budget = Budget(max_bytes)
-    if kind == "zip":
-        members = zip_members(stream, budget)
-    elif kind is not None and kind.startswith("tar"):
-        members = tar_members(unpacked(stream, kind), budget)
-    else:
-        raise AdapterError("The file is neither a tar nor a zip archive.")
     weights: str | None = None
     configs: dict[PurePosixPath, bytes] = {}
-    for member in members:
+    for member in archive_members(stream, kind, Budget(max_bytes)):
         path = PurePosixPath(member.name)
         if "__MACOSX" in path.parts or path.name.startswith("._"):
             continue

@@ -91,7 +91,7 @@ def test_zip_whose_header_lies_about_the_size_is_bounded_by_what_comes(refusal):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_number_of_members_is_bounded(refusal, kind, monkeypatch):
-    monkeypatch.setattr("easel.lora.archive_members.MAX_MEMBERS", 20)
+    monkeypatch.setattr("easel.archives.members.MAX_MEMBERS", 20)
     members = [(f"{k}.txt", b"") for k in range(21)]
     assert "more than 20 members" in refusal(make(kind, members))
 
@@ -106,7 +106,7 @@ def test_ten_thousand_members_are_read_and_one_more_is_not(unpack, refusal, kind
 
 
 def test_zip_whose_list_of_members_is_huge_is_refused_before_it_is_parsed(refusal, monkeypatch):
-    monkeypatch.setattr("easel.lora.archive_members.MAX_ZIP_READ", 70_000)
+    monkeypatch.setattr("easel.archives.zips.MAX_ZIP_READ", 70_000)
     monkeypatch.setattr(zipfile.ZipInfo, "__init__", lambda *_: pytest.fail("it was parsed"))
     stream = io.BytesIO(b"PK\3\4" + b"PK\1\2" * 20_000)
     stream.seek(0, 2)
@@ -148,7 +148,7 @@ def test_tar_name_of_any_size_is_not_read_into_memory(refusal, format):
 
 
 def test_tar_of_headers_without_members_is_bounded_too(refusal, monkeypatch):
-    monkeypatch.setattr("easel.lora.archive_members.MAX_MEMBERS", 20)
+    monkeypatch.setattr("easel.archives.members.MAX_MEMBERS", 20)
     info = tarfile.TarInfo("x")
     info.type = tarfile.XGLTYPE
     assert "too long" in refusal(info.tobuf() * 61)

@@ -1,0 +1,1 @@
+"""Archives of strangers: their members, one after the other, within limits."""

@@ -1,0 +1,1 @@
+"""Fine-tuning: a stranger's images and captions in, a LoRA out."""
