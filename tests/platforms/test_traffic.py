@@ -7,7 +7,8 @@ from pyarrow import parquet
 
 from easel.errors import InputError
 from easel.platforms.files import parse
-from easel.platforms.traffic import DAY, Week, make_traffic, read_traffic
+from easel.platforms.trace import DAY
+from easel.platforms.traffic import Week, make_traffic, read_traffic
 
 
 def all_of(traffic, seed=0):
@@ -25,6 +26,27 @@ def test_seconds_and_timestamps_of_a_csv(tmp_path):
     assert all_of(read_traffic(path)).tolist() == [8 * 3600, DAY + 9.5 * 3600 + 0.5]
 
 
+@pytest.mark.parametrize(
+    ("text", "arrivals"),
+    [
+        ("1\n2.5\n7\n", [1, 2.5, 7]),
+        ("seconds\n3\n1\n2\n", [1, 2, 3]),
+        ("timestamp\n1764288003\n1764288001.5\n", [1.5, 3]),
+        ("arrival\n1764288003000\n1764288001500\n", [1.5, 3]),
+        ("time\n2026-11-28T00:00:03\n2026-11-29T00:00:00\n", [3, DAY]),
+        ("time\n2026-11-28\n2026-11-30\n", [0, 2 * DAY]),
+        ("time\n2026-11-28T01:00:00+01:00\n", [0]),
+        ("seconds\r\n1\r\n2\r\n", [1, 2]),
+        ("\ufeffseconds\n1\n", [1]),
+        ("time,seconds\n2026-11-28,4\n", [4]),
+    ],
+)
+def test_what_logs_look_like(tmp_path, text, arrivals):
+    path = tmp_path / "log.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    assert all_of(read_traffic(path)).tolist() == arrivals
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_parquet(tmp_path, unit):
     path = tmp_path / "a.parquet"
@@ -38,12 +60,14 @@ def test_parquet(tmp_path, unit):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("seconds\n3\n1\n", "row 2 is 1"),
-        ("seconds\n-1\n", "row 1 is -1"),
-        ("seconds\nnan\n", "row 1 is nan"),
-        ("seconds\n1\n\n1e999\n", "inf"),
+        ("seconds\n-1\n", "arrival 1 is -1"),
+        ("seconds\n5\nnan\n", "arrival 2 is nan"),
+        ("seconds\n5\n\n7\n1e999\n", "inf"),
+        ("seconds,a\n5,1\n,2\n", "arrival 2 is nan"),
+        ("seconds\n1e9999\n", "inf"),
+        ("seconds\n0\n1764288000\n", "arrival 2 is 1764288000"),
         ("when\n1\n", "'when'"),
-        ("seconds\n1764288000\n", "column `time`"),
+        ("a,b\n1,2\n", "'a', 'b'"),
         ("seconds\nsoon\n", "soon"),
         ("seconds\n", "no arrival"),
         ("", "Empty"),

@@ -17,8 +17,8 @@ Simulate your traffic on Replicate, Modal and cards of your own, in each setting
 take, how many meet a cold start, what a month costs, and from which volume one is cheaper than another. Writes one HTML
 page.
 
-TRAFFIC is a .csv or .parquet file of arrivals (a column `seconds`, or `time` with timestamps), or a .yaml that
-describes a week. The profile says how long your model takes; `easel measure --profile FILE` writes one.
+TRAFFIC is a .csv or .parquet file of arrivals (a column `seconds` from the start, or `time`, dates or Unix time), or a
+.yaml that describes a week. The profile says how long your model takes; `easel measure --profile FILE` writes one.
 """
 EPILOG = """\
 examples:

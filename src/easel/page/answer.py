@@ -13,7 +13,8 @@ from easel.platforms.files import read_yaml
 from easel.platforms.prices import Estimate, Platform
 from easel.platforms.profile import Profile
 from easel.platforms.study import RULES, row_as_json
-from easel.platforms.traffic import DAY, Week
+from easel.platforms.trace import DAY
+from easel.platforms.traffic import Week
 
 PROFILE = "z-image-turbo-l40s.yaml"  # what the sliders begin with
 

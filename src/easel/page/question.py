@@ -11,7 +11,8 @@ from pydantic_core import from_json
 from easel.errors import InputError
 from easel.platforms.files import Strict, parse
 from easel.platforms.profile import Figure, Profile
-from easel.platforms.traffic import DAY, Bursts, Gaps, Traffic, Week, check_arrivals, make_traffic, rhythm_of
+from easel.platforms.trace import DAY, check_arrivals
+from easel.platforms.traffic import Bursts, Gaps, Traffic, Week, make_traffic, rhythm_of
 
 MAX_ARRIVALS = 200_000
 ENOUGH = 100_000  # requests: of fewer a week more weeks are drawn, so that a slider moves the answer and not chance
@@ -156,7 +157,7 @@ def fewer_days(week: list[float], days: int) -> list[float]:
 
 
 def traced(given: list[float]) -> Traffic:
-    arrivals = np.asarray(given, np.float64)
+    arrivals = np.sort(np.asarray(given, np.float64))
     check_arrivals(arrivals, Path("The trace"))
     span = max(math.ceil(arrivals[-1] / DAY), 1) * DAY
     facts = f"{arrivals.size:,} arrivals of the trace, taken as {span / DAY:g} days"

@@ -19,7 +19,7 @@ from easel.platforms.http import RequestError
 from easel.platforms.inputs import MakeInputs
 from easel.platforms.results import Phase, Request
 from easel.platforms.targets import Answer, Target
-from easel.platforms.traffic import read_arrivals
+from easel.platforms.trace import read_arrivals
 
 MAX_ARRIVALS = 1_000_000
 Note = Callable[[Request], None]

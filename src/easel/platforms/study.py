@@ -10,7 +10,8 @@ from typing import Any
 from easel.platforms.choose import Row, cheapest, evaluate, utilisation_to_beat
 from easel.platforms.prices import UNKNOWNS, Estimate, ListPrice, Platform, load_list_prices
 from easel.platforms.profile import Figure, Profile
-from easel.platforms.traffic import DAY, Traffic
+from easel.platforms.trace import DAY
+from easel.platforms.traffic import Traffic
 from easel.platforms.volumes import VOLUMES, Curve, Segment, break_even, cheapest_by_volume, cost_by_volume
 
 RUNS = 13  # of a study: through the traffic, REPEATS with other seeds, at each of VOLUMES

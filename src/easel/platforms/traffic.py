@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -12,12 +12,12 @@ from pydantic import Field
 from easel.errors import InputError
 from easel.platforms.files import Strict, read_yaml
 from easel.platforms.profile import Floats, Text
+from easel.platforms.trace import DAY, MAX_DAYS, read_arrivals
 
-HOUR, DAY, WEEK = 3600.0, 86400.0, 604800.0
+HOUR = 3600.0
 MONTH = 365.25 / 12 * DAY  # what costs are given for
 CHUNK = 1 << 18  # arrivals at a time: the memory of a simulation does not grow with their number
 MAX_REQUESTS = 10**9
-MAX_DAYS = 3660
 Share = Annotated[float, Field(ge=0)]
 
 
@@ -80,8 +80,7 @@ class Week(Strict):
 def read_traffic(path: Path, days: float | None = None) -> Traffic:
     """Return the arrivals of a .csv or .parquet file, or those that a .yaml file describes. Raises InputError.
 
-    A file of arrivals has the column `seconds` (from the start) or `time` (timestamps), in order. It spans the days to
-    the end of the last arrival's day, or `days`.
+    A file of arrivals (see `trace`) spans the days to the end of the last arrival's day, or `days`.
     """
     if path.suffix in (".yaml", ".yml"):
         return make_traffic(read_yaml(path, Week))
@@ -93,56 +92,6 @@ def read_traffic(path: Path, days: float | None = None) -> Traffic:
     facts = f"{arrivals.size:,} arrivals of {path.name}, taken as {span / DAY:g} days"
     cut = [arrivals[i : i + CHUNK] for i in range(0, arrivals.size, CHUNK)]
     return Traffic(path.stem, span, arrivals.size, rhythm_of(arrivals, span), facts, lambda seed: iter(cut))
-
-
-def read_arrivals(path: Path) -> Floats:
-    """Return the arrivals of a file in seconds from the first day's start or from 0."""
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    try:
-        if path.suffix == ".parquet":
-            table = parquet.read_table(path, columns=wanted_column(parquet.read_schema(path).names))
-        elif path.suffix == ".csv":
-            table = csv.read_csv(path)
-            table = table.select(wanted_column(table.column_names))
-        else:
-            raise InputError(f"{path} must be a .csv or .parquet file of arrivals, or a .yaml that describes them.")
-        column: Any = table.column(0)
-        if pa.types.is_timestamp(column.type):
-            moments = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_numpy() / 1e6
-            seconds = moments - np.floor(moments[:1] / DAY) * DAY
-        else:
-            seconds = column.cast(pa.float64()).to_numpy()
-    except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from None
-    check_arrivals(seconds, path)
-    return np.ascontiguousarray(seconds, np.float64)
-
-
-def wanted_column(names: list[str]) -> list[str]:
-    for name in ("seconds", "time"):
-        if name in names:
-            return [name]
-    raise InputError(f"The file must have a column `seconds` or `time`, and has {', '.join(map(repr, names[:10]))}.")
-
-
-def check_arrivals(seconds: Any, path: Path) -> None:
-    """Raise InputError unless they are finite, not negative and in order, and there is one."""
-    if not seconds.size:
-        raise InputError(f"{path} has no arrival.")
-    wrong = ~np.isfinite(seconds) | (seconds < 0)
-    wrong[1:] |= seconds[1:] < seconds[:-1]
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InputError(
-            f"{path}: arrivals must not be negative and must be in order; row {row + 1} is {seconds[row]}."
-        )
-    if seconds[-1] > MAX_DAYS * DAY:
-        raise InputError(
-            f"{path}: the last arrival is {seconds[-1] / DAY:,.0f} days from the start; at most {MAX_DAYS:,} can be. "
-            "`seconds` count from the start; write dates into a column `time`."
-        )
 
 
 def rhythm_of(arrivals: Floats, span: float) -> Floats:

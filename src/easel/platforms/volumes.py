@@ -8,7 +8,8 @@ from itertools import pairwise
 from easel.platforms.choose import Progress, evaluate
 from easel.platforms.prices import Platform
 from easel.platforms.profile import Profile
-from easel.platforms.traffic import DAY, Traffic, Week, make_traffic
+from easel.platforms.trace import DAY
+from easel.platforms.traffic import Traffic, Week, make_traffic
 
 VOLUMES = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000)  # requests a day
 WEEKS_OF_FEW = 50_000  # requests that are enough for a mean: few a day are drawn for more weeks
