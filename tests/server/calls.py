@@ -72,8 +72,9 @@ class Caller(threading.Thread):
             time.sleep(0.02)
 
     def cancel(self) -> None:
-        """Cancel it, and wait until its answer is there."""
-        call("POST", f"{self.server.url}/predictions/{self.name_}/cancel")
+        """Cancel it, and wait until its answer is there. It is not known while the server still holds its only place."""
+        while self.is_alive() and call("POST", f"{self.server.url}/predictions/{self.name_}/cancel")[0] == 404:
+            time.sleep(0.005)
         self.join(30)
         assert not self.is_alive()
 
