@@ -72,7 +72,7 @@ class Caller(threading.Thread):
             time.sleep(0.02)
 
     def cancel(self) -> None:
-        """Cancel it, and wait until its answer is there. It is not known while the server still holds its only place."""
+        """Cancel it, and wait until its answer is there. While the server holds its only place, it does not know it."""
         while self.is_alive() and call("POST", f"{self.server.url}/predictions/{self.name_}/cancel")[0] == 404:
             time.sleep(0.005)
         self.join(30)
