@@ -41,6 +41,7 @@ hardware: {{device: cpu, memory_gb: 8}}
 go_fast: null
 attention: {{}}
 memory_modes: null
+training: null
 """
 
 

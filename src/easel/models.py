@@ -21,6 +21,7 @@ NAMES_OF_TYPES = {
     dict[str, int] | None: "null or a mapping of text to whole numbers",
     dict[str, float] | None: "null or a mapping of text to numbers",
     dict[str, Any]: "a mapping",
+    dict[str, Any] | None: "null or a mapping",
 }
 
 
@@ -36,7 +37,10 @@ class Model:
     `exact_passes` of the transformer that input begins. `attention` names diffusers' attention back ends, best first,
     by CUDA compute capability ("9.0"), or for "cpu". `memory_modes` is None, or the free memory that each mode of
     inference/memory.py needs at the native area, in 10^9 bytes. `hardware` is what it needs: `device` (cuda or cpu) and
-    `memory_gb`, in 10^9 bytes of that device's memory.
+    `memory_gb`, in 10^9 bytes of that device's memory. `training` is None, or has what a training takes where its
+    caller is silent (`steps`, `learning_rate`, `batch_size`, `resolution`); `preserve`, prompts that must go on being
+    drawn as they are; and `adapter`: None, or the `source`, `size` and `digest` of the LoRA without which a distilled
+    model must not be trained.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Model:
     attention: dict[str, list[str]]
     memory_modes: dict[str, float] | None
     hardware: dict[str, Any]
+    training: dict[str, Any] | None
     folder: Path
 
 
@@ -112,6 +117,9 @@ def value_problems(values: dict[str, Any]) -> list[str]:
     modes = values["memory_modes"]
     if modes is not None and not (modes and set(modes) <= set(MEMORY_MODES) and all(map(positive, modes.values()))):
         problems.append(f"memory_modes must be null or have some of the keys {', '.join(MEMORY_MODES)}, each above 0")
+    training = values["training"]
+    if training is not None:
+        problems += training_problems(training)
     hardware = values["hardware"]
     if (
         set(hardware) != {"device", "memory_gb"}
@@ -126,6 +134,22 @@ def value_problems(values: dict[str, Any]) -> list[str]:
     if not 0 <= values["guidance_scale"] < float("inf"):
         problems.append("guidance_scale must be 0 or more")
     return problems
+
+
+def training_problems(training: dict[str, Any]) -> list[str]:
+    kinds = {
+        "steps": int,
+        "learning_rate": float,
+        "batch_size": int,
+        "resolution": str,
+        "preserve": list[str],
+        "adapter": dict[str, Any] | None,
+    }
+    if set(training) != set(kinds) or not all(matches_type(training[key], kind) for key, kind in kinds.items()):
+        return [f"training must be null or have the keys {', '.join(kinds)}"]
+    if training["adapter"] is not None and set(training["adapter"]) != {"source", "size", "digest"}:
+        return ["training's adapter must be null or have the keys source, size and digest"]
+    return []
 
 
 def positive(value: Any) -> bool:

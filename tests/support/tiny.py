@@ -24,5 +24,13 @@ MODEL = Model(
     attention={},
     memory_modes=None,
     hardware={"device": "cpu", "memory_gb": 1},
+    training={
+        "steps": 100,
+        "learning_rate": 1e-3,
+        "batch_size": 1,
+        "resolution": "128",
+        "preserve": [],
+        "adapter": None,
+    },
     folder=Path("weights/tiny"),
 )

@@ -22,6 +22,8 @@ WITH_TORCH = {  # the others start at once
     ),
     *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "restore", "safety", "staging")),
     *(f"easel.inference.{name}" for name in ("startup", "tensors")),
+    *(f"easel.training.{name}" for name in ("__main__", "checkpoint", "flow", "layers", "loop", "output", "prepare")),
+    *(f"easel.training.{name}" for name in ("run", "training_adapter")),
 }
 RUNNERS = {"predict.py", "train.py"}
 CALLS_THAT_ONLY_MAKE_A_VALUE = {

@@ -26,6 +26,7 @@ GROUPS = (
     ("api",),
     ("page",),
     ("push",),
+    ("train",),
     ("dataset",),
     ("compare",),
     ("measure",),
@@ -94,6 +95,10 @@ def add_group(first: str, commands: Any, common: argparse.ArgumentParser) -> Non
             from easel.cli.push import add_push_command
 
             add_push_command(commands, common)
+        case "train":
+            from easel.cli.train import add_train_command
+
+            add_train_command(commands, common)
         case "dataset":
             from easel.cli.dataset import add_dataset_commands
 

@@ -1,0 +1,172 @@
+"""One training from its inputs to its files."""
+
+import hashlib
+import io
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from easel.errors import ResourceError
+from easel.files import disk_errors, single_instance_lock, write_atomically
+from easel.inference.loader import Components, default_device, load_components
+from easel.inference.options import Options
+from easel.inference.pipeline import Timings, run_plan
+from easel.logs import log
+from easel.lora.adapter import Adapter
+from easel.models import Model
+from easel.plan import plan_request
+from easel.request import Request
+from easel.training.buckets import shrink_to_cover
+from easel.training.checkpoint import NAME, Progress, read_checkpoint, restore_checkpoint, save_checkpoint
+from easel.training.dataset import Dataset, read_dataset
+from easel.training.layers import TrainedLayers
+from easel.training.loop import Metrics, Trainer, new_optimizer
+from easel.training.output import IMAGES, as_bytes, config_text, metadata_of, write_outputs
+from easel.training.prepare import prepare
+from easel.training.settings import LORA_TARGETS, TrainingSettings
+from easel.training.training_adapter import Merged, fetch_training_adapter
+from easel.weights.reading import start_reading
+from easel.weights.snapshots import ensure_snapshot
+from easel.weights.store import WeightPaths
+
+VERSION = 1  # of all that decides the numbers; a checkpoint of another one is refused
+CHECKPOINT_S = 30.0  # a checkpoint of the largest LoRA here has 1 GB, which a disk takes in a few seconds
+VALIDATIONS = 10
+VALIDATION_SEED = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """The tar with everything, the LoRA alone, and how fast it went."""
+
+    weights: Path
+    lora: Path
+    metrics: Metrics
+
+
+def train_lora(settings: TrainingSettings, model: Model, environ: Mapping[str, str], folder: Path) -> Result:
+    """Train a LoRA and write its files into `folder`; what an earlier call there left unfinished is gone on with.
+
+    The model is loaded for this training alone. Raises EaselError.
+    """
+    with disk_errors(folder):
+        (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+    with single_instance_lock(folder / ".lock", f"Another training works in {folder}: give another folder."):
+        keep = partial(shrink_to_cover, resolution=max(settings.resolutions), multiple=model.multiple)
+        dataset = read_dataset(settings.input_images, settings.captions, keep=keep)
+        log_dataset(dataset)
+        paths = WeightPaths.from_environ(environ)
+        adapter = fetch_training_adapter(model, paths)
+        snapshot = ensure_snapshot(model, paths, log=log)
+        digest = snapshot.manifest.digest
+        fingerprint = fingerprint_of(settings, model, digest, dataset)
+        state = read_checkpoint(folder, fingerprint)
+        components = load_components(model, start_reading(snapshot), default_device(), Options(memory="resident"))
+        merged = Merged(components.transformer, adapter) if adapter else None
+        given = secrets.randbelow(2**32) if settings.seed is None else settings.seed
+        progress = Progress(state["seed"], list(state["losses"])) if state else Progress(given)
+        log(f"training: seed {progress.seed}, {settings.steps} steps, {progress.step} of them done")
+        layers = TrainedLayers(
+            components.transformer, LORA_TARGETS[settings.lora_targets], settings.lora_rank, progress.seed
+        )
+        optimizer = new_optimizer(layers, settings.learning_rate, components.transformer.device)
+        if state:
+            restore_checkpoint(state, layers, optimizer)
+        trainer = Trainer(components, prepare(dataset, components, settings), layers, optimizer, settings, progress)
+
+        def save() -> None:
+            save_checkpoint(folder, fingerprint, progress, layers, optimizer)
+
+        metrics = Pauses(trainer, merged, save, folder).run()
+        metadata = metadata_of(
+            settings,
+            progress.seed,
+            model=model.name,
+            digest=digest,
+            adapter=adapter.digest if adapter else None,
+            dataset=dataset.digest,
+            license=model.license,
+        )
+        try:
+            lora = as_bytes(layers.as_adapter("lora"), metadata)
+        except ValueError as error:
+            raise ResourceError(f"The training diverged ({error}): lower learning_rate and train anew.") from None
+        files = write_outputs(folder, lora, config_text(settings, progress.seed, metadata), progress.losses)
+        (folder / NAME).unlink(missing_ok=True)
+        log(
+            f"training: {metrics.steps} steps at {metrics.steps_per_second:.2f} steps/s, "
+            f"peak memory {metrics.peak_memory_gb:.2f} GB"
+        )
+        return Result(*files, metrics)
+
+
+class Pauses:
+    """What is done between the steps: checkpoints by the clock, and with an image at every tenth of the training."""
+
+    def __init__(self, trainer: Trainer, merged: Merged | None, save: Callable[[], None], folder: Path) -> None:
+        self._trainer, self._merged, self._save, self._folder = trainer, merged, save, folder
+        self._saved = time.monotonic()
+        self._with_adapter = ExitStack()
+
+    def run(self) -> Metrics:
+        """Train to the end. The training adapter is in the weights meanwhile, except for validation images."""
+        self._save()
+        if not self._trainer.progress.step:
+            self._draw(0)
+        with self._with_adapter:
+            self._with_adapter.enter_context(self._merge())
+            return self._trainer.run(self._after_step)
+
+    def _merge(self) -> AbstractContextManager[None]:
+        return self._merged.merged() if self._merged else nullcontext()
+
+    def _after_step(self, step: int) -> None:
+        steps = self._trainer.settings.steps
+        is_due = step * VALIDATIONS // steps != (step - 1) * VALIDATIONS // steps
+        if is_due or time.monotonic() - self._saved >= CHECKPOINT_S:
+            self._save()
+            self._saved = time.monotonic()
+        if is_due:
+            self._with_adapter.close()
+            self._draw(step)
+            self._with_adapter.enter_context(self._merge())
+
+    def _draw(self, step: int) -> None:
+        prompt = self._trainer.settings.validation_prompt
+        if prompt.strip():
+            adapter = self._trainer.layers.as_adapter("lora")
+            image = draw(self._trainer.components, prompt, [(adapter, 1.0)])
+            path = self._folder / IMAGES / f"step-{step:05}.png"
+            with disk_errors(path), write_atomically(path, sync=False) as stream:
+                stream.write(image)
+
+
+def draw(components: Components, prompt: str, adapters: Sequence[tuple[Adapter, float]]) -> bytes:
+    """Return a PNG as a prediction with this LoRA makes it, with the model's defaults and one seed."""
+    plan = plan_request(Request(prompt, seed=VALIDATION_SEED), components.model)
+    target = io.BytesIO()
+    for image in run_plan(plan, components, Timings(), adapters=adapters, log=io.StringIO()):
+        image.save(target, "PNG")
+    return target.getvalue()
+
+
+def fingerprint_of(settings: TrainingSettings, model: Model, digest: str, dataset: Dataset) -> str:
+    """Return what must be equal for one training to go on where another stopped. `digest` is that of the weights."""
+    values = asdict(settings) | {
+        "input_images": dataset.digest,
+        "weights": digest,
+        "model": dict(model.training or {}),  # its adapter's digest, and the prompts that it preserves
+        "version": VERSION,
+    }
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def log_dataset(dataset: Dataset) -> None:
+    log(f"training: {len(dataset.examples)} images")
+    log(*(f"warning: {problem.name} is left out: {problem.fault}" for problem in dataset.problems))
+    log(*(f"warning: {name} is left out: it has the same pixels as {other}." for name, other in dataset.duplicates))
