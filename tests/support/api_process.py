@@ -63,7 +63,7 @@ class Api:
                 )
             self.url = self.process.stdout.readline().decode().strip()
             said = self.log.read_bytes()[began:].decode()
-            if self.url or f":{self.port} cannot be used" not in said:
+            if self.url or "Address already in use" not in said:  # its port, or with --tls the next one
                 break
             self.process.wait(ENDS_S)
             self.process.stdout.close()

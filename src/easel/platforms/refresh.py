@@ -47,6 +47,8 @@ def find_changes(platform: Platform, rates: Mapping[str, Any]) -> tuple[list[Cha
     """Return what changed, and the cards whose rate was not found. A rate's unit is told by the price that is known."""
     changes, missing = [], []
     for card, known in platform.cards.items():
+        if not known.value:  # a processor without a card
+            continue
         found = {rate for name, value in rates.items() if is_of(card, name) for rate in per_second(value, known.value)}
         if len(found) != 1:
             missing.append(card)
