@@ -26,32 +26,10 @@ WITH_TORCH = {  # the others start at once
     *(f"easel.training.{name}" for name in ("run", "training_adapter")),
 }
 RUNNERS = {"predict.py", "train.py"}
-CALLS_THAT_ONLY_MAKE_A_VALUE = {
-    "Annotated",
-    "ConfigDict",
-    "Field",
-    "Figure",
-    "Index",
-    "Input",
-    "JSON",
-    "MappingProxyType",
-    "Metric",
-    "Options",
-    "Passed",
-    "Path",
-    "Path(__file__).resolve",
-    "Setting",
-    "String",
-    "TypeVar",
-    "field",
-    "frozenset",
-    "mapped_column",
-    "np.dtype",
-    "object",
-    "range",
-    "re.compile",
-    "torch.device",
-}
+ONLY_MAKES_A_VALUE = """
+Annotated ConfigDict Field Figure Index Input JSON MappingProxyType Metric Options Passed Path Path(__file__).resolve
+Setting String TypeVar field frozenset mapped_column np.dtype object range re.compile torch.device
+"""
 
 # Modal learns what to deploy by importing this file: what these names stand for has to be made then.
 MADE_AT_IMPORT = {"modal_app.py": ["DEPLOYMENT", "app", "image", "weights", "data", "weights_to_read"]}
@@ -123,7 +101,7 @@ def statements_that_work(body):
                 yield ast.unparse(node)
                 continue
         calls = [part for value in values for part in ast.walk(value) if isinstance(part, ast.Call)]
-        if {ast.unparse(call.func) for call in calls} - CALLS_THAT_ONLY_MAKE_A_VALUE:
+        if {ast.unparse(call.func) for call in calls} - set(ONLY_MAKES_A_VALUE.split()):
             yield ast.unparse(node)
 
 

@@ -17,7 +17,7 @@ from easel.platforms.fleet import DRAWS, FULL, IDLE, IN_SETUP, IS_READY, LONGEST
 from easel.platforms.structures import add_event, bin_of, cancel_events, free_instance, join, leave, remove_event, wait
 
 # Digest of fleet.py and structures.py: numba looks at this file alone to know whether to compile anew.
-SOURCES = "c69f7e3a67ea6a76"
+SOURCES = "ba7d73e8c4a0aafd"
 
 
 @njit(cache=True, nogil=True)

@@ -1,6 +1,6 @@
 """The heap of events, the lists of instances and the ring of waiting requests in a fleet's record, compiled by numba.
 
-Whoever changes this file writes the new digest into `kernel.SOURCES`, as a test asks for.
+A change of this file needs its new digest in `kernel.SOURCES`; a test says so.
 """
 
 from typing import Any

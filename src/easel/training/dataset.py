@@ -182,4 +182,4 @@ def too_few(usable: int, problems: tuple[Problem, ...], duplicates: list[tuple[s
         lines[MAX_LISTED:] = [f"and {len(lines) - MAX_LISTED} more"]
     count = "1 image" if usable == 1 else f"{usable} images"
     told = f"The data set must have at least {MIN_IMAGES} images that can be used, not {count}. Add images"
-    return "\n  ".join([f"{told}, or mend these files:", *lines]) if lines else f"{told}."
+    return "\n  ".join([f"{told}, or fix these files:", *lines]) if lines else f"{told}."

@@ -75,13 +75,13 @@ def config_text(settings: TrainingSettings, seed: int, metadata: Mapping[str, st
 
 def write_outputs(folder: Path, lora: bytes, config: str, losses: Sequence[float]) -> tuple[Path, Path]:
     """Write the LoRA and the tar of all into the folder and return their paths. Raises ResourceError."""
-    picture = io.BytesIO()
-    loss_image(losses).save(picture, "PNG")
+    curve = io.BytesIO()
+    loss_image(losses).save(curve, "PNG")
     members = {
         LORA_NAME: lora,
         "config.yaml": config.encode(),
         "loss.csv": loss_table(losses).encode(),
-        "loss.png": picture.getvalue(),
+        "loss.png": curve.getvalue(),
     }
     members |= {f"{IMAGES}/{path.name}": path.read_bytes() for path in sorted((folder / IMAGES).glob("*.png"))}
     with disk_errors(folder):
