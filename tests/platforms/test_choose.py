@@ -96,6 +96,9 @@ def test_each_setting_of_each_platform_is_there_and_ranges_hold_the_likely(study
     for row in study.rows:
         low, high = row.usd_range()
         assert 0 <= low <= row.usd_per_month() <= high
+        cheapest_image, dearest_image = row.usd_per_image_range()
+        assert cheapest_image <= row.usd_per_image() <= dearest_image
+        assert dearest_image * 517 / 28 * MONTH / 86400 == pytest.approx(high)
         assert row.likely.done == row.likely.requests == 517
         assert row.keeps_up()
 

@@ -54,9 +54,16 @@ class Row:
 
     def usd_per_image(self) -> float:
         """Return the month's bill by its requests that ended well; infinite without one."""
-        done = self.likely.done - self.likely.failed
-        images = done * MONTH / self.likely.span_seconds
-        return self.usd_per_month() / images if images else math.inf
+        return self.usd_per_month() / self.images() if self.images() else math.inf
+
+    def usd_per_image_range(self) -> tuple[float, float]:
+        """Return the least and the most that an image costs, as `usd_range` of the month."""
+        low, high = self.usd_range()
+        return (low / self.images(), high / self.images()) if self.images() else (math.inf, math.inf)
+
+    def images(self) -> float:
+        """Return how many requests of a month end well."""
+        return (self.likely.done - self.likely.failed) * MONTH / self.likely.span_seconds
 
     def shares(self) -> dict[str, float]:
         """Return the shares of the billed seconds, of those stages that are billed."""

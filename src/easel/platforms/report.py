@@ -27,7 +27,18 @@ LEGEND = (
     "GPU used: the share of the instances' time in which they ran requests. Cold: the share of requests that waited "
     "for the set-up of the instance that ran them. In red: what cannot do this work."
 )
-COLUMNS = ("setting", "$ a month", "from least to most", "$ an image", "p50 s", "p95 s", "p99 s", "cold", "GPU used")
+COLUMNS = (
+    "setting",
+    "$ a month",
+    "from least to most",
+    "$ an image",
+    "from least to most",
+    "p50 s",
+    "p95 s",
+    "p99 s",
+    "cold",
+    "GPU used",
+)
 
 
 def write_report(path: Path, study: Study) -> None:
@@ -87,6 +98,7 @@ def settings_table(rows: Sequence[Row], best: Row | None) -> str:
             f"{row.usd_per_month():,.2f}",
             f"{low:,.2f} to {high:,.2f}",
             f"{row.usd_per_image():.5f}",
+            "{:.5f} to {:.5f}".format(*row.usd_per_image_range()),
             *(f"{seconds:.1f}" for seconds in row.likely.latency),
             f"{row.likely.cold_share:.1%}",
             f"{row.likely.utilisation:.0%}",

@@ -206,6 +206,8 @@ def row_as_json(row: Row) -> dict[str, Any]:
         "usd_per_month_low": low,
         "usd_per_month_high": high,
         "usd_per_image": finite(row.usd_per_image()),
+        "usd_per_image_low": finite(row.usd_per_image_range()[0]),
+        "usd_per_image_high": finite(row.usd_per_image_range()[1]),
         **dict(zip(("p50_s", "p95_s", "p99_s"), outcome.latency, strict=True)),
         "p95_s_range": row.range_of(lambda one: one.latency[1]),
         "cold_share": outcome.cold_share,
