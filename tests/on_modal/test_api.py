@@ -112,7 +112,7 @@ def version(api) -> str:
 
 
 @pytest.fixture(scope="module")
-def image_file(predict, tmp_path_factory) -> Path:
+def picture(predict, tmp_path_factory) -> Path:
     """The image of `Predictor`: by HTTP every client must get these very bytes."""
     (content,) = predict(**APPLE)["files"].values()
     path = tmp_path_factory.mktemp("image") / "apple.webp"
