@@ -142,7 +142,9 @@ def test_who_gives_up_cancels_the_prediction(api, transport):
                     started.set()
 
             call = asyncio.create_task(client.call_tool("generate_image", SLOW, progress_callback=note))
-            await started.wait()
+            waiting = asyncio.create_task(started.wait())
+            await asyncio.wait({call, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            assert not call.done(), text_of(call.result())
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
@@ -240,7 +242,7 @@ def test_it_ends_when_it_is_told_to_and_prints_nothing_of_its_own(api, end, code
     )
     assert b"easel/emoji by" in process.stderr.readline()
     if end != "close":
-        process.stdin.write(b"no JSON\n{}\n")  # answered, so that it is known to read
+        process.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')  # answered, so that it is known to read
         process.stdin.flush()
         assert process.stdout.readline().startswith(b'{"jsonrpc"')
         process.send_signal(end)
