@@ -25,6 +25,7 @@ GROUPS = (
     ("weights",),
     ("api",),
     ("page",),
+    ("mcp",),
     ("push",),
     ("train",),
     ("dataset",),
@@ -91,6 +92,10 @@ def add_group(first: str, commands: Any, common: argparse.ArgumentParser) -> Non
             from easel.cli.page import add_page_command
 
             add_page_command(commands, common)
+        case "mcp":
+            from easel.cli.mcp import add_mcp_command
+
+            add_mcp_command(commands, common)
         case "push":
             from easel.cli.push import add_push_command
 
