@@ -1,0 +1,137 @@
+"""A C2PA manifest, signed, inside an image's file: what made it, from what, with which parameters.
+
+The file's pixels stay as they are, its bytes do not: each signature is another one. C2PA: https://spec.c2pa.org
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import c2pa
+from PIL import Image
+
+from easel.errors import ResourceError
+from easel.images.certificates import Identity
+from easel.images.formats import kind_of
+from easel.logs import first_line
+
+MIME = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WebP": "image/webp",
+    "GIF": "image/gif",
+    "AVIF": "image/avif",
+    "HEIC": "image/heic",
+}
+# By IPTC's vocabulary, https://cv.iptc.org/newscodes/digitalsourcetype
+SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+MADE, EDITED = SOURCE_TYPES + "trainedAlgorithmicMedia", SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"
+PARAMETERS = "easel.parameters"  # C2PA's own assertions begin with c2pa; Easel has no domain to begin its own with
+MAX_INGREDIENT_BYTES = (
+    1_000_000  # of an input's own manifests, which go into each output; a camera's have about 100,000
+)
+
+INGREDIENT = "image"
+BOX, MAX_BOXES = b"jumb", 2000  # parts of the manifests in one file; one manifest has about 15, each takes 0.1 ms
+UNTRUSTED = "signingCredential.untrusted"  # what is said of every signer whom no list names
+ASK_FOR = "Ask its issuer for one for C2PA claim signing, or leave it out."
+
+# Nothing here reaches a network: no remote manifest, no OCSP, no time stamps; and no host is allowed besides.
+# What is not checked again after signing, and no thumbnail, saves most of the time and of the bytes.
+SETTINGS = {
+    "core": {"allowed_network_hosts": [], "allow_redirects": False, "max_decompressed_manifest_size_in_mb": 1},
+    "verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
+    "builder": {"thumbnail": {"enabled": False}},
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a manifest says. `parameters` are the file's metadata, with model, weights and easel; `source` the input
+    image's file."""
+
+    parameters: Mapping[str, Any]
+    source: bytes | None = None
+
+
+def sign_image(data: bytes, facts: Facts, identity: Identity) -> bytes:
+    """Return the PNG, JPEG or WebP file with a signed manifest in it.
+
+    An input image that has manifests of its own keeps them as the history of the output, unless they cannot be read or
+    are larger than MAX_INGREDIENT_BYTES: then the output only says that there was one. Raises c2pa.C2paError.
+    """
+    if facts.source is not None and facts.source.count(BOX) <= MAX_BOXES:
+        try:
+            signed = build(data, facts, identity, history=facts.source)
+        except c2pa.C2paError:
+            pass
+        else:
+            if len(signed) - len(data) <= MAX_INGREDIENT_BYTES:
+                return signed
+    return build(data, facts, identity)
+
+
+def build(data: bytes, facts: Facts, identity: Identity, history: bytes | None = None) -> bytes:
+    ingredient = None
+    if facts.source is not None:
+        kind = MIME[kind_of(facts.source)]
+        ingredient = {"title": "image", "format": kind, "relationship": "parentOf", "label": INGREDIENT}
+    whole = manifest(facts)
+    if ingredient and history is None:
+        whole["ingredients"] = [ingredient]
+    out = io.BytesIO()
+    info = c2pa.C2paSignerInfo(identity.algorithm, identity.chain, identity.key, None)
+    with (
+        c2pa.Context.from_dict(SETTINGS) as context,
+        c2pa.Signer.from_info(info) as signer,
+        c2pa.Builder(whole, context) as builder,
+    ):
+        if ingredient and history is not None:
+            builder.add_ingredient(ingredient, ingredient["format"], io.BytesIO(history))
+        builder.sign(signer, MIME[kind_of(data)], io.BytesIO(data), out)
+    return out.getvalue()
+
+
+def manifest(facts: Facts) -> dict[str, Any]:
+    """Return C2PA's JSON. The first action has to be `created`, or `opened` with what was opened (C2PA 2.4, 18.16)."""
+    agent = {"name": str(facts.parameters["model"]), "version": str(facts.parameters["weights"])}
+    act = {"softwareAgent": agent, "when": datetime.now(UTC).isoformat(timespec="seconds")}
+    if facts.source is None:
+        actions: list[dict[str, Any]] = [{"action": "c2pa.created", "digitalSourceType": MADE, **act}]
+    else:
+        actions = [
+            {"action": "c2pa.opened", "parameters": {"ingredientIds": [INGREDIENT]}},
+            {"action": "c2pa.edited", "digitalSourceType": EDITED, **act}
+            if facts.parameters["prompt_strength"]
+            else {"action": "c2pa.resized", **act},  # no step of the model was run
+        ]
+    return {
+        "claim_generator_info": [{"name": "Easel", "version": str(facts.parameters["easel"])}],
+        "assertions": [
+            {"label": "c2pa.actions.v2", "data": {"actions": actions}},
+            # As a text, since c2pa 0.38 takes each list of numbers for bytes.
+            {"label": PARAMETERS, "data": {"json": json.dumps(dict(facts.parameters), ensure_ascii=False)}},
+        ],
+    }
+
+
+def check_identity(identity: Identity) -> None:
+    """Sign and verify one pixel. Raises ResourceError for a certificate that C2PA does not take."""
+    pixel = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(pixel, "PNG")
+    facts = Facts({"model": "", "weights": "", "easel": ""})
+    try:
+        signed = sign_image(pixel.getvalue(), facts, identity)
+        with (
+            c2pa.Context.from_dict(SETTINGS) as context,
+            c2pa.Reader("image/png", io.BytesIO(signed), context=context) as reader,
+        ):
+            found = json.loads(reader.json())
+    except c2pa.C2paError as error:
+        raise ResourceError(f"EASEL_C2PA_CERT is not taken by C2PA: {first_line(error)}. {ASK_FOR}") from None
+    if found["validation_state"] == "Invalid":
+        wrong = [one["explanation"] for one in found["validation_status"] if one["code"] != UNTRUSTED]
+        raise ResourceError(f"EASEL_C2PA_CERT is not taken by C2PA: {', '.join(wrong)}. {ASK_FOR}")
