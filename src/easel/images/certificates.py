@@ -25,8 +25,8 @@ SELF_MADE = "Easel, self-made certificate"  # the organization that ours name; a
 KEPT = "self-made.pem"
 # Without a time-stamp authority, which would be asked over the network for each image, a signature is held against
 # the clock of whoever verifies it: with the certificate every image signed by it ends. Hence so long a time.
-LIFE = timedelta(days=30 * 365)
-EARLIER = timedelta(days=1)  # clocks differ
+LIFE_DAYS = 30 * 365
+EARLIER_DAYS = 1  # clocks differ
 CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
 
@@ -120,12 +120,12 @@ def find_own_identity(folder: Path) -> Identity | None:
     return Identity(content[end:], content[:end], "es256") if valid else None
 
 
-def make_identity(life: timedelta = LIFE) -> Identity:
-    """Return a new certificate under a new root, whose key is thrown away: it signs this one alone."""
+def make_identity(life_days: int = LIFE_DAYS) -> Identity:
+    """Return a new certificate for so many days under a new root, whose key is thrown away: it signs this one alone."""
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root_name = name_of("Easel root")
     root = (
-        begin(root_name, root_name, root_key.public_key(), life)
+        begin(root_name, root_name, root_key.public_key(), life_days)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(key_usage(signs_certificates=True), critical=True)
         .sign(root_key, hashes.SHA256())
@@ -133,7 +133,7 @@ def make_identity(life: timedelta = LIFE) -> Identity:
     # C2PA 2.4, 14.5.1, says what a signer's certificate has to have. Of the purposes that it allows, that of e-mail
     # is the one that every verifier takes.
     leaf = (
-        begin(name_of("Easel"), root_name, key.public_key(), life)
+        begin(name_of("Easel"), root_name, key.public_key(), life_days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
@@ -150,7 +150,7 @@ def name_of(common: str) -> x509.Name:
 
 
 def begin(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, life: timedelta
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, life_days: int
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -159,8 +159,8 @@ def begin(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - EARLIER)
-        .not_valid_after(now + life)
+        .not_valid_before(now - timedelta(days=EARLIER_DAYS))
+        .not_valid_after(now + timedelta(days=life_days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 

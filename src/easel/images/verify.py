@@ -2,14 +2,16 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import c2pa
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from easel.errors import InputError
 from easel.images.certificates import SELF_MADE, find_own_identity
 from easel.images.formats import kind_of
 from easel.images.provenance import BOX, EDITED, MADE, MAX_BOXES, MIME, PARAMETERS, SETTINGS, SOURCE_TYPES, UNTRUSTED
@@ -54,12 +56,20 @@ class Authorities:
 
     @classmethod
     def find(cls, cache: Path, given: bytes = b"") -> "Authorities":
-        """Return what is given and the certificate kept in `cache`/c2pa, if there is one."""
+        """Return what is given, as PEM, and the certificate kept in `cache`/c2pa if there is one. Raises InputError."""
+        try:
+            given = to_pem(x509.load_pem_x509_certificates(given)) if given else b""
+        except ValueError:
+            raise InputError("--trust must name a file of PEM certificates.") from None
         identity = find_own_identity(cache / "c2pa")
         if not identity:
             return cls(given)
         leaf, root = identity.certificates
-        return cls(given, root.public_bytes(Encoding.PEM), str(leaf.serial_number))
+        return cls(given, to_pem([root]), str(leaf.serial_number))
+
+
+def to_pem(certificates: Iterable[x509.Certificate]) -> bytes:
+    return b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
 
 
 def verify_file(path: Path, authorities: Authorities) -> Report:
@@ -81,10 +91,11 @@ def verify_data(data: bytes, authorities: Authorities) -> Report:
         return Report("unreadable", f"the file is {kind}; {', '.join(MIME)} are read")
     if data.count(BOX) > MAX_BOXES:
         return Report("invalid", f"its manifests have more than {MAX_BOXES} parts")
-    trust = {"user_anchors": (authorities.given + b"\n" + authorities.own).decode(errors="replace")}
+    anchors = (authorities.given + authorities.own).decode()
+    settings = {**SETTINGS, "trust": {"user_anchors": anchors}} if anchors else SETTINGS
     try:
         with (
-            c2pa.Context.from_dict({**SETTINGS, "trust": trust}) as context,
+            c2pa.Context.from_dict(settings) as context,
             c2pa.Reader(MIME[kind], io.BytesIO(data), context=context) as reader,
         ):
             if not reader.is_embedded():
@@ -99,7 +110,7 @@ def verify_data(data: bytes, authorities: Authorities) -> Report:
 def failure(message: str, kind: str, *, has_manifest: bool) -> Report:
     if "ManifestNotFound" in message:
         return Report("unsigned", "there is no manifest: a copy, a screenshot or an older file")
-    if "RemoteManifest" in message:
+    if message.startswith("Remote"):
         return Report("unsigned", "it names a manifest elsewhere, which is not fetched")
     reason = " ".join(message.split())[:200]
     if has_manifest:
