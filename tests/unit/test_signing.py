@@ -8,7 +8,7 @@ from PIL import Image
 from easel.errors import ResourceError
 from easel.images import certificates
 from easel.images.certificates import find_own_identity, make_identity, own_identity, read_identity
-from easel.images.provenance import Facts, check_identity, sign_image
+from easel.images.provenance import check_identity, sign_image
 from easel.images.verify import Authorities, verify_data
 from easel.inference.signing import Signing, load_signing
 
@@ -33,7 +33,7 @@ def test_a_certificate_of_this_machine_is_made_once_and_kept_private(tmp_path, i
     made = own_identity(tmp_path / "c2pa", lines.append)
     assert own_identity(tmp_path / "c2pa", lines.append) == made
     assert ((tmp_path / "c2pa" / certificates.KEPT).stat().st_mode & 0o777, lines) == (0o600, [])
-    data = sign_image(image, Facts(METADATA), made)
+    data = sign_image(image, METADATA, made)
     assert verify_data(data, Authorities.find(tmp_path)).trust == "this machine"
     assert verify_data(data, Authorities.find(tmp_path / "nowhere")).trust == "self-made"
     assert verify_data(data, Authorities(given=made.chain)).trust == "trusted"

@@ -6,7 +6,6 @@ The file's pixels stay as they are, its bytes do not: each signature is another 
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,10 +33,11 @@ MAX_INGREDIENT_BYTES = (
     1_000_000  # of an input's own manifests, which go into each output; a camera's have about 100,000
 )
 
-INGREDIENT = "image"
-BOX, MAX_BOXES = b"jumb", 2000  # parts of the manifests in one file; one manifest has about 15, each takes 0.1 ms
+INGREDIENT = "image"  # the input's name; its file's name is the caller's own business
 UNTRUSTED = "signingCredential.untrusted"  # what is said of every signer whom no list names
 ASK_FOR = "Ask its issuer for one for C2PA claim signing, or leave it out."
+
+Parameters = Mapping[str, Any]
 
 # Nothing here reaches a network: no remote manifest, no OCSP, no time stamps; and no host is allowed besides.
 # What is not checked again after signing, and no thumbnail, saves most of the time and of the bytes.
@@ -48,72 +48,48 @@ SETTINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a manifest says. `parameters` are the file's metadata, with model, weights and easel; `source` the input
-    image's file."""
+def sign_image(data: bytes, parameters: Parameters, identity: Identity, source_kind: str | None = None) -> bytes:
+    """Return the PNG, JPEG or WebP file with a signed manifest in it. Raises c2pa.C2paError.
 
-    parameters: Mapping[str, Any]
-    source: bytes | None = None
-
-
-def sign_image(data: bytes, facts: Facts, identity: Identity) -> bytes:
-    """Return the PNG, JPEG or WebP file with a signed manifest in it.
-
-    An input image that has manifests of its own keeps them as the history of the output, unless they cannot be read or
-    are larger than MAX_INGREDIENT_BYTES: then the output only says that there was one. Raises c2pa.C2paError.
+    `parameters` are the file's metadata, with model, weights and easel. `source_kind` is the format of the input image,
+    if there was one: the manifest says that the output was made from it. A manifest that the input itself carries is
+    not read, and does not go on: like all else of an input but its pixels.
     """
-    if facts.source is not None and facts.source.count(BOX) <= MAX_BOXES:
-        try:
-            signed = build(data, facts, identity, history=facts.source)
-        except c2pa.C2paError:
-            pass
-        else:
-            if len(signed) - len(data) <= MAX_INGREDIENT_BYTES:
-                return signed
-    return build(data, facts, identity)
-
-
-def build(data: bytes, facts: Facts, identity: Identity, history: bytes | None = None) -> bytes:
-    ingredient = None
-    if facts.source is not None:
-        kind = MIME[kind_of(facts.source)]
-        ingredient = {"title": "image", "format": kind, "relationship": "parentOf", "label": INGREDIENT}
-    whole = manifest(facts)
-    if ingredient and history is None:
-        whole["ingredients"] = [ingredient]
+    mime = MIME[kind_of(data)]
     out = io.BytesIO()
     info = c2pa.C2paSignerInfo(identity.algorithm, identity.chain, identity.key, None)
     with (
         c2pa.Context.from_dict(SETTINGS) as context,
         c2pa.Signer.from_info(info) as signer,
-        c2pa.Builder(whole, context) as builder,
+        c2pa.Builder(manifest(parameters, source_kind), context) as builder,
     ):
-        if ingredient and history is not None:
-            builder.add_ingredient(ingredient, ingredient["format"], io.BytesIO(history))
-        builder.sign(signer, MIME[kind_of(data)], io.BytesIO(data), out)
+        builder.sign(signer, mime, io.BytesIO(data), out)
     return out.getvalue()
 
 
-def manifest(facts: Facts) -> dict[str, Any]:
+def manifest(parameters: Parameters, source_kind: str | None) -> dict[str, Any]:
     """Return C2PA's JSON. The first action has to be `created`, or `opened` with what was opened (C2PA 2.4, 18.16)."""
-    agent = {"name": str(facts.parameters["model"]), "version": str(facts.parameters["weights"])}
+    agent = {"name": str(parameters["model"]), "version": str(parameters["weights"])}
     act = {"softwareAgent": agent, "when": datetime.now(UTC).isoformat(timespec="seconds")}
-    if facts.source is None:
-        actions: list[dict[str, Any]] = [{"action": "c2pa.created", "digitalSourceType": MADE, **act}]
-    else:
+    actions: list[dict[str, Any]] = [{"action": "c2pa.created", "digitalSourceType": MADE, **act}]
+    ingredients = []
+    if source_kind:
         actions = [
             {"action": "c2pa.opened", "parameters": {"ingredientIds": [INGREDIENT]}},
             {"action": "c2pa.edited", "digitalSourceType": EDITED, **act}
-            if facts.parameters["prompt_strength"]
+            if parameters["prompt_strength"]
             else {"action": "c2pa.resized", **act},  # no step of the model was run
         ]
+        ingredients = [
+            {"title": INGREDIENT, "format": MIME[source_kind], "relationship": "parentOf", "label": INGREDIENT}
+        ]
     return {
-        "claim_generator_info": [{"name": "Easel", "version": str(facts.parameters["easel"])}],
+        "claim_generator_info": [{"name": "Easel", "version": str(parameters["easel"])}],
+        "ingredients": ingredients,
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
             # As a text, since c2pa 0.38 takes each list of numbers for bytes.
-            {"label": PARAMETERS, "data": {"json": json.dumps(dict(facts.parameters), ensure_ascii=False)}},
+            {"label": PARAMETERS, "data": {"json": json.dumps(dict(parameters), ensure_ascii=False)}},
         ],
     }
 
@@ -122,9 +98,8 @@ def check_identity(identity: Identity) -> None:
     """Sign and verify one pixel. Raises ResourceError for a certificate that C2PA does not take."""
     pixel = io.BytesIO()
     Image.new("RGB", (1, 1)).save(pixel, "PNG")
-    facts = Facts({"model": "", "weights": "", "easel": ""})
     try:
-        signed = sign_image(pixel.getvalue(), facts, identity)
+        signed = sign_image(pixel.getvalue(), {"model": "", "weights": "", "easel": ""}, identity)
         with (
             c2pa.Context.from_dict(SETTINGS) as context,
             c2pa.Reader("image/png", io.BytesIO(signed), context=context) as reader,

@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from easel.errors import InputError
 from easel.images.certificates import SELF_MADE, find_own_identity
 from easel.images.formats import kind_of
-from easel.images.provenance import BOX, EDITED, MADE, MAX_BOXES, MIME, PARAMETERS, SETTINGS, SOURCE_TYPES, UNTRUSTED
+from easel.images.provenance import EDITED, MADE, MIME, PARAMETERS, SETTINGS, SOURCE_TYPES, UNTRUSTED
 
 MAX_BYTES = 100_000_000  # five times the largest PNG that is made here (2048 x 2048)
+BOX, MAX_BOXES = b"jumb", 2000  # parts of the manifests in one file; one manifest has about 15, each takes 0.1 ms
 MAX_TEXT = 5000  # characters of one value that are shown: a prompt at its longest
 KINDS = {MADE: "made by a model", EDITED: "an image, edited by a model"}
 

@@ -20,7 +20,7 @@ from easel.images.input import open_image
 from easel.inference.embeddings import EmbeddingMemory
 from easel.inference.loader import Components
 from easel.inference.pipeline import SourceImage, Timings, read_source, run_plan
-from easel.inference.signing import Signing
+from easel.inference.signing import Signing, SourceFile
 from easel.inference.temp_files import TempFiles
 from easel.logs import log
 from easel.lora.adapter import MEMORY_BYTES, Adapter, AdapterMemory
@@ -91,10 +91,11 @@ class Engine:
         timings = Timings()
         with self.convert_out_of_memory(plan):
             source = read_source(plan, image, mask)
+            source_file = SourceFile.of(image) if image and self.signing else None
             del image, mask  # up to 60 MB
             log(*(f"warning: {text}" for text in (source.warnings if source else ())))
             adapters = self.load_adapters(plan, Tokens(request.hf_token, request.civitai_token), timings)
-            files, blocked = self.make_files(plan, timings, source, adapters, request.image)
+            files, blocked = self.make_files(plan, timings, source, adapters, source_file)
         log(f"timings: {timings}")
         record("seeds", list(plan.seeds))
         record("image_count", len(files))
@@ -128,11 +129,11 @@ class Engine:
         timings: Timings,
         source: SourceImage | None,
         adapters: Sequence[tuple[Adapter, float]],
-        original: Path | None = None,
+        source_file: SourceFile | None = None,
     ) -> tuple[list[Path], list[int]]:
         """Return the plan's images as files, and the numbers of those that the safety checker holds back.
 
-        `original` is the file that `source` was read from, for the signature.
+        `source_file` is what `source` was read from, for the signatures.
         """
         checker = self.components.safety_checker if plan.check_safety else None
         labels = [adapter.label for adapter, _ in adapters]
@@ -154,7 +155,7 @@ class Engine:
                     data = encode_image(image, plan.output_format, plan.output_quality, metadata)
                 if self.signing:
                     with timings.measure("sign_file"):
-                        data = self.signing.sign(data, metadata, original.read_bytes() if original else None)
+                        data = self.signing.sign(data, metadata, source_file)
                 path.write_bytes(data)  # at once: a file that is read is removed
                 files.append(path)
         return files, blocked

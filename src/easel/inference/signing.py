@@ -1,23 +1,36 @@
 """Signs the images of a server with C2PA, in a thread of its own."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from easel.errors import ResourceError
+from easel.images.input import InputImage
 from easel.logs import log
 
 if TYPE_CHECKING:
     from easel.images.certificates import Identity
-    from easel.images.provenance import Facts
 
 NAMES = ("EASEL_C2PA_CERT", "EASEL_C2PA_KEY")
 AFTER_READY_S = 0.5  # until Cog has told that the model is ready; c2pa then takes 0.2 s to import
-SIGN_S = 60.0  # an image takes milliseconds, a hostile input's history a second; then something is broken
+SIGN_S = 60.0  # an image takes milliseconds: then something is broken
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """The input image of a request, as a signature names it."""
+
+    kind: str
+    digest: str
+
+    @classmethod
+    def of(cls, image: InputImage) -> Self:
+        return cls(image.kind, f"sha256:{hashlib.sha256(image.data).hexdigest()}")
 
 
 @dataclass(frozen=True)
@@ -25,7 +38,8 @@ class Job:
     """One file to sign; `answer` gets the signed file, or what went wrong."""
 
     data: bytes
-    facts: "Callable[[], Facts]"
+    parameters: Mapping[str, Any]
+    source_kind: str | None
     answer: "SimpleQueue[bytes | Exception]"
 
 
@@ -41,15 +55,10 @@ class Signing:
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         threading.Thread(target=self._work, name="signing", daemon=True).start()
 
-    def sign(self, data: bytes, parameters: Mapping[str, object], source: bytes | None = None) -> bytes:
-        """Return an image's file with a signed manifest of `parameters`, its metadata. Raises ResourceError."""
-
-        def facts() -> "Facts":
-            from easel.images.provenance import Facts
-
-            return Facts(parameters, source)
-
-        job = Job(data, facts, SimpleQueue())
+    def sign(self, data: bytes, metadata: Mapping[str, Any], source: SourceFile | None = None) -> bytes:
+        """Return an image's file with a signed manifest that says its metadata. Raises ResourceError."""
+        parameters = {**metadata, "image": source.digest} if source else metadata
+        job = Job(data, parameters, source.kind if source else None, SimpleQueue())
         self._jobs.put(job)
         try:
             answer = job.answer.get(timeout=SIGN_S)
@@ -68,7 +77,7 @@ class Signing:
 
                 identity = identity or self._find_identity()
                 if job:
-                    job.answer.put(sign_image(job.data, job.facts(), identity))
+                    job.answer.put(sign_image(job.data, job.parameters, identity, job.source_kind))
             except Exception as error:
                 error.__traceback__ = None  # it holds the file
                 if job:
