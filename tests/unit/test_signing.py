@@ -1,6 +1,8 @@
 """Who signs images: a certificate that is named, or one made here; and the thread that does it."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -96,3 +98,19 @@ def test_the_thread_signs_goes_on_after_an_error_and_says_it(image, identity):
     data = [signing.sign(image, METADATA) for _ in range(2)]
     assert [verify_data(one, NOBODY).state for one in data] == ["valid", "valid"]
     assert data[0] != data[1]
+
+
+def test_no_start_waits_for_c2pa():
+    """It is imported by the first image, or half a second after setup."""
+    program = """
+import sys, time
+from pathlib import Path
+import easel.inference.startup
+from easel.inference.signing import AFTER_READY_S, load_signing
+signing = load_signing({}, Path("/nowhere"))
+assert AFTER_READY_S > 0 and not {"c2pa", "cryptography"} & sys.modules.keys()
+while "easel.images.provenance" not in sys.modules:  # no image comes
+    time.sleep(0.05)
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("self-made certificate")) == (0, 1), done.stderr
