@@ -159,8 +159,8 @@ def test_uploaded_files_are_listed_and_deleted(client):
 
 def test_an_output_is_an_input_again(client, version):
     prediction = client.predictions.create(version, APPLE, wait=True)
-    (again,) = read(client.run(MODEL, FROM_SKETCH | {"image": prediction.output[0]}))
-    with Image.open(io.BytesIO(again)) as image:
+    (again,) = client.run(MODEL, FROM_SKETCH | {"image": prediction.output[0]})
+    with Image.open(io.BytesIO(again.read())) as image:
         assert image.format == "WEBP"
 
 

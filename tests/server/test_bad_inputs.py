@@ -64,7 +64,9 @@ def test_after_all_of_them_the_same_worker_makes_the_same_picture_and_nothing_is
     wait_for(lambda: not files_in(server_folder / "tmp"), "files of a request are left")
     cache = server_folder / "cache"
     kept = [path.name for path in files_in(cache) if path.parent != cache / "verified"]
-    assert all(re.fullmatch(r"sha256-[0-9a-f]{64}\.safetensors|[0-9a-f]{64}\.json", name) for name in kept), kept
+    assert all(
+        re.fullmatch(r"sha256-[0-9a-f]{64}\.safetensors|[0-9a-f]{64}\.json|self-made\.pem", name) for name in kept
+    ), kept
 
 
 def test_the_table_is_as_long_as_it_should_be():

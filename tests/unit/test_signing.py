@@ -3,8 +3,11 @@
 import io
 import subprocess
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
+from cryptography.x509 import ObjectIdentifier
 from PIL import Image
 
 from easel.errors import ResourceError
@@ -75,6 +78,14 @@ def test_a_certificate_that_cannot_sign_is_refused_in_setup(tmp_path, identity):
     key.write_bytes(identity.key)
     assert read_identity(certificate, key).algorithm == "es256"
     assert load_signing(names, tmp_path)
+
+
+def test_a_certificate_for_claim_signing_is_taken_and_one_for_a_web_site_is_not(monkeypatch):
+    for purpose, taken in (("1.3.6.1.4.1.62558.2.1", True), ("1.3.6.1.5.5.7.3.1", False)):
+        named = SimpleNamespace(EMAIL_PROTECTION=ObjectIdentifier(purpose))
+        monkeypatch.setattr(certificates, "ExtendedKeyUsageOID", named)
+        with nullcontext() if taken else pytest.raises(ResourceError, match="is not taken by C2PA"):
+            check_identity(make_identity())
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
 @dataclass(frozen=True)
 class Identity:
-    """PEM: `chain`, the signer's certificate first, and its `key`. `algorithm` by C2PA's names (C2PA 2.4, 13.2)."""
+    """PEM: `chain`, the signer's certificate first, and its `key`. `algorithm` by C2PA's names."""
 
     chain: bytes
     key: bytes = field(repr=False)
@@ -130,8 +130,8 @@ def make_identity(life_days: int = LIFE_DAYS) -> Identity:
         .add_extension(key_usage(signs_certificates=True), critical=True)
         .sign(root_key, hashes.SHA256())
     )
-    # C2PA 2.4, 14.5.1, says what a signer's certificate has to have. Of the purposes that it allows, that of e-mail
-    # is the one that every verifier takes.
+    # What C2PA 2.4 asks of a signer's certificate. Of the purposes that it allows, that of e-mail is the one that
+    # verifiers take without a list of purposes.
     leaf = (
         begin(name_of("Easel"), root_name, key.public_key(), life_days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

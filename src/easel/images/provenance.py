@@ -36,15 +36,18 @@ MAX_INGREDIENT_BYTES = (
 INGREDIENT = "image"  # the input's name; its file's name is the caller's own business
 UNTRUSTED = "signingCredential.untrusted"  # what is said of every signer whom no list names
 ASK_FOR = "Ask its issuer for one for C2PA claim signing, or leave it out."
+# For which a signer's certificate may be: e-mail protection, document signing, and C2PA's own, for claim signing.
+PURPOSES = ("1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.36", "1.3.6.1.4.1.62558.2.1")
 
 Parameters = Mapping[str, Any]
 
 # Nothing here reaches a network: no remote manifest, no OCSP, no time stamps; and no host is allowed besides.
 # What is not checked again after signing, and no thumbnail, saves most of the time and of the bytes.
-SETTINGS = {
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "core": {"allowed_network_hosts": [], "allow_redirects": False, "max_decompressed_manifest_size_in_mb": 1},
     "verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
+    "trust": {"trust_config": "\n".join(PURPOSES)},
 }
 
 
@@ -68,7 +71,7 @@ def sign_image(data: bytes, parameters: Parameters, identity: Identity, source_k
 
 
 def manifest(parameters: Parameters, source_kind: str | None) -> dict[str, Any]:
-    """Return C2PA's JSON. The first action has to be `created`, or `opened` with what was opened (C2PA 2.4, 18.16)."""
+    """Return C2PA's JSON. The first action has to be `created`, or `opened` with what was opened."""
     agent = {"name": str(parameters["model"]), "version": str(parameters["weights"])}
     act = {"softwareAgent": agent, "when": datetime.now(UTC).isoformat(timespec="seconds")}
     actions: list[dict[str, Any]] = [{"action": "c2pa.created", "digitalSourceType": MADE, **act}]

@@ -93,7 +93,7 @@ def verify_data(data: bytes, authorities: Authorities) -> Report:
     if data.count(BOX) > MAX_BOXES:
         return Report("invalid", f"its manifests have more than {MAX_BOXES} parts")
     anchors = (authorities.given + authorities.own).decode()
-    settings = {**SETTINGS, "trust": {"user_anchors": anchors}} if anchors else SETTINGS
+    settings = {**SETTINGS, "trust": {**SETTINGS["trust"], "user_anchors": anchors}} if anchors else SETTINGS
     try:
         with (
             c2pa.Context.from_dict(settings) as context,
