@@ -20,6 +20,7 @@ from easel.errors import EaselError
 from easel.inference.cog_downloads import limits
 from easel.inference.options import Options
 from easel.inference.restore import hold_model, resume_model
+from easel.inference.signing import load_signing
 from easel.inference.startup import adapter_files, allow_loopback
 from easel.local.console import print_result
 from easel.local.inputs import read_json_inputs
@@ -101,7 +102,8 @@ class Predictor:
         model, options = DEPLOYMENT.model, Options.from_environ(os.environ)
         paths = places().paths(model)
         components = resume_model(self.__dict__.pop("held"), model, paths, options, DEPLOYMENT.device)
-        self.engine = Engine(components, adapter_files(paths.cache, os.environ))
+        signing = load_signing(os.environ, paths.cache)
+        self.engine = Engine(components, adapter_files(paths.cache, os.environ), signing)
         self.schema = openapi(ROOT / "predict.py")
 
     @modal.method()

@@ -10,6 +10,7 @@ fetch       one file from nginx on loopback, by Easel and by curl, aria2 and hug
 api         a prediction through `easel api` against its Cog server alone, interleaved; then 1,000 from 32 clients
 api-faults  500 random faults under load, or --rounds N: everything around `easel api` and itself breaks (best as root)
 images      the largest image of each format that is accepted, from file to sRGB pixels, interleaved with Pillow alone
+provenance  a signature: seconds and bytes for each format and size, and the import before the first
 simulate    requests a second of the simulation, beside simpy and ciw; 10^4 to 10^8 of them; a sweep of 100 settings
 compile     two starts with EASEL_COMPILE=1: what the second pays of the first, and a request against an uncompiled one
 
@@ -28,6 +29,7 @@ from benches.emoji import bench_request, bench_start
 from benches.fetch import bench_fetch
 from benches.go_fast import bench_go_fast
 from benches.images import bench_images
+from benches.provenance import bench_provenance
 from benches.simulate import bench_simulate
 
 # What each takes is the number of measured rounds, what it gives are named figures.
@@ -39,6 +41,7 @@ BENCHES = {
     "fetch": bench_fetch,
     "compile": bench_compile,
     "images": bench_images,
+    "provenance": bench_provenance,
     "simulate": bench_simulate,
     "api": bench_api,
     "api-faults": bench_api_faults,

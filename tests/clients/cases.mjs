@@ -16,12 +16,18 @@ const picture = await readFile(PICTURE);
 const replicate = new Replicate({ auth, baseUrl });
 const [owner, name] = model.split("/");
 
-async function read(output) {
-  const blobs = await Promise.all(output.map((one) => one.blob()));
-  return Promise.all(blobs.map(async (blob) => Buffer.from(await blob.arrayBuffer())));
+/** As pixel_chunk in inputs.py. */
+function pixelChunk(webp) {
+  const at = webp.indexOf("VP8 ");
+  return webp.subarray(at, at + 8 + webp.readUInt32LE(at + 4));
 }
 
-const decode = (url) => Buffer.from(url.split(",")[1], "base64");
+async function read(output) {
+  const blobs = await Promise.all(output.map((one) => one.blob()));
+  return Promise.all(blobs.map(async (blob) => pixelChunk(Buffer.from(await blob.arrayBuffer()))));
+}
+
+const decode = (url) => pixelChunk(Buffer.from(url.split(",")[1], "base64"));
 
 async function refused(call, words) {
   await assert.rejects(call, (error) => words.every((one) => error.message.includes(one)) || assert.fail(error));

@@ -20,7 +20,19 @@ from typing import Any
 
 import replicate
 
-from tests.clients.inputs import APPLE, ARCHIVED, BROKEN, FROM_SKETCH, LONG, MODEL, POLL_S, SKETCH, STEPS, WHY
+from tests.clients.inputs import (
+    APPLE,
+    ARCHIVED,
+    BROKEN,
+    FROM_SKETCH,
+    LONG,
+    MODEL,
+    POLL_S,
+    SKETCH,
+    STEPS,
+    WHY,
+    pixel_chunk,
+)
 from tests.clients.receiver import receiving
 
 OWNER, NAME = MODEL.split("/")
@@ -32,11 +44,11 @@ client = replicate.Replicate()
 
 def read(output: Sequence[Any]) -> list[bytes]:
     assert all(isinstance(one, replicate.FileOutput) for one in output), output
-    return [one.read() for one in output]
+    return [pixel_chunk(one.read()) for one in output]
 
 
 def decode(url: str) -> bytes:
-    return base64.b64decode(url.partition(",")[2])
+    return pixel_chunk(base64.b64decode(url.partition(",")[2]))
 
 
 def run_gives_files_with_the_very_picture_of_the_cog_server():
@@ -109,7 +121,7 @@ def runs_asynchronously():
             prediction = await client.predictions.create(version=VERSION, input=LONG)
             await client.predictions.cancel(prediction_id=prediction.id)
             assert (await client.predictions.wait(prediction.id)).status == "canceled"
-            return [await output[0].read() for output in both]
+            return [pixel_chunk(await output[0].read()) for output in both]
 
     assert asyncio.run(run()) == [PICTURE] * 2
 

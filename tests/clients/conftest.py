@@ -14,7 +14,7 @@ from easel.api.predictions import new_id
 from easel.api.tables import Prediction
 from easel.api.telemetry import now
 from easel.local.server import Server
-from tests.clients.inputs import APPLE, ARCHIVE_TOKEN, ARCHIVED
+from tests.clients.inputs import APPLE, ARCHIVE_TOKEN, ARCHIVED, pixel_chunk
 from tests.server.calls import answer_to
 from tests.support.api_process import TOKEN, Api, run_api, wait_for_version
 
@@ -41,14 +41,14 @@ def version(api: Api) -> str:
 
 @pytest.fixture(scope="session")
 def picture(cog: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Cog server's own answer to APPLE. With the same seed, every client must get these very bytes."""
+    """The compressed pixels of the Cog server's own answer to APPLE: with the same seed, every client gets these."""
     (url,) = answer_to(cog, **APPLE)["output"]
     content = base64.b64decode(url.partition(",")[2])
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         assert image.format == "WEBP"
-    path = tmp_path_factory.mktemp("image") / "apple.webp"
-    path.write_bytes(content)
+    path = tmp_path_factory.mktemp("image") / "apple"
+    path.write_bytes(pixel_chunk(content))
     return path
 
 

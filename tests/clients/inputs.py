@@ -15,3 +15,9 @@ WHY = "width is given without height"  # its sentence
 ARCHIVE_TOKEN = "token-of-the-archive"  # of an account with ARCHIVED predictions that have ended, and nothing else
 ARCHIVED = 203  # three pages, since one has 100
 POLL_S = 0.05  # The clients' own 0.5 s would be most of what an image takes.
+
+
+def pixel_chunk(webp: bytes) -> bytes:
+    """Return a WebP's compressed pixels: beside them stands a signature, which is another one in each file."""
+    at = webp.index(b"VP8 ")
+    return webp[at : at + 8 + int.from_bytes(webp[at + 4 : at + 8], "little")]

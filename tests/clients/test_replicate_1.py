@@ -26,6 +26,7 @@ from tests.clients.inputs import (
     SKETCH,
     STEPS,
     WHY,
+    pixel_chunk,
 )
 from tests.clients.receiver import receiving
 from tests.support.api_process import Api
@@ -47,7 +48,7 @@ def client(api: Api) -> Iterator[replicate.Client]:
 def read(output: list[FileOutput]) -> list[bytes]:
     """The images. Objects of the client's own class, so that programs can read and save them."""
     assert all(isinstance(one, FileOutput) for one in output)
-    return [one.read() for one in output]
+    return [pixel_chunk(one.read()) for one in output]
 
 
 def test_run_gives_files_with_the_very_picture_of_the_cog_server(client, picture):
@@ -125,7 +126,7 @@ def test_runs_asynchronously(api, picture):
     async def run() -> list[bytes]:
         client = connect(api)
         both = await asyncio.gather(client.async_run(MODEL, APPLE), client.async_run(MODEL, APPLE, wait=False))
-        pictures = [await output[0].aread() for output in both]
+        pictures = [pixel_chunk(await output[0].aread()) for output in both]
         prediction = await client.predictions.async_create(model=MODEL, input=LONG)
         await prediction.async_cancel()
         await prediction.async_wait()
@@ -158,8 +159,8 @@ def test_uploaded_files_are_listed_and_deleted(client):
 
 def test_an_output_is_an_input_again(client, version):
     prediction = client.predictions.create(version, APPLE, wait=True)
-    (again,) = read(client.run(MODEL, FROM_SKETCH | {"image": prediction.output[0]}))
-    with Image.open(io.BytesIO(again)) as image:
+    (again,) = client.run(MODEL, FROM_SKETCH | {"image": prediction.output[0]})
+    with Image.open(io.BytesIO(again.read())) as image:
         assert image.format == "WEBP"
 
 
@@ -228,7 +229,7 @@ def test_a_deployment_from_its_making_to_its_end(client, version, picture):
     assert (changed.current_release.number, changed.current_release.configuration.max_instances) == (2, 2)
     prediction = client.deployments.get(made.id).predictions.create(APPLE)
     prediction.wait()
-    assert base64.b64decode(prediction.output[0].partition(",")[2]) == picture.read_bytes()
+    assert pixel_chunk(base64.b64decode(prediction.output[0].partition(",")[2])) == picture.read_bytes()
     assert client.deployments.delete(account, "of-python")
     with pytest.raises(ReplicateError, match="status: 404"):
         client.deployments.get(made.id)

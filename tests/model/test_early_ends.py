@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from easel.images.certificates import make_identity
 from easel.inference import engine as engine_module
 from easel.inference import pipeline
 from easel.inference.engine import Engine
+from easel.inference.signing import Signing
 from easel.lora.files import AdapterFiles
 from easel.request import Request
 from tests.support.lora_files import peft_tensors, write_lora
@@ -26,7 +28,8 @@ class Cancelled(BaseException):
 
 @pytest.fixture(scope="module")
 def engine(components, tmp_path_factory) -> Iterator[Engine]:
-    engine = Engine(components, AdapterFiles(tmp_path_factory.mktemp("adapters"), allow_files=True))
+    files = AdapterFiles(tmp_path_factory.mktemp("adapters"), allow_files=True)
+    engine = Engine(components, files, Signing(make_identity))
     yield engine
     engine.outputs.root.cleanup()
 
@@ -69,7 +72,9 @@ PHASES = {
     "denoising": (pipeline.Bar, "update"),
     "decoding": (pipeline, "decode_latents"),
     "pasting around the mask": (pipeline, "keep_outside"),
-    "writing": (engine_module, "save_image"),
+    "encoding the file": (engine_module, "encode_image"),
+    "signing": (Signing, "sign"),
+    "writing": (Path, "write_bytes"),
 }
 
 

@@ -1,11 +1,14 @@
 """The class of the app by `.local()`, on the emoji model: the hooks, a call, and what a call refuses."""
 
 import base64
+import io
 import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from easel.images.verify import Authorities, verify_data
 from easel.inference.engine import Engine
 from easel.inference.startup import adapter_files
 from easel.request import Request
@@ -15,6 +18,10 @@ from tests.support.serving import REPOSITORY
 
 SMALL = {"seed": 7, "width": 64, "height": 64, "num_inference_steps": 2}
 SKETCH = (REPOSITORY / "samples/inputs/sketch.jpg").read_bytes()
+
+
+def pixels(answered: dict) -> dict[str, bytes]:
+    return {name: Image.open(io.BytesIO(data)).tobytes() for name, data in answered["files"].items()}
 
 
 def test_the_weights_of_emoji_are_there_without_a_pull(app, root, capfd):
@@ -27,7 +34,9 @@ def test_a_call_gives_the_files_of_a_model_that_was_loaded_at_once(predict, cach
     answered = predict(prompt="a red apple", num_outputs=2, **SMALL)
     engine = Engine(load_folder(REPOSITORY / "weights/emoji", cache=cache), adapter_files(cache, {}))
     plain = engine.answer(Request("a red apple", num_outputs=2, **SMALL), lambda name, value: None)
-    assert answered["files"] == {path.name: path.read_bytes() for path in plain}
+    assert pixels(answered) == pixels({"files": {path.name: path.read_bytes() for path in plain}})
+    reports = [verify_data(content, Authorities.find(cache)) for content in answered["files"].values()]
+    assert [(one.state, one.parameters["seed"]) for one in reports] == [("valid", 7), ("valid", 8)]
     engine.outputs.root.cleanup()
     assert list(answered["files"]) == ["emoji-7.webp", "emoji-8.webp"]
     assert answered["metrics"]["seeds"] == [7, 8]
@@ -37,11 +46,11 @@ def test_a_call_gives_the_files_of_a_model_that_was_loaded_at_once(predict, cach
 def test_an_image_may_be_bytes_or_an_address(predict, monkeypatch):
     monkeypatch.setenv("EASEL_ALLOW_LOOPBACK", "1")
     data = f"data:image/jpeg;base64,{base64.b64encode(SKETCH).decode()}"
-    images = [predict(prompt="lion", image=image, **SMALL)["files"] for image in (SKETCH, data)]
+    images = [pixels(predict(prompt="lion", image=image, **SMALL)) for image in (SKETCH, data)]
     with FaultServer() as files:
         files.routes["/sketch.jpg"] = Answer(body=SKETCH)
-        images.append(predict(prompt="lion", image=f"{files.url}/sketch.jpg", **SMALL)["files"])
-    assert images[0] == images[1] == images[2] != predict(prompt="lion", **SMALL)["files"]
+        images.append(pixels(predict(prompt="lion", image=f"{files.url}/sketch.jpg", **SMALL)))
+    assert images[0] == images[1] == images[2] != pixels(predict(prompt="lion", **SMALL))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +80,7 @@ def test_what_cannot_be_fetched_is_a_runtime_error(predict):
 
 
 def test_after_a_refusal_the_next_call_is_answered(predict):
-    first = predict(prompt="a dog", **SMALL)["files"]
+    first = pixels(predict(prompt="a dog", **SMALL))
     with pytest.raises(ValueError, match="seed"):
         predict(prompt="a dog", **SMALL | {"seed": "x"})
-    assert predict(prompt="a dog", **SMALL)["files"] == first
+    assert pixels(predict(prompt="a dog", **SMALL)) == first

@@ -8,15 +8,15 @@ import pytest
 from easel.local.client import send
 from easel.local.server import Server
 from tests.server.bad_inputs.cases import GOOD, MODEL, SCHEMA, SECRET
-from tests.server.calls import files_in, wait_for, worker_of
+from tests.server.calls import files_in, pixels, wait_for, worker_of
 
 SMALL = {"prompt": "red apple", "width": 64, "height": 64, "num_inference_steps": 1, "seed": 3}
 KINDS = "InputError|AdapterError|FetchError|ResourceError"
 
 
 @pytest.fixture(scope="module")
-def reference(server) -> list[str]:
-    return ask(server, {})[1]["output"]
+def reference(server) -> list[bytes]:
+    return pixels(ask(server, {})[1])
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +56,17 @@ def test_what_looks_wrong_and_is_not_makes_pictures(server, inputs):
     assert len(answer["output"]) == inputs.get("num_outputs", 1)
 
 
-def test_after_all_of_them_the_same_worker_makes_the_same_file_and_nothing_is_left(
+def test_after_all_of_them_the_same_worker_makes_the_same_picture_and_nothing_is_left(
     server, worker, reference, server_folder
 ):
-    assert ask(server, {})[1]["output"] == reference
+    assert pixels(ask(server, {})[1]) == reference
     assert worker_of(server).pid == worker
     wait_for(lambda: not files_in(server_folder / "tmp"), "files of a request are left")
     cache = server_folder / "cache"
     kept = [path.name for path in files_in(cache) if path.parent != cache / "verified"]
-    assert all(re.fullmatch(r"sha256-[0-9a-f]{64}\.safetensors|[0-9a-f]{64}\.json", name) for name in kept), kept
+    assert all(
+        re.fullmatch(r"sha256-[0-9a-f]{64}\.safetensors|[0-9a-f]{64}\.json|self-made\.pem", name) for name in kept
+    ), kept
 
 
 def test_the_table_is_as_long_as_it_should_be():

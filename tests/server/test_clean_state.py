@@ -18,6 +18,7 @@ from tests.server.calls import (
     images,
     mask,
     picture,
+    pixels,
     wait_for,
     wait_until_busy,
 )
@@ -51,14 +52,12 @@ def faults() -> Iterator[FaultServer]:
         yield server
 
 
-def reference(server: Server) -> list[str]:
-    answer = answer_to(server, **REFERENCE)
-    assert answer["status"] == "succeeded", answer
-    return answer["output"]
+def reference(server: Server) -> list[bytes]:
+    return pixels(answer_to(server, **REFERENCE))
 
 
 @pytest.fixture(scope="module")
-def before(server) -> list[str]:
+def before(server) -> list[bytes]:
     """What the request for the reference must go on making."""
     return reference(server)
 
@@ -82,7 +81,7 @@ BETWEEN = {
 
 
 @pytest.mark.parametrize("name", BETWEEN)
-def test_the_same_request_makes_the_same_file_before_and_after(server, before, loras, faults, name):
+def test_the_same_request_makes_the_same_picture_before_and_after(server, before, loras, faults, name):
     inputs, expected = BETWEEN[name]
     whole = loras[3].read_bytes()
     faults.routes |= {"/good.safetensors": Answer(body=whole), "/bad.safetensors": Answer(body=whole[:-100])}
@@ -95,14 +94,14 @@ def test_the_same_request_makes_the_same_file_before_and_after(server, before, l
     answer = answer_to(server, **{**SMALL, **({} if "width" in inputs else SMALL), **inputs})
     assert answer["status"] == expected, answer
     if expected == "succeeded":
-        assert answer["output"] != before
+        assert pixels(answer) != before
     assert reference(server) == before
 
 
 def test_a_lora_changes_the_picture_says_so_and_is_remembered(server, loras):
     inputs = {**REFERENCE, "lora_weights": [str(loras[9])], "lora_scales": [0.5]}
     first, second = answer_to(server, **inputs), answer_to(server, **inputs)
-    assert first["output"] == second["output"] != reference(server)
+    assert pixels(first) == pixels(second) != reference(server)
     assert "9.safetensors, scale 0.5, " in first["logs"]
     assert "still in memory" not in first["logs"]
     assert "still in memory" in second["logs"]
@@ -203,5 +202,5 @@ def test_a_full_disk_is_an_error_that_names_the_path_and_is_over_when_there_is_r
         assert f"ResourceError: The images cannot be written to {small_disk}" in answer["error"]
         assert "No space left on device" in answer["error"]
         (small_disk / "filler").unlink()
-        assert answer_to(server, **inputs)["output"] == before["output"]
+        assert pixels(answer_to(server, **inputs)) == pixels(before)
         wait_for(lambda: not files_in(small_disk), "files are left")

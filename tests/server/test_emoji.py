@@ -52,7 +52,7 @@ def test_the_answer_has_seeds_count_and_timings_as_metrics_and_says_them_in_the_
     assert metrics["seeds"] == [41, 42]
     assert metrics["image_count"] == 2
     assert metrics["safety"] == {"blocked": []}
-    assert set(metrics["timings"]) == {"encode_prompt", "denoise", "decode", "encode_file"}
+    assert set(metrics["timings"]) == {"encode_prompt", "denoise", "decode", "encode_file", "sign_file"}
     assert "seed: 41, 42\n" in answer["logs"]
     assert "warning: 70 x 64 was rounded to 64 x 64 pixels, multiples of 16.\n" in answer["logs"]
     assert "\ntimings: encode_prompt " in answer["logs"]

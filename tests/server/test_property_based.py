@@ -17,7 +17,7 @@ from easel.local.client import send
 from easel.local.server import Server
 from tests.server.bad_inputs.cases import IMAGES, LORA, LORAS, PNG, TEXTS
 from tests.server.bad_inputs.files import mask
-from tests.server.calls import REPOSITORY, files_in, wait_for, worker_of
+from tests.server.calls import REPOSITORY, files_in, pixels, wait_for, worker_of
 from tests.support.rounds import rounds
 
 COUNT = rounds(usual=160, full=1000)  # for each of the two sources
@@ -45,10 +45,10 @@ class Watched:
         self.reference = self.make_reference()
         self.worker = worker_of(server).pid
 
-    def make_reference(self) -> list[str]:
+    def make_reference(self) -> list[bytes]:
         status, answer = send(self.server.url, {"input": REFERENCE})
         assert (status, answer["status"]) == (200, "succeeded"), answer
-        return answer["output"]
+        return pixels(answer)
 
     def ask(self, inputs: dict) -> None:
         status, answer = send(self.server.url, {"input": inputs})
@@ -75,10 +75,10 @@ def watched(server, server_folder) -> Watched:
     return Watched(server, server_folder / "tmp")
 
 
-def small_picture(pixels: bytes, mode: str, kind: str) -> str:
+def small_picture(content: bytes, mode: str, kind: str) -> str:
     side = 8
     stream = io.BytesIO()
-    Image.frombytes(mode, (side, side), (pixels * 256)[: side * side * len(mode)]).save(stream, kind)
+    Image.frombytes(mode, (side, side), (content * 256)[: side * side * len(mode)]).save(stream, kind)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 

@@ -29,6 +29,7 @@ GROUPS = (
     ("push",),
     ("train",),
     ("dataset",),
+    ("verify",),
     ("compare",),
     ("measure",),
     ("simulate",),
@@ -108,6 +109,10 @@ def add_group(first: str, commands: Any, common: argparse.ArgumentParser) -> Non
             from easel.cli.dataset import add_dataset_commands
 
             add_dataset_commands(commands, common)
+        case "verify":
+            from easel.cli.verify import add_verify_command
+
+            add_verify_command(commands, common)
         case "compare":
             from easel.cli.compare import add_compare_command
 

@@ -12,6 +12,7 @@ from easel.cli.api import listen
 from easel.cli.servers import clean_url
 from easel.errors import EaselError, InputError
 from easel.local.console import print_result, print_status
+from easel.weights.store import WeightPaths
 
 DEFAULT_PORT = 5002
 REPLICATE = "https://api.replicate.com"
@@ -66,7 +67,12 @@ def run_page(args: argparse.Namespace) -> int:
     with listen(HOST, args.port) as listener:
         port = listener.getsockname()[1]
         settings = PageSettings(
-            model=args.model, api=base.removesuffix("/v1"), token=token, port=port, samples=args.root / "samples"
+            model=args.model,
+            api=base.removesuffix("/v1"),
+            token=token,
+            port=port,
+            samples=args.root / "samples",
+            cache=WeightPaths.from_environ(os.environ).cache,
         )
         app = create_page_app(settings)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2)

@@ -1,5 +1,6 @@
 """Images to files: format, quality, and metadata that ordinary image readers show."""
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,23 +15,30 @@ Metadata = Mapping[str, str | int | float | list[str] | list[float]]
 
 
 def save_image(image: Image.Image, path: Path, quality: int, metadata: Metadata) -> None:
-    """Write an RGB image; the format is the path's suffix (webp, jpg, png), quality 0 to 100 (png is lossless).
+    """Write an RGB image as `encode_image` does; the path's suffix is the format. Raises OSError: the disk is full."""
+    path.write_bytes(encode_image(image, path.suffix.removeprefix("."), quality, metadata))
+
+
+def encode_image(image: Image.Image, output_format: str, quality: int, metadata: Metadata) -> bytes:
+    """Return the file of an RGB image in a format (webp, jpg, png), quality 0 to 100 (png is lossless).
 
     `metadata` has at least the keys prompt and easel, the version that made the image.
 
     PNG carries one text entry per key; JPEG and WebP carry EXIF: the prompt as ImageDescription, "easel <version>" as
-    Software, and all of the metadata as JSON in UserComment. Raises OSError when the disk is full.
+    Software, and all of the metadata as JSON in UserComment.
     """
-    kind = PILLOW_FORMATS[path.suffix.removeprefix(".")]
+    kind = PILLOW_FORMATS[output_format]
+    out = io.BytesIO()
     if kind == "PNG":
         info = PngInfo()
         for key, value in metadata.items():
             info.add_itxt(key, str(value))
-        image.save(path, kind, pnginfo=info)
-        return
+        image.save(out, kind, pnginfo=info)
+        return out.getvalue()
     # Sharp edges on white are what emoji and lettering consist of: full colour resolution keeps their edges clean.
     extra = {"subsampling": "4:4:4"} if kind == "JPEG" else {"method": 4}
-    image.save(path, kind, quality=quality, exif=exif(metadata), **extra)
+    image.save(out, kind, quality=quality, exif=exif(metadata), **extra)
+    return out.getvalue()
 
 
 def exif(metadata: Metadata) -> bytes:

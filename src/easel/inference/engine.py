@@ -15,11 +15,12 @@ from typing import Any
 import torch
 
 from easel.errors import EaselError, ResourceError, SafetyError
-from easel.images.encode import save_image
+from easel.images.encode import encode_image
 from easel.images.input import open_image
 from easel.inference.embeddings import EmbeddingMemory
 from easel.inference.loader import Components
 from easel.inference.pipeline import SourceImage, Timings, read_source, run_plan
+from easel.inference.signing import Signing, SourceFile
 from easel.inference.temp_files import TempFiles
 from easel.logs import log
 from easel.lora.adapter import MEMORY_BYTES, Adapter, AdapterMemory
@@ -37,9 +38,10 @@ Record = Callable[[str, Any], None]
 class Engine:
     """Answers requests with files. A failed or cancelled one leaves nothing behind for the next."""
 
-    def __init__(self, components: Components, adapter_files: AdapterFiles) -> None:
+    def __init__(self, components: Components, adapter_files: AdapterFiles, signing: Signing | None = None) -> None:
         self.components = components
         self.adapter_files = adapter_files
+        self.signing = signing
         self.adapters = AdapterMemory(MEMORY_BYTES if components.memory.mode == "resident" else SMALL_MEMORY_BYTES)
         self.embeddings = EmbeddingMemory()
         self.outputs = TempFiles()
@@ -89,10 +91,11 @@ class Engine:
         timings = Timings()
         with self.convert_out_of_memory(plan):
             source = read_source(plan, image, mask)
+            source_file = SourceFile.of(image) if image and self.signing else None
             del image, mask  # up to 60 MB
             log(*(f"warning: {text}" for text in (source.warnings if source else ())))
             adapters = self.load_adapters(plan, Tokens(request.hf_token, request.civitai_token), timings)
-            files, blocked = self.make_files(plan, timings, source, adapters)
+            files, blocked = self.make_files(plan, timings, source, adapters, source_file)
         log(f"timings: {timings}")
         record("seeds", list(plan.seeds))
         record("image_count", len(files))
@@ -121,9 +124,17 @@ class Engine:
         return adapters
 
     def make_files(
-        self, plan: Plan, timings: Timings, source: SourceImage | None, adapters: Sequence[tuple[Adapter, float]]
+        self,
+        plan: Plan,
+        timings: Timings,
+        source: SourceImage | None,
+        adapters: Sequence[tuple[Adapter, float]],
+        source_file: SourceFile | None = None,
     ) -> tuple[list[Path], list[int]]:
-        """Return the plan's images as files, and the numbers of those that the safety checker holds back."""
+        """Return the plan's images as files, and the numbers of those that the safety checker holds back.
+
+        `source_file` is what `source` was read from, for the signatures.
+        """
         checker = self.components.safety_checker if plan.check_safety else None
         labels = [adapter.label for adapter, _ in adapters]
         files: list[Path] = []
@@ -141,7 +152,11 @@ class Engine:
                 path = folder / f"{plan.model}-{plan.seeds[k]}.{plan.output_format}"
                 with timings.measure("encode_file"):
                     metadata = plan.metadata(k, self.components.digest, labels)
-                    save_image(image, path, plan.output_quality, metadata)
+                    data = encode_image(image, plan.output_format, plan.output_quality, metadata)
+                if self.signing:
+                    with timings.measure("sign_file"):
+                        data = self.signing.sign(data, metadata, source_file)
+                path.write_bytes(data)  # at once: a file that is read is removed
                 files.append(path)
         return files, blocked
 

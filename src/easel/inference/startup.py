@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from easel.inference.cog_downloads import guard_downloads, limits
 from easel.inference.health import Health
 from easel.inference.options import Options
+from easel.inference.signing import load_signing
 from easel.inference.temp_files import Uploads
 from easel.logs import log
 from easel.lora.files import AdapterFiles
@@ -59,7 +60,9 @@ def load_service(
 
     uploads = Uploads()
     guard_downloads(cog_types, limits(allow_loopback(environ)), uploads, health.prediction)
-    engine = Engine(load_components(model, reading, default_device(), options), adapter_files(paths.cache, environ))
+    signing = load_signing(environ, paths.cache)
+    components = load_components(model, reading, default_device(), options)
+    engine = Engine(components, adapter_files(paths.cache, environ), signing)
     if options.compile:
         engine.compile(paths.cache)
     return Service(engine, health, uploads)

@@ -17,6 +17,7 @@ from easel.page.guard import PAGES, Guard
 from easel.page.planner import Planner
 from easel.page.proxy import PASSED, Proxy, are_names, problem
 from easel.page.readme import render
+from easel.page.signatures import Signatures
 
 STATIC = Path(__file__).parent / "static"
 REPLICATE = "https://api.replicate.com"
@@ -24,19 +25,23 @@ REPLICATE = "https://api.replicate.com"
 
 @dataclass(frozen=True)
 class PageSettings:
-    """`api` is the API's address without /v1, `model` the one that `/` shows, `samples` the repository's folder."""
+    """`api` is the API's address without /v1, `model` the one that `/` shows, `samples` the repository's folder,
+    `cache` this machine's.
+    """
 
     model: str
     api: str
     token: str
     port: int
     samples: Path
+    cache: Path
 
 
 def create_page_app(settings: PageSettings) -> Starlette:
     """Return the application. Everything that it shows of a model is the API's."""
     proxy = Proxy(settings.api, settings.token)
     planner = Planner(settings.samples)
+    signatures = Signatures(settings.cache)
     about = {"model": settings.model, "api": settings.api, "at_replicate": settings.api == REPLICATE}
 
     async def show_page(request: Request) -> Response:
@@ -69,6 +74,7 @@ def create_page_app(settings: PageSettings) -> Starlette:
             Route("/page/settings.json", show_settings),
             Route("/page/readme/{owner}/{name}", show_readme),
             Route("/page/output", proxy.fetch_output),
+            Route("/page/signature", signatures.answer, methods=["POST"]),
             Route("/page/planner.json", planner.show),
             Route("/page/planner", planner.answer, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),

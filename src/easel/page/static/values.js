@@ -1,6 +1,7 @@
 /** What a model brings, one element for each value: images, other files, texts, and anything else as JSON. */
 
 import { button, make, shownAddress } from "./dom.js";
+import { signatureLine } from "./signature.js";
 
 const IMAGES = /\.(png|jpe?g|jfif|webp|gif|avif|svg|bmp)$/i;
 const ADDRESS = /^(https?:\/\/|data:)/i;
@@ -31,7 +32,10 @@ export function valueElement(value, { k, alt, seed, api, use, words }) {
   if (!isImage(value)) return make("figure", { className: "file" }, make("figcaption", {}, make("span", { className: "facts", textContent: name }), download));
   const size = make("span", { className: "muted" });
   const image = make("img", { alt });
-  image.onload = () => (size.textContent = `${image.naturalWidth} × ${image.naturalHeight}`);
+  image.onload = () => {
+    size.textContent = `${image.naturalWidth} × ${image.naturalHeight}`;
+    facts.append(signatureLine(address));
+  };
   image.onerror = () => (size.textContent = "It cannot be shown: outputs are removed some time after their run.");
   image.src = address;
   const again = use && button("Use as input", () => use(value, name));

@@ -76,7 +76,10 @@ CONCURRENT = ("max_inputs", "target_inputs")  # these are @modal.concurrent's
 SERVER_NAMES = {"region": "compute_region"}  # where @app.server has another name
 
 # Of the environment that `modal deploy` runs in, containers get these.
-PASSED_ON = ("EASEL_MODEL", "EASEL_ATTENTION", "EASEL_GO_FAST", "EASEL_MEMORY", "EASEL_MODAL_GPU_SNAPSHOT")
+PASSED_ON = (
+    *("EASEL_MODEL", "EASEL_ATTENTION", "EASEL_GO_FAST", "EASEL_MEMORY", "EASEL_MODAL_GPU_SNAPSHOT"),
+    "EASEL_PROVENANCE",
+)
 FOR_CPU = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "300000"}  # see src/easel/local/server.py
 GPU_SNAPSHOT = "EASEL_MODAL_GPU_SNAPSHOT"
 
