@@ -6,6 +6,7 @@ import binascii
 import json
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,7 +129,7 @@ class Tools:
             await anyio.lowlevel.checkpoint()
             return await self.answer(await self.wait(ctx, prediction))
         except asyncio.CancelledError:
-            with anyio.move_on_after(CANCEL_S, shield=True):
+            with anyio.move_on_after(CANCEL_S, shield=True), suppress(EaselError):
                 await self.api.call("POST", f"/v1/predictions/{prediction['id']}/cancel")
             raise
 
