@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import io
 import os
 import signal
 import subprocess
@@ -13,12 +12,11 @@ import httpx2
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPError
-from PIL import Image
 
 from easel.api.mcp import Tools, image_address
 from easel.api.mcp_transports import open_api
 from easel.errors import InputError
-from tests.clients.inputs import APPLE
+from tests.clients.inputs import APPLE, pixel_chunk
 from tests.support.api_process import ask
 
 pytestmark = pytest.mark.slow
@@ -65,11 +63,6 @@ def image_of(result):
     return base64.b64decode(image.data)
 
 
-def pixels(content):
-    with Image.open(io.BytesIO(content)) as image:
-        return image.convert("RGB").tobytes()
-
-
 async def make_and_edit(server, picture):
     told = []
 
@@ -81,7 +74,7 @@ async def make_and_edit(server, picture):
         made = await client.call_tool("generate_image", dict(APPLE), progress_callback=note)
         (link,) = [one for one in made.content if one.type == "resource_link"]
         edits = []
-        given = base64.b64encode(picture.read_bytes()).decode()
+        given = base64.b64encode(image_of(made)).decode()
         for image in (link.uri, f"data:image/webp;base64,{given}", given):
             edit = {**APPLE, "image": image, "prompt_strength": 0.5}
             edits.append(await client.call_tool("edit_image", edit))
@@ -94,11 +87,11 @@ async def make_and_edit(server, picture):
     assert not {"hf_token", "civitai_token", "image"} & properties.keys()
     assert tools["edit_image"].input_schema["required"] == ["prompt", "image"]
     assert not made.is_error, text_of(made)
-    assert pixels(image_of(made)) == pixels(picture.read_bytes()) == pixels(image_of(again))
+    assert pixel_chunk(image_of(made)) == picture.read_bytes() == pixel_chunk(image_of(again))
     assert link.uri in made.structured_content["images"]
-    edited = {pixels(image_of(one)) for one in edits}
+    edited = {pixel_chunk(image_of(one)) for one in edits}
     assert len(edited) == 1
-    assert pixels(picture.read_bytes()) not in edited
+    assert picture.read_bytes() not in edited
     assert "easel/emoji" in [one["model"] for one in models.structured_content["models"]]
     assert told == sorted(set(told))
     assert told[0][1] == 100
