@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from easel.api.mcp import Tools
 from easel.api.mcp_client import ApiClient
+from easel.net.authorities import trusted_authorities
 from easel.net.urls import is_loopback
-from easel.page.proxy import trusted_authorities
 
 ANSWER_S = 30.0  # the API has to answer each request
 MOST_BODY = 16_000_000  # bytes of a request: an image of 10 MB as base64

@@ -1,17 +1,15 @@
 """From the page to the API, with the token added here; and back."""
 
-import os
 import re
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import httpx2
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from easel.net.authorities import trusted_authorities
 from easel.net.urls import is_loopback, origin, shown_error, shown_url, split_url
 from easel.page.guard import NAME
 
@@ -137,12 +135,6 @@ class Proxy:
         if origin(parts) == origin(own):
             return True
         return parts.scheme == "https" and parts.port is None and f".{parts.hostname}".endswith(f".{DELIVERY}")
-
-
-def trusted_authorities() -> ssl.SSLContext | bool:
-    """Return SSL_CERT_FILE's authorities where that names a file, otherwise True: httpx's own."""
-    own = os.environ.get("SSL_CERT_FILE")
-    return ssl.create_default_context(cafile=own) if own and Path(own).is_file() else True
 
 
 def are_names(request: Request) -> bool:
