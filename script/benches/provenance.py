@@ -9,11 +9,17 @@ from PIL import Image
 from tqdm import tqdm
 
 from easel.images.certificates import make_identity
-from easel.images.encode import encode_image
+from easel.images.encode import Metadata, encode_image
 from easel.images.provenance import sign_image
 
 SIDES = (128, 512, 1024, 2048)
-METADATA = {"prompt": "a red apple", "seed": 7, "model": "emoji", "weights": "sha256:" + "0" * 64, "easel": "0"}
+METADATA: Metadata = {
+    "prompt": "a red apple",
+    "seed": 7,
+    "model": "emoji",
+    "weights": "sha256:" + "0" * 64,
+    "easel": "0",
+}
 IMPORT = """
 import time; began = time.perf_counter()
 from easel.images.certificates import make_identity
@@ -26,7 +32,7 @@ print(imported - began, time.perf_counter() - imported)
 def bench_provenance(rounds: int) -> dict[str, float]:
     """Return the medians; the images are noise, the largest that a file of a size can be."""
     identity = make_identity()
-    found = {}
+    found: dict[str, float] = {}
     for side in tqdm(SIDES, leave=False):
         noise = Image.effect_noise((side, side), 90).convert("RGB")
         for name in ("png", "jpg", "webp"):

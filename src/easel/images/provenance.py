@@ -37,7 +37,7 @@ INGREDIENT = "image"  # the input's name; its file's name is the caller's own bu
 UNTRUSTED = "signingCredential.untrusted"  # what is said of every signer whom no list names
 ASK_FOR = "Ask its issuer for one for C2PA claim signing, or leave it out."
 # For which a signer's certificate may be: e-mail protection, document signing, and C2PA's own, for claim signing.
-PURPOSES = ("1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.36", "1.3.6.1.4.1.62558.2.1")
+PURPOSES = "1.3.6.1.5.5.7.3.4\n1.3.6.1.5.5.7.3.36\n1.3.6.1.4.1.62558.2.1"
 
 Parameters = Mapping[str, Any]
 
@@ -47,7 +47,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "core": {"allowed_network_hosts": [], "allow_redirects": False, "max_decompressed_manifest_size_in_mb": 1},
     "verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
-    "trust": {"trust_config": "\n".join(PURPOSES)},
+    "trust": {"trust_config": PURPOSES},
 }
 
 

@@ -29,12 +29,13 @@ function words({ state, reason, signer, trust }) {
 }
 
 async function ask(address) {
+  if (!/^(\/|data:)/.test(address)) return undefined; // of another site, whose files this page may show and not read
   try {
     const body = address.startsWith("data:") ? decode(address) : await (await fetch(address)).blob();
     const answer = await fetch("/page/signature", { method: "POST", body });
     return answer.ok ? await answer.json() : undefined;
   } catch {
-    return undefined; // an image that is gone, or is elsewhere, has no line
+    return undefined; // an image that is gone has no line
   }
 }
 
