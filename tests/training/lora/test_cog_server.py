@@ -8,6 +8,7 @@ import uuid
 from dataclasses import replace
 
 import pytest
+import torch
 
 from easel.errors import WeightsError
 from easel.inference.trained import load_trained
@@ -71,7 +72,12 @@ def expected(settings, model, tmp_path_factory):
     """The file of `easel train`."""
     folder = tmp_path_factory.mktemp("expected")
     environ = {"EASEL_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}
-    return train_lora(replace(settings, learning_rate=0.02), model, environ, folder).lora.read_bytes()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the server has it
+    try:
+        return train_lora(replace(settings, learning_rate=0.02), model, environ, folder).lora.read_bytes()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_training_by_request_gives_the_file_of_easel_train_and_leaves_nothing(answer, expected, place):
