@@ -1,16 +1,29 @@
-"""The function `train` of the app by `.local()`, on the emoji model: a LoRA, going on after a preemption, refusals."""
+"""The app's `train` by `.local()`, on a small emoji model: a LoRA, going on after a preemption, and refusals."""
 
 import re
+import shutil
 
 import pytest
 
 from easel.training.loop import Trainer
+from tests.on_modal.common import import_app
 from tests.support.serving import REPOSITORY
+from tests.support.small_emoji import small_emoji
 
 IMAGES = (REPOSITORY / "samples/training/tok.zip").read_bytes()
 SMALL = {"steps": 100, "batch_size": 1, "resolution": "64", "lora_rank": 1, "seed": 7, "validation_prompt": ""}
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory, cache):
+    """The app with small layers and random numbers in the emoji model."""
+    root = tmp_path_factory.mktemp("small")
+    for name in ("modal_app.py", "predict.py"):
+        shutil.copy(REPOSITORY / name, root)
+    small_emoji(root / "weights" / "emoji")
+    return import_app(root, EASEL_MODEL="emoji", EASEL_CACHE_DIR=str(cache))
 
 
 def train(app, **inputs):
@@ -54,7 +67,7 @@ def test_a_training_that_is_preempted_goes_on_from_the_volume_to_the_same_file(a
         ({"input_images": IMAGES, "steps": 5}, "steps is 5; it must be from 100 to 6000"),
         ({"input_images": "/etc/passwd"}, "input_images must be the bytes of an archive"),
         ({}, "input_images must be the bytes of an archive"),
-        ({"input_images": b"no archive"}, "ZIP"),
+        ({"input_images": b"no archive"}, "input_images must be a zip or tar of images"),
         ({"input_images": IMAGES, "step": 100}, "There is no input 'step'"),
     ],
 )

@@ -145,10 +145,17 @@ def test_a_trained_version_draws_with_its_lora(answer, root, tmp_path):
     assert str(tmp_path) not in trained["logs"]
 
 
-@pytest.mark.parametrize("name", ["nowhere.tar", "text.tar", "other.safetensors"])
-def test_weights_that_cannot_be_used_are_refused_in_a_sentence(name, components, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nowhere.tar", "nowhere.tar: there is no such file on this machine"),
+        ("text.tar", "text.tar: The file is neither safetensors, nor a tar or zip archive"),
+        ("other.safetensors", "trained LoRA sha256:.* cannot be used: it holds no tensors"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_refused_in_a_sentence(name, problem, components, tmp_path):
     (tmp_path / "text.tar").write_text("no weights")
     (tmp_path / "other.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     files = AdapterFiles(tmp_path / "cache", allow_files=True)
-    with pytest.raises(WeightsError, match=f"COG_WEIGHTS names weights that cannot be used. .*{name}"):
+    with pytest.raises(WeightsError, match=f"COG_WEIGHTS names weights that cannot be used. .*{problem}"):
         load_trained(str(tmp_path / name), files, components.transformer, print)
