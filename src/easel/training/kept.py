@@ -12,8 +12,9 @@ from easel.errors import InputError
 from easel.files import disk_errors, single_instance_lock
 from easel.models import Model
 from easel.training.settings import TrainingSettings
-from easel.weights.manifest import digest_of
+from easel.weights.manifest import digest_of, read_manifest
 
+VERSION = 1  # of all that decides the numbers; a checkpoint of another one is refused
 LOCK = ".lock"  # held while a training works in its folder
 
 
@@ -24,7 +25,12 @@ def kept_folder(place: Path, settings: TrainingSettings, model: Model) -> Iterat
     Of those the newest alone is kept, for a checkpoint may have a gigabyte, and whatever another process works in.
     Raises ResourceError.
     """
-    values = asdict(settings) | {"input_images": digest_of(settings.input_images), "model": model.name}
+    values = asdict(settings) | {
+        "input_images": digest_of(settings.input_images),
+        "weights": read_manifest(model.folder).digest,
+        "model": dict(model.training or {}),
+        "version": VERSION,
+    }
     key = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
     folder = place / key
     with disk_errors(folder):
