@@ -157,6 +157,16 @@ def test_endless_body_ends_at_30_mb(guarded, faults):
     assert "sends more than" in refusal(f"{faults.url}/b.png")
 
 
+def test_a_training_may_have_more_and_its_file_goes_by_way_of_the_disk(guarded, faults):
+    guarded(limits(allow_loopback=True), label="input_images", max_bytes=MAX_BYTES + 10)
+    faults.routes["/a.zip"] = Answer(body=bytes(MAX_BYTES) + b"0123456789")
+    (path,) = prepare(f"{faults.url}/a.zip")
+    assert path.stat().st_size == MAX_BYTES + 10
+    assert path.read_bytes().endswith(b"\x000123456789")
+    faults.routes["/b.zip"] = Answer(body=bytes(MAX_BYTES + 11))
+    assert refusal(f"{faults.url}/b.zip").startswith(f"input_images: {faults.url}/b.zip: 127.0.0.1 sends more than")
+
+
 def test_compressed_body_is_not_unpacked(guarded, written, faults):
     guarded(limits(allow_loopback=True))
     bomb = gzip.compress(bytes(50_000_000))

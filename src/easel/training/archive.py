@@ -47,7 +47,9 @@ def archive_files(path: Path) -> Iterator[Member]:
             kind = archive_kind(start)
             if kind is None:
                 what = kind_of(start)
-                raise InputError(f"{path} must be a zip or tar of images, or a folder; it is {what}. Pack the images.")
+                raise InputError(
+                    f"{path.name} must be a zip or tar of images, or a folder; it is {what}. Pack the images."
+                )
             yield from archive_members(stream, kind, Budget(MAX_UNPACKED))
     except ArchiveError as error:
         raise InputError(str(error)) from None
