@@ -69,6 +69,10 @@ class OwnServer:
         while not ready.wait(LOOK_S) and not self._closing.is_set():
             pass
 
+    def stop(self) -> None:
+        """End it until the next `restart`."""
+        self._end()
+
     def close(self) -> None:
         """End what it has started, and any wait for it; it is not started again.
 

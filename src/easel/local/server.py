@@ -54,12 +54,14 @@ def run_server(
     timeout: float = SETUP_TIMEOUT_S,
     on_wait: Callable[[float], None] = lambda seconds: None,
     environ: Mapping[str, str] | None = None,
+    train: bool = False,
 ) -> Iterator[Server]:
     """Give a READY server for `root/predict.py` on `port` (0: a free one) of this machine, stopped on every way out.
 
     It is at an address that only this process knows, since any web page may send requests to one that can be guessed;
     what comes to `listener` is passed on to it, and is what the URL then names. `on_wait` is called with the seconds
-    waited so far; `environ` are further variables. Raises ServerError when the model does not get ready.
+    waited so far; `environ` are further variables. With `train`, its predictions are trainings, by `root/train.py`.
+    Raises ServerError when the model does not get ready.
     """
     check_root(root)
     host = hidden_host()
@@ -71,7 +73,7 @@ def run_server(
     with tempfile.TemporaryFile() as log, ExitStack() as stack:
         output = 2 if show_log else log
         process = subprocess.Popen(
-            [sys.executable, "-m", "cog.server.http", "--host", host],
+            [sys.executable, "-m", "cog.server.http", "--host", host, "--x-mode", "train" if train else "predict"],
             cwd=root,
             env=server_environment(port) | dict(environ or {}),
             stdin=subprocess.DEVNULL,
@@ -152,6 +154,7 @@ def server_environment(port: int) -> dict[str, str]:
     fixed = {
         "PORT": str(port),
         "COG_PREDICT_TYPE_STUB": "predict.py:Runner",
+        "COG_TRAIN_TYPE_STUB": "train.py:train",
         "PATH": path,  # Cog starts the worker with the first `python` on it.
         "NO_PROXY": f"{no_proxy},{LOOPBACK}" if no_proxy else LOOPBACK,  # Else log webhooks go to a proxy.
     }
