@@ -23,7 +23,7 @@ WITH_TORCH = {  # the others start at once
     *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "restore", "safety", "staging")),
     *(f"easel.inference.{name}" for name in ("startup", "tensors")),
     *(f"easel.training.{name}" for name in ("__main__", "checkpoint", "flow", "layers", "loop", "output", "prepare")),
-    *(f"easel.training.{name}" for name in ("run", "training_adapter")),
+    *(f"easel.training.{name}" for name in ("run", "service", "training_adapter")),
 }
 RUNNERS = {"predict.py", "train.py"}
 ONLY_MAKES_A_VALUE = """
@@ -31,8 +31,12 @@ Annotated ConfigDict Field Figure Index Input JSON MappingProxyType Metric Optio
 Setting String TypeVar field frozenset mapped_column np.dtype object range re.compile torch.device
 """
 
-# Modal learns what to deploy by importing this file: what these names stand for has to be made then.
-MADE_AT_IMPORT = {"modal_app.py": ["DEPLOYMENT", "app", "image", "weights", "data", "weights_to_read"]}
+# Modal learns what to deploy by importing this file: what these names stand for has to be made then. Cog finds what it
+# is to call before the first training on the function itself.
+MADE_AT_IMPORT = {
+    "modal_app.py": ["DEPLOYMENT", "app", "image", "weights", "data", "weights_to_read"],
+    "train.py": ["train.setup"],
+}
 
 
 def module_name(path):

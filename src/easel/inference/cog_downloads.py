@@ -5,19 +5,19 @@ alone, and it waits for these in a call that no cancel ends. Here both are repla
 of the prediction, where Cog's cancel strikes.
 """
 
-import io
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from tempfile import SpooledTemporaryFile
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO, cast
 from weakref import WeakSet
 
 from easel.errors import FetchError
 from easel.images.decode import MAX_BYTES
 from easel.inference.temp_files import Uploads
 from easel.logs import log
-from easel.net.fetch import fetch_bytes
+from easel.net.fetch import fetch_into
 from easel.net.guard import Network
 from easel.net.resolver import start_resolver
 from easel.net.urls import shown_url
@@ -33,8 +33,8 @@ def limits(allow_loopback: bool = False) -> Network:
 class Answer:
     """What Cog uses of an answer of `requests`."""
 
-    def __init__(self, data: bytes) -> None:
-        self.raw = io.BytesIO(data)
+    def __init__(self, raw: BinaryIO) -> None:
+        self.raw = raw
 
     def raise_for_status(self) -> None:
         """Do nothing: there is an answer only when all went well."""
@@ -43,9 +43,11 @@ class Answer:
 class Downloads:
     """Stands in for the module `requests` in `cog.types`. `begin` starts the time that all files of a request share."""
 
-    def __init__(self, network: Network, uploads: Uploads) -> None:
+    def __init__(self, network: Network, uploads: Uploads, label: str, max_bytes: int) -> None:
         self._network = network
         self._uploads = uploads
+        self._label = label
+        self._max_bytes = max_bytes
         self._deadline: float | None = None
         start_resolver()  # Here, so that no request starts these threads.
 
@@ -54,19 +56,24 @@ class Downloads:
         self._deadline = self._network.clock() + self._network.total_s
 
     def get(self, url: str, **_: Any) -> Answer:
-        """Return the whole file, which is at most 30 MB. Raises FetchError."""
+        """Return the whole file, which is at most `max_bytes`: in memory to 30 MB, else on disk without a name.
+
+        Raises FetchError.
+        """
         if len(url) > MAX_URL:
-            raise FetchError(f"image or mask: an address has at most {MAX_URL} characters, not {len(url)}.")
-        return Answer(
-            fetch_bytes(
-                url,
-                label=f"image or mask: {shown_url(url)}",
-                log=log,
-                max_bytes=MAX_BYTES,
-                network=self._network,
-                deadline=self._deadline,
-            )
+            raise FetchError(f"{self._label}: an address has at most {MAX_URL} characters, not {len(url)}.")
+        file = cast("BinaryIO", SpooledTemporaryFile(max_size=MAX_BYTES))  # noqa: SIM115 # Cog reads it; it goes with it
+        fetch_into(
+            file,
+            url,
+            label=f"{self._label}: {shown_url(url)}",
+            log=log,
+            max_bytes=self._max_bytes,
+            network=self._network,
+            deadline=self._deadline,
         )
+        file.seek(0)
+        return Answer(file)
 
 
 def guard_downloads(
@@ -74,14 +81,18 @@ def guard_downloads(
     network: Network,
     uploads: Uploads,
     watched: Callable[[], AbstractContextManager[None]] = nullcontext,
+    *,
+    label: str = "image or mask",
+    max_bytes: int = MAX_BYTES,
 ) -> None:
     """Have Cog fetch by `Downloads`, and without a thread. Once, in setup: this changes modules of the process.
 
     coglet gives a request's downloads, `URLPath.convert`, to a new ThreadPoolExecutor. A thread that starts while a
     cancel strikes can hang for ever (CPython 3.11), and waiting for one that fetches cannot be cancelled at all. All
-    other work of executors has its threads as before. Each download runs in a context of `watched`.
+    other work of executors has its threads as before. Each download runs in a context of `watched`; `label` names the
+    inputs in errors, `max_bytes` is for each.
     """
-    downloads = Downloads(network, uploads)
+    downloads = Downloads(network, uploads, label, max_bytes)
     requests: WeakSet[ThreadPoolExecutor] = WeakSet()  # one executor for each
     in_a_thread = ThreadPoolExecutor.submit
 

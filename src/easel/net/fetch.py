@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -88,7 +89,8 @@ def fetch(
         return None
 
 
-def fetch_bytes(
+def fetch_into(
+    stream: BinaryIO,
     url: str,
     *,
     label: str,
@@ -97,10 +99,16 @@ def fetch_bytes(
     max_bytes: int = MAX_JSON_BYTES,
     network: Network | None = None,
     deadline: float | None = None,
-) -> bytes:
-    """Do as `fetch`, for a small answer."""
+) -> None:
+    """Do as `fetch`, into a stream that can be begun anew."""
+    place = Path(tempfile.gettempdir())  # of a stream that goes to disk at all
+    transfer(make_job(url, label, None, credential, max_bytes, network, log, place, deadline), stream)
+
+
+def fetch_bytes(url: str, *, label: str, log: Callable[[str], None], **options: Any) -> bytes:
+    """Do as `fetch_into`, for a small answer."""
     stream = io.BytesIO()
-    transfer(make_job(url, label, None, credential, max_bytes, network, log, Path("memory"), deadline), stream)
+    fetch_into(stream, url, label=label, log=log, **options)
     return stream.getvalue()
 
 

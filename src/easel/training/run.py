@@ -24,6 +24,7 @@ from easel.request import Request
 from easel.training.buckets import shrink_to_cover
 from easel.training.checkpoint import NAME, Progress, read_checkpoint, restore_checkpoint, save_checkpoint
 from easel.training.dataset import Dataset, read_dataset
+from easel.training.kept import LOCK
 from easel.training.layers import TrainedLayers
 from easel.training.loop import Metrics, Trainer, new_optimizer
 from easel.training.output import IMAGES, as_bytes, config_text, metadata_of, write_outputs
@@ -56,7 +57,7 @@ def train_lora(settings: TrainingSettings, model: Model, environ: Mapping[str, s
     """
     with disk_errors(folder):
         (folder / IMAGES).mkdir(parents=True, exist_ok=True)
-    with single_instance_lock(folder / ".lock", f"Another training works in {folder}: give another folder."):
+    with single_instance_lock(folder / LOCK, f"Another training works in {folder}: give another folder."):
         keep = partial(shrink_to_cover, resolution=max(settings.resolutions), multiple=model.multiple)
         dataset = read_dataset(settings.input_images, settings.captions, keep=keep)
         log_dataset(dataset)
