@@ -28,11 +28,11 @@ RUN if [ -n "$PACKAGES" ]; then apt-get update && apt-get install -y --no-instal
 RUN useradd --uid 1000 --create-home easel && mkdir /cache && chown easel:easel /cache
 # All of it is root's: who takes over the server cannot change what it runs.
 COPY weights weights
-COPY LICENSE NOTICE predict.py ./
+COPY LICENSE NOTICE predict.py train.py ./
 COPY src src
 # Files come with the modes that they have outside: whatever the umask there, others read and do not write.
 RUN find . \( -perm /022 -o ! -perm -044 -o -type d ! -perm -011 \) -exec chmod go=rX {} +
-RUN python -m compileall -q src predict.py \
+RUN python -m compileall -q src predict.py train.py \
     && python -c 'from pathlib import Path; from easel.schema.openapi import install_schema; install_schema(Path.cwd())'
 
 ARG EASEL_MODEL=emoji
@@ -41,6 +41,7 @@ ENV EASEL_MODEL=${EASEL_MODEL} \
     EASEL_WEIGHTS_DIR=/weights \
     OMP_WAIT_POLICY=active GOMP_SPINCOUNT=300000 \
     COG_PREDICT_TYPE_STUB=predict.py:Runner \
+    COG_TRAIN_TYPE_STUB=train.py:train \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER easel

@@ -32,6 +32,7 @@ build:
 environment:
   - EASEL_MODEL=emoji
 run: predict.py:Runner
+train: train.py:train
 """
 
 
@@ -91,6 +92,7 @@ def test_dockerfile_sets_what_cog_yaml_sets():
     text = (ROOT / "Dockerfile").read_text()
     assert "EASEL_WEIGHTS_DIR=" + environment("cog.yaml")["EASEL_WEIGHTS_DIR"] in text
     assert {CONFIGS[name]["run"] for name in FILES} == set(re.findall(r"COG_PREDICT_TYPE_STUB=(\S+)", text))
+    assert {CONFIGS[name]["train"] for name in FILES} == set(re.findall(r"COG_TRAIN_TYPE_STUB=(\S+)", text))
     (python,) = re.findall(r"BASE=python:(.*)-slim", text)
     assert {CONFIGS[name]["build"]["python_version"] for name in FILES} == {python}
 
@@ -126,6 +128,9 @@ def test_a_good_file_has_no_problem():
         ("predict.py:Runner", "run.py:Runner", "run: there is no file run.py"),
         ("predict.py:Runner", "predict.py:Predictor", "run: predict.py has no class Predictor"),
         ("run: predict.py", "predict: predict.py", "predict: no such key"),
+        ("train.py:train", "trainer.py:train", "train: there is no file trainer.py"),
+        ("train.py:train", "train.py:Trainer", "train: train.py has no function Trainer"),
+        ("train: train.py:train\n", "", None),
     ],
 )
 def test_a_bad_file_is_noticed(old, new, problem):
@@ -136,4 +141,5 @@ def test_a_bad_file_is_noticed(old, new, problem):
 def test_a_requirement_that_is_not_pinned_is_noticed(tmp_path):
     (tmp_path / "requirements.txt").write_text("torch==2.14.1 # why\npillow>=13\n\n# more\n")
     (tmp_path / "predict.py").write_text("class Runner: ...")
+    (tmp_path / "train.py").write_text("def train(): ...")
     assert config_problems(GOOD, tmp_path) == ["requirements.txt: pillow>=13 is not pinned"]

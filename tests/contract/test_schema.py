@@ -202,7 +202,9 @@ def test_check_reports_a_stale_document(tmp_path):
     write_runner(tmp_path, 'prompt: str = Input(description="p")')
     write_schema(tmp_path)
     write_runner(tmp_path, 'prompt: str = Input(description="something else")')
-    assert check_schema(tmp_path) == ["openapi.json is not what predict.py says; write it again with `easel schema`"]
+    assert check_schema(tmp_path) == [
+        "openapi.json is not what predict.py and train.py say; write it again with `easel schema`"
+    ]
 
 
 def test_check_reports_each_thing_that_cog_would_lose(tmp_path):

@@ -2,7 +2,7 @@
 
 Cog's command is not on the package index, so this stands in for it. The facts are from replicate/cog, 2025 and 2026:
 docs/yaml.md and pkg/config (validate.go, env.go, config_schema_v1.0.json), and pull requests 2274 (environment), 2771
-(sdk_version) and 2996 (CUDA and torch). Cog has more keys, such as `image`, `train`, `concurrency` and `weights`.
+(sdk_version) and 2996 (CUDA and torch). Cog has more keys, such as `image`, `concurrency` and `weights`.
 """
 
 import ast
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-KEYS = {"build": dict, "environment": list, "run": str}
+KEYS = {"build": dict, "environment": list, "run": str, "train": str}
 BUILD_KEYS = {
     "gpu": bool,
     "cuda": str,
@@ -44,7 +44,8 @@ def config_problems(text: str, root: Path) -> list[str]:
         *cuda_problems(build),
         *requirements_problems(build.get("python_requirements"), root),
         *(problem for command in build.get("run", []) for problem in command_problems(command)),
-        *run_problems(config.get("run", ""), root),
+        *code_problems("run", config.get("run", ""), root),
+        *(code_problems("train", config["train"], root) if "train" in config else []),
         *environment_problems(config.get("environment", [])),
     ]
 
@@ -93,14 +94,19 @@ def command_problems(command: object) -> list[str]:
     return [f"build.run: {command!r} has more than one line"] if "\n" in command.strip() else []
 
 
-def run_problems(run: str, root: Path) -> list[str]:
-    path, colon, name = run.partition(":")
+def code_problems(key: str, place: str, root: Path) -> list[str]:
+    """A runner is a class, and a trainer a function."""
+    example, kind, node_type = {
+        "run": ("run.py:Runner", "class", ast.ClassDef),
+        "train": ("train.py:train", "function", ast.FunctionDef),
+    }[key]
+    path, colon, name = place.partition(":")
     if not (path.endswith(".py") and colon and name):
-        return [f"run: {run!r} is not of the form run.py:Runner"]
+        return [f"{key}: {place!r} is not of the form {example}"]
     if not (root / path).is_file():
-        return [f"run: there is no file {path}"]
-    classes = {node.name for node in ast.parse((root / path).read_text()).body if isinstance(node, ast.ClassDef)}
-    return [] if name in classes else [f"run: {path} has no class {name}"]
+        return [f"{key}: there is no file {path}"]
+    found = {node.name for node in ast.parse((root / path).read_text()).body if isinstance(node, node_type)}
+    return [] if name in found else [f"{key}: {path} has no {kind} {name}"]
 
 
 def environment_problems(entries: list) -> list[str]:

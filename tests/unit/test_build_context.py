@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 RULES = parse_rules((ROOT / ".dockerignore").read_text())
 MODELS = sorted(path.parent.name for path in ROOT.glob("weights/*/model.yaml"))
-TOP = {".cog", "LICENSE", "NOTICE", "cog.emoji.yaml", "cog.yaml", "predict.py", "src", "weights"}
+TOP = {".cog", "LICENSE", "NOTICE", "cog.emoji.yaml", "cog.yaml", "predict.py", "src", "train.py", "weights"}
 TOP |= {"requirements.lock", "requirements.txt"}
 
 KEPT_OUT = """

@@ -27,7 +27,7 @@ WITH_TORCH = {  # the others start at once
 }
 RUNNERS = {"predict.py", "train.py"}
 ONLY_MAKES_A_VALUE = """
-Annotated ConfigDict Field Figure Index Input JSON MappingProxyType Metric Options Passed Path Path(__file__).resolve
+Annotated ConfigDict Endpoint Field Figure Index Input JSON MappingProxyType Metric Options Passed Path Path(__file__).resolve
 Setting String TypeVar field frozenset mapped_column np.dtype object range re.compile torch.device
 """
 

@@ -5,9 +5,9 @@ alone, and it waits for these in a call that no cancel ends. Here both are repla
 of the prediction, where Cog's cancel strikes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from tempfile import SpooledTemporaryFile
 from types import ModuleType
 from typing import Any, BinaryIO, cast
@@ -55,6 +55,12 @@ class Downloads:
         self._uploads.clear(keep=())  # A request whose download fails never gets as far as the runner, which does this.
         self._deadline = self._network.clock() + self._network.total_s
 
+    @contextmanager
+    def download(self) -> Iterator[None]:
+        """Close, at the end, what `get` has given: Cog does not."""
+        with ExitStack() as self._files:
+            yield
+
     def get(self, url: str, **_: Any) -> Answer:
         """Return the whole file, which is at most `max_bytes`: in memory to 30 MB, else on disk without a name.
 
@@ -62,7 +68,7 @@ class Downloads:
         """
         if len(url) > MAX_URL:
             raise FetchError(f"{self._label}: an address has at most {MAX_URL} characters, not {len(url)}.")
-        file = cast("BinaryIO", SpooledTemporaryFile(max_size=MAX_BYTES))  # noqa: SIM115 # Cog reads it; it goes with it
+        file = cast("BinaryIO", self._files.enter_context(SpooledTemporaryFile(max_size=MAX_BYTES)))  # noqa: SIM115
         fetch_into(
             file,
             url,
@@ -104,7 +110,7 @@ def guard_downloads(
             downloads.begin()
         future: Future[Any] = Future()
         try:
-            with watched():
+            with watched(), downloads.download():
                 future.set_result(function(*args, **kwargs))
         except Exception as error:  # A cancel is none, and goes on its way.
             error.__context__ = None  # Its frames, and those of the traceback, would keep Cog's file open.

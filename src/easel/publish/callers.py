@@ -29,7 +29,9 @@ class CallerLine:
 
 def find_lines(change: Break, files: Sequence[tuple[str, str]]) -> list[CallerLine]:
     """Return the lines of `files` (name and text) that break, as far as one can tell by reading them one at a time."""
-    found = []
+    found: list[CallerLine] = []
+    if change.prefix:  # A line does not tell a training from a prediction.
+        return found
     for path, text in files:
         if change.kind == "required":
             found += lines_without(change.input, path, text)

@@ -17,16 +17,18 @@ class Break(NamedTuple):
     """One thing that callers may rely on and no longer find.
 
     `input` is its input, or "output". `kind` is gone, required, type, null, choice, output or the limit's keyword;
-    `value` is the choice that is gone, or what the limit now is.
+    `value` is the choice that is gone, or what the limit now is. `prefix` is that of the schemas: "Training" for a
+    trainer's.
     """
 
     input: str
     text: str
     kind: str
     value: Any = None
+    prefix: str = ""
 
     def __str__(self) -> str:
-        return f"{self.input}: {self.text}"
+        return f"{self.prefix.lower()} {self.input}: {self.text}".strip()
 
 
 def breaking_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -35,8 +37,15 @@ def breaking_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def find_breaks(old: dict[str, Any], new: dict[str, Any]) -> list[Break]:
-    before, after = inputs_of(old), inputs_of(new)
-    required_before, required_after = _required(old), _required(new)
+    breaks = _find_breaks(old, new, "")
+    if "TrainingInput" in _schemas(old):
+        breaks += [change._replace(prefix="Training") for change in _find_breaks(old, new, "Training")]
+    return breaks
+
+
+def _find_breaks(old: dict[str, Any], new: dict[str, Any], prefix: str) -> list[Break]:
+    before, after = inputs_of(old, prefix), inputs_of(new, prefix)
+    required_before, required_after = _required(old, prefix), _required(new, prefix)
     changes = [Break(name, "the input is gone", "gone") for name in before if name not in after]
     changes += [
         Break(name, "is now required" if name in before else "a new input is required", "required")
@@ -46,8 +55,9 @@ def find_breaks(old: dict[str, Any], new: dict[str, Any]) -> list[Break]:
     for name in before:
         if name in after:
             changes += [Break(name, *change) for change in _input_changes(before[name], after[name])]
-    if _output(old) != _output(new):
-        changes.append(Break("output", f"was {_output(old)} and is {_output(new)}", "output"))
+    was, now = _output(old, prefix), _output(new, prefix)
+    if was != now:
+        changes.append(Break("output", f"was {was} and is {now}", "output"))
     return changes
 
 
@@ -76,11 +86,14 @@ def _schemas(document: dict[str, Any]) -> dict[str, Any]:
     return schemas
 
 
-def inputs_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the inputs by name, with the enum that Cog keeps in a schema of its own put back into its input."""
+def inputs_of(document: dict[str, Any], prefix: str = "") -> dict[str, dict[str, Any]]:
+    """Return the inputs by name, with the enum that Cog keeps in a schema of its own put back into its input.
+
+    Those of a trainer for the `prefix` "Training".
+    """
     schemas = _schemas(document)
     inputs = {}
-    for name, published in schemas.get("Input", {}).get("properties", {}).items():
+    for name, published in schemas.get(f"{prefix}Input", {}).get("properties", {}).items():
         published = without_null(published)
         merged: dict[str, Any] = {}
         for part in (*published.get("allOf", []), published):
@@ -105,8 +118,8 @@ def without_null(published: dict[str, Any]) -> dict[str, Any]:
     return published
 
 
-def _required(document: dict[str, Any]) -> list[str]:
-    required: list[str] = _schemas(document).get("Input", {}).get("required", [])
+def _required(document: dict[str, Any], prefix: str) -> list[str]:
+    required: list[str] = _schemas(document).get(f"{prefix}Input", {}).get("required", [])
     return required
 
 
@@ -114,5 +127,6 @@ def _type(published: dict[str, Any]) -> str:
     return " ".join(str(published[key]) for key in _TYPE_KEYS if key in published)
 
 
-def _output(document: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in _schemas(document).get("Output", {}).items() if key not in _DESCRIPTIVE}
+def _output(document: dict[str, Any], prefix: str) -> dict[str, Any]:
+    output = _schemas(document).get(f"{prefix}Output", {})
+    return {key: value for key, value in output.items() if key not in _DESCRIPTIVE}

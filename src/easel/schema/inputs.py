@@ -24,7 +24,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "flo
 
 
 class SchemaError(EaselError):
-    """`predict.py` holds something that Cog would drop, misread or refuse. One line a problem."""
+    """`predict.py` or `train.py` holds something that Cog would drop, misread or refuse. One line a problem."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,14 @@ class Runner:
     name: str
     inputs: tuple[RunnerInput, ...]
     output: ValueType
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The function `train` in `train.py`. `output`: the fields of the BaseModel that it returns, by their names."""
+
+    inputs: tuple[RunnerInput, ...]
+    output: dict[str, ValueType]
 
 
 def contradictions(item: RunnerInput) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Reads `predict.py` without running it, as `cog build` does, and refuses what Cog would lose on the way.
+"""Reads `predict.py` and `train.py` without running them, as `cog build` does, and refuses what Cog would lose.
 
 Cog's parser (replicate/cog, pkg/schema/python: target.go, inputs.go, literals.go, mid 2026) copies literals as they
 stand in the source. It drops without a word a limit or a description that it would have to compute, and it reads some
@@ -7,9 +7,10 @@ literals as something else than Python does: a text is cut out between its first
 
 import ast
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from easel.schema.inputs import (
     INPUT_TYPES,
@@ -17,10 +18,13 @@ from easel.schema.inputs import (
     Runner,
     RunnerInput,
     SchemaError,
+    Trainer,
     ValueType,
     contradictions,
 )
 
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+Output = TypeVar("Output")
 _FROM_COG = {"Path", "Secret"}
 _KEYWORDS = [name for name in RunnerInput.__dataclass_fields__ if name not in ("name", "type")]
 _DROPPED = object()
@@ -47,6 +51,30 @@ def read_runner(path: Path) -> Runner:
 
     Raises `SchemaError` with every problem found, as `predict.py:LINE: ...`.
     """
+    source, tree = _read_file(path)
+    runner = _find_runner(source, tree)
+    run = _find_run(source, runner)
+    inputs, output = _read_signature(source, run, 1, _read_output)
+    return Runner(runner.name, inputs, output)
+
+
+def read_trainer(path: Path) -> Trainer:
+    """Return the function `train` of the file. Raises `SchemaError` with every problem found."""
+    source, tree = _read_file(path)
+    train = _find_function(source, tree, tree.body, "train")
+    models = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+    def read_fields(source: _Source, train: _Function) -> dict[str, ValueType]:
+        model = models.get(source.written(train.returns)) if train.returns else None
+        if model is None or [source.written(base) for base in model.bases] != ["BaseModel"]:
+            raise source.refuse(train, "output: return a class of this file that derives from cog's BaseModel")
+        return _read_fields(source, model)
+
+    inputs, output = _read_signature(source, train, 0, read_fields)
+    return Trainer(inputs, output)
+
+
+def _read_file(path: Path) -> tuple[_Source, ast.Module]:
     try:
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
@@ -54,24 +82,30 @@ def read_runner(path: Path) -> Runner:
         raise SchemaError(f"{path} is missing") from error
     except SyntaxError as error:
         raise SchemaError(f"{path.name}:{error.lineno}: this is not Python: {error.msg}") from error
-    source = _Source(path.name, text, _imported_from_cog(tree))
-    runner = _find_runner(source, tree)
-    run = _find_run(source, runner)
-    parameters = run.args.args
-    values = [None] * (len(parameters) - len(run.args.defaults)) + list(run.args.defaults)
+    return _Source(path.name, text, _imported_from_cog(tree)), tree
+
+
+def _read_signature(
+    source: _Source,
+    function: _Function,
+    skipped: int,
+    read_output: Callable[[_Source, _Function], Output],
+) -> tuple[tuple[RunnerInput, ...], Output]:
+    parameters = function.args.args
+    values = [None] * (len(parameters) - len(function.args.defaults)) + list(function.args.defaults)
     inputs, problems = [], []
-    for parameter, value in list(zip(parameters, values, strict=True))[1:]:
+    for parameter, value in list(zip(parameters, values, strict=True))[skipped:]:
         try:
             inputs.append(_read_input(source, parameter, value))
         except SchemaError as error:
             problems.append(str(error))
     try:
-        output = _read_output(source, run)
+        output = read_output(source, function)
     except SchemaError as error:
         problems.append(str(error))
     if problems:
         raise SchemaError("\n".join(problems))
-    return Runner(runner.name, tuple(inputs), output)
+    return tuple(inputs), output
 
 
 def _imported_from_cog(tree: ast.Module) -> frozenset[str]:
@@ -88,21 +122,35 @@ def _find_runner(source: _Source, tree: ast.Module) -> ast.ClassDef:
     return runners[0]
 
 
-def _find_run(source: _Source, runner: ast.ClassDef) -> ast.FunctionDef | ast.AsyncFunctionDef:
-    functions = [node for node in runner.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    found = [node for node in functions if node.name == "run"]
-    if not found:
-        raise source.refuse(runner, f"{runner.name} has no run()")
-    run = found[-1]  # the last one is the one that Python keeps
-    if run.decorator_list:
-        raise source.refuse(run, "run: a decorator may change what Cog publishes, and is not read here; remove it")
-    others = [*run.args.posonlyargs, run.args.vararg, *run.args.kwonlyargs, run.args.kwarg]
-    if any(others) or not run.args.args or run.args.args[0].arg != "self":
-        raise source.refuse(run, "run: Cog takes self and plain parameters, without *, /, *args or **kwargs")
+def _find_run(source: _Source, runner: ast.ClassDef) -> _Function:
+    run = _find_function(source, runner, runner.body, "run")
+    if not run.args.args or run.args.args[0].arg != "self":
+        raise source.refuse(run, "run: the first parameter must be self")
     return run
 
 
-def _read_output(source: _Source, run: ast.FunctionDef | ast.AsyncFunctionDef) -> ValueType:
+def _find_function(source: _Source, place: ast.Module | ast.ClassDef, body: list[ast.stmt], name: str) -> _Function:
+    found = [node for node in body if isinstance(node, _Function) and node.name == name]
+    if not found:
+        raise source.refuse(place, f"{getattr(place, 'name', source.filename)} has no {name}()")
+    function = found[-1]  # the last one is the one that Python keeps
+    if function.decorator_list:
+        raise source.refuse(function, f"{name}: a decorator may change what Cog publishes, and is not read; remove it")
+    if any([*function.args.posonlyargs, function.args.vararg, *function.args.kwonlyargs, function.args.kwarg]):
+        raise source.refuse(function, f"{name}: Cog takes plain parameters, without *, /, *args or **kwargs")
+    return function
+
+
+def _read_fields(source: _Source, model: ast.ClassDef) -> dict[str, ValueType]:
+    fields = {}
+    for node in model.body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.value:
+            raise source.refuse(node, f"{model.name}: write fields as `name: type` alone")
+        fields[node.target.id] = _read_type(source, node.target.id, node.annotation)
+    return fields
+
+
+def _read_output(source: _Source, run: _Function) -> ValueType:
     if run.returns is None:
         raise source.refuse(run, "output: the return type is missing; Cog needs it")
     output = _read_type(source, "output", run.returns)
