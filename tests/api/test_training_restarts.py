@@ -6,8 +6,8 @@ import time
 import pytest
 
 from easel.local.server import run_server
-from tests.api.training_calls import ROOT, process_of, push, started, wait_for
-from tests.support.api_process import ask, run_api, wait_for_version
+from tests.api.training_calls import ROOT, process_of, ready, started, wait_for
+from tests.support.api_process import ask, run_api
 
 pytestmark = pytest.mark.slow
 
@@ -20,14 +20,13 @@ def cog():
 
 @pytest.fixture
 def api(cog, tmp_path):
-    options = {"rate_limit": 0, "root": ROOT, "allow_push": True, "retention": 1}
+    options = {"rate_limit": 0, "root": ROOT, "retention": 1}
     with run_api(tmp_path / "api", [f"test/model={cog.url}"], {"EASEL_MODEL": "model"}, **options) as api:
-        wait_for_version(api, "test/model")
         yield api
 
 
-def test_after_a_kill_the_running_one_has_failed_and_the_waiting_one_trains(api, cog):
-    version = push(api, cog.url)
+def test_after_a_kill_the_running_one_has_failed_and_the_waiting_one_trains(api):
+    version = ready(api)
     first = started(api, version, steps=10_000)
     second = started(api, version)
     running = wait_for(api, first, "processing")
@@ -44,8 +43,8 @@ def test_after_a_kill_the_running_one_has_failed_and_the_waiting_one_trains(api,
         os.kill(process_of(running), 0)
 
 
-def test_a_trained_version_outlives_a_restart_and_the_time_of_predictions(api, cog):
-    training = wait_for(api, started(api, push(api, cog.url)))
+def test_a_trained_version_outlives_a_restart_and_the_time_of_predictions(api):
+    training = wait_for(api, started(api, ready(api)))
     until = time.monotonic() + 60
     while not training["data_removed"]:  # of its input
         assert time.monotonic() < until

@@ -9,9 +9,9 @@ import urllib.request
 import pytest
 
 from easel.local.server import run_server
-from tests.api.training_calls import IMAGES, ROOT, make_model, process_of, push, started, train, wait_for
+from tests.api.training_calls import IMAGES, ROOT, make_model, process_of, ready, started, train, wait_for
 from tests.clients.receiver import receiving
-from tests.support.api_process import Api, ask, run_api, wait_for_version
+from tests.support.api_process import Api, ask, run_api
 
 pytestmark = pytest.mark.slow
 
@@ -24,15 +24,14 @@ def cog():
 
 @pytest.fixture(scope="module")
 def api(cog, tmp_path_factory):
-    options = {"rate_limit": 0, "root": ROOT, "allow_push": True, "allow_private_webhooks": True}
+    options = {"rate_limit": 0, "root": ROOT, "allow_private_webhooks": True}
     with run_api(tmp_path_factory.mktemp("api"), [f"test/model={cog.url}"], {"EASEL_MODEL": "model"}, **options) as api:
-        wait_for_version(api, "test/model")
         yield api
 
 
 @pytest.fixture(scope="module")
-def version(api, cog):
-    return push(api, cog.url)
+def version(api):
+    return ready(api)
 
 
 @pytest.fixture(scope="module")

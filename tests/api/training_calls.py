@@ -6,35 +6,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from easel.schema.openapi import openapi
 from tests.api.calls import END
-from tests.support.api_process import Api, ask
+from tests.support.api_process import Api, ask, wait_for_version
 
 ROOT = Path(__file__).parent / "trainer"
 IMAGES = "data:application/zip;base64," + base64.b64encode(b"images").decode()
-STEPS = {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 2}
-ENDS = {"type": "string", "enum": ["well", "failed", "dead"], "default": "well"}
 
 
-def schema() -> dict[str, Any]:
-    """The document of the model here, with the inputs of its trainer."""
-    document = openapi(ROOT / "predict.py")
-    images = {"type": "string", "format": "uri"}
-    document["components"]["schemas"]["TrainingInput"] = {
-        "type": "object",
-        "required": ["input_images"],
-        "properties": {"input_images": images, "steps": STEPS, "end": ENDS},
-    }
-    return document
-
-
-def push(api: Api, url: str) -> str:
-    """Register the version that can be trained, and a model for the trained ones; the version."""
-    body = {"openapi_schema": schema(), "cog_version": "0.23.1", "servers": [url]}
-    status, version = ask(api, "POST", "/v1/models/test/model/versions", body)
-    assert status == 201, version
+def ready(api: Api) -> str:
+    """Make a model for trained versions; the version that can be trained."""
     make_model(api, "mine")
-    return version["id"]
+    return wait_for_version(api, "test/model")["id"]
 
 
 def make_model(api: Api, name: str) -> None:

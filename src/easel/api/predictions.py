@@ -92,6 +92,7 @@ async def answer_with(
     """
     agent = request.headers.get("user-agent", "").lower()
     inline = api.serializers.base.startswith("http:") and bool(OFFICIAL_CLIENTS.match(agent))
+    inline = inline and not prediction.destination  # nobody makes files of a training's output
 
     def write() -> Response:
         return JSONResponse(api.serializers.prediction(prediction, inline) | (changes or {}), status, headers)

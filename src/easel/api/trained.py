@@ -8,21 +8,22 @@ from easel.api.outputs import FILE
 from easel.api.registry import version_id
 from easel.api.tables import ModelRow, Prediction, Version
 
-INPUT, OUTPUT = "TrainingInput", "TrainingOutput"  # a trainer's, in the schema that Cog writes
+PREFIX, PATH = "Training", "/trainings"  # of what is a trainer's, in the document that Cog writes
 
 
 def training_schema(document: dict[str, Any]) -> dict[str, Any] | None:
     """Return the document with the trainer's Input in the place of the runner's; None where no trainer is in it."""
     schemas = members(members(document.get("components")).get("schemas"))
-    given = schemas.get(INPUT)
+    given = schemas.get(f"{PREFIX}Input")
     return {"components": {"schemas": schemas | {"Input": given}}} if given else None
 
 
 def schema_of_trained(document: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a version that was trained from one with this document: it is not trained on."""
     components = members(document.get("components"))
-    schemas = {name: one for name, one in members(components.get("schemas")).items() if name not in (INPUT, OUTPUT)}
-    return document | {"components": components | {"schemas": schemas}}
+    schemas = {name: one for name, one in members(components.get("schemas")).items() if not name.startswith(PREFIX)}
+    paths = {name: one for name, one in members(document.get("paths")).items() if not name.startswith(PATH)}
+    return document | {"paths": paths, "components": components | {"schemas": schemas}}
 
 
 async def finish_training(database: Database, training: Prediction) -> Version | None:

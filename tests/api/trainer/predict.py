@@ -11,9 +11,6 @@ class Runner(BaseRunner):
     def run(
         self,
         prompt: str = Input(default="", description="What stands first in the file."),
-        input_images: Path | None = Input(default=None, description="The trainer's."),
-        steps: int = Input(default=2, description="The trainer's."),
-        end: str = Input(default="well", description="The trainer's."),
         lora_weights: list[str] | None = Input(default=None, description="Data URLs or names."),
     ) -> Path:
         """Write the prompt, and for each LoRA the digest of its file, or its name."""

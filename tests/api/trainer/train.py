@@ -15,7 +15,7 @@ class TrainingOutput(BaseModel):
 
 def train(
     input_images: Path = Input(description="Stands in the weights."),
-    steps: int = Input(default=2, ge=1, le=10_000, description="Each takes a tenth of a second."),
+    steps: int = Input(default=2, ge=1, le=10000, description="Each takes a tenth of a second."),
     end: str = Input(default="well", choices=["well", "failed", "dead"], description="How it ends."),
 ) -> TrainingOutput:
     """Write a file of weights."""
