@@ -13,9 +13,10 @@ from easel.inference.startup import load_service
 
 
 class Runner(BaseRunner):  # type: ignore[misc] # cog publishes no types
-    def setup(self) -> None:
-        """Load the model's verified weights into memory, once, before the first request."""
-        self.service = load_service(LocalPath(__file__).parent / "weights", os.environ, types, CancelationException)
+    def setup(self, weights: Path | str | None = None) -> None:
+        """Load the model's verified weights into memory, once; `weights`: a LoRA from train.py, for every request."""
+        models = LocalPath(__file__).parent / "weights"
+        self.service = load_service(models, os.environ, types, CancelationException, weights)
 
     def healthcheck(self) -> bool:
         return self.service.is_well()

@@ -41,8 +41,9 @@ def small_emoji(folder: Path) -> Path:
 
 
 def small_repository(root: Path) -> Path:
-    """Make `root` a repository that Cog serves: predict.py as it is, and this model."""
-    shutil.copy(REPOSITORY / "predict.py", root)
+    """Make `root` a repository that Cog serves: predict.py and train.py as they are, and this model."""
+    for name in ("predict.py", "train.py"):
+        shutil.copy(REPOSITORY / name, root)
     small_emoji(root / "weights" / "emoji")
     return root
 

@@ -20,15 +20,16 @@ WITH_TORCH = {  # the others start at once
         f"easel.inference.{name}"
         for name in ("attention", "compile", "embeddings", "engine", "float8", "go_fast", "held")
     ),
-    *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "restore", "safety", "staging")),
-    *(f"easel.inference.{name}" for name in ("startup", "tensors")),
+    *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "restore", "safety")),
+    *(f"easel.inference.{name}" for name in ("staging", "startup", "tensors", "trained")),
     *(f"easel.training.{name}" for name in ("__main__", "checkpoint", "flow", "layers", "loop", "output", "prepare")),
     *(f"easel.training.{name}" for name in ("run", "service", "training_adapter")),
 }
 RUNNERS = {"predict.py", "train.py"}
 ONLY_MAKES_A_VALUE = """
-Annotated ConfigDict Endpoint Field Figure Index Input JSON MappingProxyType Metric Options Passed Path Path(__file__).resolve
-Setting String TypeVar field frozenset mapped_column np.dtype object range re.compile torch.device
+Annotated ConfigDict Endpoint Field Figure Index Input JSON MappingProxyType Metric Options Passed Path
+Path(__file__).resolve Setting String TypeVar field frozenset mapped_column np.dtype object range re.compile
+torch.device
 """
 
 # Modal learns what to deploy by importing this file: what these names stand for has to be made then. Cog finds what it

@@ -21,6 +21,7 @@ from easel.inference.embeddings import EmbeddingMemory
 from easel.inference.loader import Components
 from easel.inference.pipeline import SourceImage, Timings, read_source, run_plan
 from easel.inference.temp_files import TempFiles
+from easel.inference.trained import TrainedAdapter
 from easel.logs import log
 from easel.lora.adapter import MEMORY_BYTES, Adapter, AdapterMemory
 from easel.lora.files import AdapterFiles
@@ -37,9 +38,12 @@ Record = Callable[[str, Any], None]
 class Engine:
     """Answers requests with files. A failed or cancelled one leaves nothing behind for the next."""
 
-    def __init__(self, components: Components, adapter_files: AdapterFiles) -> None:
+    def __init__(
+        self, components: Components, adapter_files: AdapterFiles, trained: TrainedAdapter | None = None
+    ) -> None:
         self.components = components
         self.adapter_files = adapter_files
+        self.trained = trained
         self.adapters = AdapterMemory(MEMORY_BYTES if components.memory.mode == "resident" else SMALL_MEMORY_BYTES)
         self.embeddings = EmbeddingMemory()
         self.outputs = TempFiles()
@@ -81,6 +85,7 @@ class Engine:
 
     def _answer(self, request: Request, record: Record) -> list[Path]:
         self.outputs.clear()
+        request = self.trained.in_request(request) if self.trained else request
         check_request(request, self.components.model)  # before a file is opened
         image = open_image("image", request.image) if request.image else None
         mask = open_image("mask", request.mask) if request.mask else None
@@ -111,14 +116,20 @@ class Engine:
         deadline = self.adapter_files.deadline()  # one for all: a request may name four
         for lora in plan.loras:
             with timings.measure("load_lora"):
-                file = self.adapter_files.get(lora.reference, tokens, log, deadline)
-                adapter, known = self.adapters.load(file, self.components.transformer)
+                adapter, known = self.load_adapter(lora.reference, tokens, deadline)
             adapters.append((adapter, lora.scale))
             log(
                 f"lora: {adapter.label}, scale {lora.scale:g}, {len(adapter.pairs)} layers of rank {adapter.rank}, "
                 f"{adapter.size / 1e6:.1f} MB{', still in memory' if known else ''}"
             )
         return adapters
+
+    def load_adapter(self, reference: str, tokens: Tokens, deadline: float) -> tuple[Adapter, bool]:
+        """Return the LoRA, and whether it was in memory."""
+        if self.trained and reference == self.trained.reference:
+            return self.trained.adapter, True
+        file = self.adapter_files.get(reference, tokens, log, deadline)
+        return self.adapters.load(file, self.components.transformer)
 
     def make_files(
         self, plan: Plan, timings: Timings, source: SourceImage | None, adapters: Sequence[tuple[Adapter, float]]

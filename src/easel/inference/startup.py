@@ -41,12 +41,17 @@ class Service:
 
 
 def load_service(
-    models: Path, environ: Mapping[str, str], cog_types: ModuleType, canceled: type[BaseException]
+    models: Path,
+    environ: Mapping[str, str],
+    cog_types: ModuleType,
+    canceled: type[BaseException],
+    weights: str | Path | None = None,
 ) -> Service:
     """Load the model that EASEL_MODEL names from its folder in `models`.
 
     `cog_types` is the module `cog.types`, whose downloads are guarded from now on; `canceled` is what Cog raises in a
-    request that is canceled. Raises WeightsError, FetchError or ResourceError if the weights cannot be had.
+    request that is canceled; `weights`: the LoRA of a trained version, for every request. Raises WeightsError,
+    FetchError or ResourceError if the weights cannot be had.
     """
     health = Health(canceled)
     options = Options.from_environ(environ)
@@ -56,10 +61,16 @@ def load_service(
     # Only now, since importing torch takes as long as reading gigabytes: both go on side by side.
     from easel.inference.engine import Engine
     from easel.inference.loader import default_device, load_components
+    from easel.inference.trained import load_trained
 
     uploads = Uploads()
     guard_downloads(cog_types, limits(allow_loopback(environ)), uploads, health.prediction)
-    engine = Engine(load_components(model, reading, default_device(), options), adapter_files(paths.cache, environ))
+    components = load_components(model, reading, default_device(), options)
+    trained = None
+    if weights:  # by whoever runs this server: it may be a path
+        files = adapter_files(paths.cache, {**environ, "EASEL_ALLOW_FILES": "1"})
+        trained = load_trained(str(weights), files, components.transformer, log)
+    engine = Engine(components, adapter_files(paths.cache, environ), trained)
     if options.compile:
         engine.compile(paths.cache)
     return Service(engine, health, uploads)
