@@ -1,4 +1,4 @@
-"""The predictor as a Modal app: by Python (`Predictor`) and by Replicate's HTTP API (`Api`). See docs/modal.md.
+"""The model as a Modal app: by Python (`Predictor`, `train`) and by Replicate's HTTP API (`Api`). See docs/modal.md.
 
   modal run modal_app.py::pull_weights             once: the weights into a Volume
   modal deploy modal_app.py
@@ -25,8 +25,17 @@ from easel.local.console import print_result
 from easel.local.inputs import read_json_inputs
 from easel.platforms.on_modal.api_server import ApiServer
 from easel.platforms.on_modal.calls import answer, plain_error
-from easel.platforms.on_modal.places import DATA_MOUNT, WEIGHTS_MOUNT, Places
-from easel.platforms.on_modal.settings import APP, DATA_VOLUME, PORT, SECRET, TOKENS, WEIGHTS_VOLUME, Deployment
+from easel.platforms.on_modal.places import DATA_MOUNT, TRAININGS_MOUNT, WEIGHTS_MOUNT, Places
+from easel.platforms.on_modal.settings import (
+    APP,
+    DATA_VOLUME,
+    PORT,
+    SECRET,
+    TOKENS,
+    TRAININGS_VOLUME,
+    WEIGHTS_VOLUME,
+    Deployment,
+)
 from easel.schema.openapi import openapi
 
 ROOT = Path(__file__).resolve().parent  # the repository; in a container Modal puts this file in /root
@@ -62,6 +71,7 @@ app = modal.App(APP)
 image = make_image("requirements.lock")
 weights = modal.Volume.from_name(WEIGHTS_VOLUME, create_if_missing=True, version=2)
 data = modal.Volume.from_name(DATA_VOLUME, create_if_missing=True, version=2)
+trainings = modal.Volume.from_name(TRAININGS_VOLUME, create_if_missing=True, version=2)
 weights_to_read = weights.with_mount_options(read_only=True)
 
 
@@ -79,6 +89,22 @@ def pull_weights() -> None:
     finally:
         if not modal.is_local():
             weights.commit()
+
+
+@app.function(image=image, volumes={str(WEIGHTS_MOUNT): weights, str(TRAININGS_MOUNT): trainings}, **DEPLOYMENT.train())
+def train(**inputs: Any) -> dict[str, Any]:
+    """Return {"files": {name: bytes}, "metrics": {...}} of a training, for inputs by the names of train.py.
+
+    Modal calls it again with the same inputs where it took the container away, and it goes on from its checkpoint.
+    The adapter that a distilled model needs is fetched onto the Volume of the weights, once.
+    """
+    from easel.platforms.on_modal.trainings import answer_training  # with torch
+
+    place, environ = places(), {**os.environ, "EASEL_CACHE_DIR": str(places().store)}
+    try:
+        return answer_training(inputs, DEPLOYMENT.model, environ, place.trainings)
+    except EaselError as error:
+        raise plain_error(error) from None
 
 
 @app.cls(image=image, volumes={str(WEIGHTS_MOUNT): weights_to_read}, **DEPLOYMENT.predictor())

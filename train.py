@@ -54,7 +54,7 @@ def train(
     seed: int | None = Input(default=None, ge=0, le=4294967295,
         description="Same seed and inputs, same LoRA on one device. Empty: random; logs and file tell the seed that was used."),
     validation_prompt: str | None = Input(default=None, max_length=5000,
-        description="Prompt of an image at every tenth of the training. Empty: the trigger word; a space: no images."),
+        description="Prompt of an image at every tenth of the training. Left out: the trigger word. An empty text: no images."),
 ) -> TrainingOutput:
     """Train a LoRA on `input_images`."""
     inputs = dict(locals())

@@ -6,7 +6,16 @@ import sys
 import pytest
 
 from easel.errors import InputError, WeightsError
-from easel.platforms.on_modal.settings import CONCURRENT, PREDICTOR, PULL, SERVER, SERVER_NAMES, TABLES, Deployment
+from easel.platforms.on_modal.settings import (
+    CONCURRENT,
+    PREDICTOR,
+    PULL,
+    SERVER,
+    SERVER_NAMES,
+    TABLES,
+    TRAIN,
+    Deployment,
+)
 from tests.on_modal.common import import_app
 from tests.support.serving import REPOSITORY
 
@@ -46,7 +55,7 @@ print(sorted({"torch", "diffusers", "cog"} & sys.modules.keys()), modal_app.DEPL
 def test_resources_are_those_of_the_table(name):
     app = import_app(EASEL_MODEL=name)
     gpu = name == "z-image-turbo"
-    for thing, table in ((app.Predictor, PREDICTOR), (app.Api, SERVER), (app.pull_weights, PULL)):
+    for thing, table in ((app.Predictor, PREDICTOR), (app.Api, SERVER), (app.pull_weights, PULL), (app.train, TRAIN)):
         spec = spec_of(thing)
         wanted = {one.name: one.gpu if gpu else one.cpu for one in table}
         assert spec.gpus == wanted.get("gpu")
@@ -54,15 +63,18 @@ def test_resources_are_those_of_the_table(name):
         assert not spec.scheduler_placement or not spec.scheduler_placement.regions
 
 
-def test_weights_are_written_by_one_function_and_read_by_the_others(app):
-    mounts = {thing: spec_of(getattr(app, thing)).volumes for thing in ("pull_weights", "Predictor", "Api")}
+def test_weights_are_written_by_what_fetches_and_read_by_the_others(app):
+    mounts = {thing: spec_of(getattr(app, thing)).volumes for thing in ("pull_weights", "train", "Predictor", "Api")}
     assert {thing: sorted(map(str, volumes)) for thing, volumes in mounts.items()} == {
-        "pull_weights": ["/weights"], "Predictor": ["/weights"], "Api": ["/data", "/weights"]
-    }  # fmt: skip
+        "pull_weights": ["/weights"],
+        "train": ["/trainings", "/weights"],
+        "Predictor": ["/weights"],
+        "Api": ["/data", "/weights"],
+    }
     options = {thing: getattr(volumes["/weights"], "_mount_options", None) for thing, volumes in mounts.items()}
     if not options["Predictor"]:
         pytest.skip("this version of modal keeps a mount's options elsewhere: not compared")
-    assert options["pull_weights"] is None
+    assert options["pull_weights"] is options["train"] is None
     assert options["Predictor"].read_only is options["Api"].read_only is True
 
 
@@ -72,6 +84,7 @@ def test_every_setting_reaches_its_decorator():
     assert set(one.concurrent()) == set(CONCURRENT)
     assert one.server() == {SERVER_NAMES.get(each.name, each.name): each.gpu for each in SERVER} | {"port": 8000}
     assert one.pull() == {each.name: each.gpu for each in PULL}
+    assert one.train() == {each.name: each.gpu for each in TRAIN}
 
 
 def test_the_flagship_is_the_default_and_a_gpu_snapshot_is_asked_for():

@@ -57,23 +57,22 @@ def mask() -> str:
 class Caller(threading.Thread):
     """A request that is under way, to be cancelled."""
 
-    def __init__(self, server: Server, name: str, **inputs: object) -> None:
+    def __init__(self, server: Server, name: str, kind: str = "predictions", **inputs: object) -> None:
         super().__init__(daemon=True)
-        self.server, self.name_, self.inputs, self.answer = server, name, inputs, {}
+        self.server, self.inputs, self.answer = server, inputs, {}
+        self.url = f"{server.url}/{kind}/{name}"
         self.start()
 
     def run(self) -> None:
         for _ in range(100):  # right after an answer the server may still hold its only place
-            status, self.answer = call(
-                "PUT", f"{self.server.url}/predictions/{self.name_}", {"input": self.inputs}, timeout=60
-            )
+            status, self.answer = call("PUT", self.url, {"input": self.inputs}, timeout=60)
             if status != 409:
                 return
             time.sleep(0.02)
 
     def cancel(self) -> None:
         """Cancel it, and wait until its answer is there. While the server holds its only place, it does not know it."""
-        while self.is_alive() and call("POST", f"{self.server.url}/predictions/{self.name_}/cancel")[0] == 404:
+        while self.is_alive() and call("POST", f"{self.url}/cancel")[0] == 404:
             time.sleep(0.005)
         self.join(30)
         assert not self.is_alive()

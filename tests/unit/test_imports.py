@@ -23,6 +23,7 @@ WITH_TORCH = {  # the others start at once
     *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "restore", "safety")),
     *(f"easel.inference.{name}" for name in ("staging", "startup", "tensors", "trained")),
     *(f"easel.training.{name}" for name in ("__main__", "checkpoint", "flow", "layers", "loop", "output", "prepare")),
+    "easel.platforms.on_modal.trainings",
     *(f"easel.training.{name}" for name in ("run", "service", "training_adapter")),
 }
 RUNNERS = {"predict.py", "train.py"}
@@ -35,7 +36,7 @@ torch.device
 # Modal learns what to deploy by importing this file: what these names stand for has to be made then. Cog finds what it
 # is to call before the first training on the function itself.
 MADE_AT_IMPORT = {
-    "modal_app.py": ["DEPLOYMENT", "app", "image", "weights", "data", "weights_to_read"],
+    "modal_app.py": ["DEPLOYMENT", "app", "image", "weights", "data", "trainings", "weights_to_read"],
     "train.py": ["train.setup"],
 }
 

@@ -68,14 +68,17 @@ async def accept(api: Api, request: Request, new: New, version: Version, deploym
 
 
 async def add_lora(api: Api, prediction: Prediction, version: Version) -> None:
-    """Make the Cog server of the base model run it, with the trained LoRA before those of its input."""
+    """Make the Cog server of the base model run it, with the trained LoRA unless its input names others.
+
+    So it is with a server that has COG_WEIGHTS.
+    """
     training = await api.database.get(Prediction, version.training)
     address = training and api.serializers.weights_address(training)
     if not address or not version.base:
         raise Problem(409, f"The weights of {version.model}:{version.id} are not here any more. Train it again.")
     prediction.runs_on = (await api.registry.to_run(version.base)).id
     given = prediction.given or prediction.input
-    prediction.given = given | {LORAS: [address, *(given.get(LORAS) or [])]}
+    prediction.given = {LORAS: [address]} | given
 
 
 async def answer_with(

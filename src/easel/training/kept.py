@@ -14,20 +14,19 @@ from easel.models import Model
 from easel.training.settings import TrainingSettings
 from easel.weights.manifest import digest_of
 
-FOLDER = "trainings"
 LOCK = ".lock"  # held while a training works in its folder
 
 
 @contextmanager
-def kept_folder(cache: Path, settings: TrainingSettings, model: Model) -> Iterator[Path]:
-    """Give the folder of this training. It is removed at the end of one that is done, and kept of one that is not.
+def kept_folder(place: Path, settings: TrainingSettings, model: Model) -> Iterator[Path]:
+    """Give the folder of this training in `place`. It goes when the training is done, and stays when it is not.
 
     Of those the newest alone is kept, for a checkpoint may have a gigabyte, and whatever another process works in.
     Raises ResourceError.
     """
     values = asdict(settings) | {"input_images": digest_of(settings.input_images), "model": model.name}
     key = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache / FOLDER / key
+    folder = place / key
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for other in folder.parent.iterdir():

@@ -45,7 +45,8 @@ class TrainingService:
             raise InputError("input_images must be an https:// address or a data: URL of an archive.")
         self._uploads.clear(keep=(images,))
         settings = make_settings(inputs, self._model)
-        with kept_folder(WeightPaths.from_environ(self._environ).cache, settings, self._model) as folder:
+        place = WeightPaths.from_environ(self._environ).cache / "trainings"
+        with kept_folder(place, settings, self._model) as folder:
             result = train_lora(settings, self._model, self._environ, folder)
             for name, value in asdict(result.metrics).items():
                 record(name, value)

@@ -1,4 +1,4 @@
-"""Where the app keeps what: two Volumes and the container's own disk; beside this machine's cache when run locally."""
+"""Where the app keeps what: Volumes and the container's own disk; beside this machine's cache when run locally."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,18 +11,22 @@ from easel.platforms.on_modal.settings import WEIGHTS_VOLUME
 from easel.weights.manifest import read_manifest
 from easel.weights.store import WeightPaths, find_blob
 
-WEIGHTS_MOUNT, DATA_MOUNT = Path("/weights"), Path("/data")
+WEIGHTS_MOUNT, DATA_MOUNT, TRAININGS_MOUNT = Path("/weights"), Path("/data"), Path("/trainings")
 CONTAINER_DISK = Path("/tmp/easel")
 LINKED = ("blobs", "snapshots")
 
 
 @dataclass(frozen=True)
 class Places:
-    """`store` has the weights, and may be read-only; `data` is for the API's files; `local` ends with the container."""
+    """`store` has the weights, and may be read-only; `data` is for the API's files, `trainings` for what is unfinished.
+
+    `local` ends with the container.
+    """
 
     store: Path
     data: Path
     local: Path
+    trainings: Path = TRAININGS_MOUNT
 
     @classmethod
     def find(cls, environ: Mapping[str, str], is_local: bool) -> Self:
@@ -30,7 +34,7 @@ class Places:
         if not is_local:
             return cls(WEIGHTS_MOUNT, DATA_MOUNT, CONTAINER_DISK)
         cache = WeightPaths.from_environ(environ).cache
-        return cls(cache, cache / "modal" / "data", cache / "modal" / "local")
+        return cls(cache, *(cache / "modal" / name for name in ("data", "local", "trainings")))
 
     @property
     def cache(self) -> Path:

@@ -13,7 +13,7 @@ from easel.errors import InputError
 from easel.models import Model, load_model
 
 APP = "easel"
-WEIGHTS_VOLUME, DATA_VOLUME = "easel-weights", "easel-api-data"
+WEIGHTS_VOLUME, DATA_VOLUME, TRAININGS_VOLUME = "easel-weights", "easel-api-data", "easel-trainings"
 SECRET, TOKENS = "easel-api", "EASEL_API_TOKENS"  # the Secret and what it must hold
 DEFAULT_MODEL = "z-image-turbo"  # who rents a GPU wants the model that needs one
 PORT = 8000  # @app.server's own
@@ -71,7 +71,14 @@ PULL = (
     Setting("timeout", 60 * MINUTE, 60 * MINUTE, "seconds; 20.9 GB at 6 MB/s (computed)"),
     Setting("cpu", 2.0, 2.0, "cores; to fetch over several connections and to hash"),
 )
-TABLES = {"predictor": PREDICTOR, "server": SERVER, "pull": PULL}
+TRAIN = (
+    *SHARED,
+    Setting("max_containers", 1, 1, "one training at a time: between containers a Volume has no locks"),
+    Setting(
+        "timeout", 24 * 60 * MINUTE, 24 * 60 * MINUTE, "seconds; Modal's longest, for no card's speed was measured"
+    ),
+)
+TABLES = {"predictor": PREDICTOR, "server": SERVER, "pull": PULL, "train": TRAIN}
 CONCURRENT = ("max_inputs", "target_inputs")  # these are @modal.concurrent's
 SERVER_NAMES = {"region": "compute_region"}  # where @app.server has another name
 
@@ -132,3 +139,7 @@ class Deployment:
     def pull(self) -> dict[str, Any]:
         """Return the parameters of @app.function for the one that fetches the weights."""
         return self.values(PULL)
+
+    def train(self) -> dict[str, Any]:
+        """Return the parameters of @app.function for the one that trains."""
+        return self.values(TRAIN)
