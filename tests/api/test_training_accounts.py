@@ -2,7 +2,8 @@
 
 import asyncio
 import copy
-from contextlib import asynccontextmanager
+import threading
+from contextlib import asynccontextmanager, contextmanager
 
 from easel.api.own_server import OwnServer
 from easel.local.client import ServerError
@@ -19,7 +20,7 @@ def start():
 
 
 @asynccontextmanager
-async def opened(folder, model="model"):
+async def opened(folder, model="model", start=start):
     """The API, where nothing that trains ever starts, its client, and the path of a version's trainings."""
     server = (model, OwnServer("http://127.0.0.1:1", start)) if model else None
     async with open_api(folder, training_server=server) as (api, client):
@@ -86,3 +87,26 @@ def test_a_version_that_a_training_uses_is_not_deleted(tmp_path):
             assert (await client.delete(path.removesuffix("/trainings"))).status_code == 202
 
     asyncio.run(run())
+
+
+def test_an_api_that_ends_waits_for_no_trainer_that_starts(tmp_path):
+    starting, let_go, waited = threading.Event(), threading.Event(), threading.Event()
+
+    @contextmanager
+    def slow():
+        starting.set()
+        let_go.wait(20)
+        waited.set()
+        raise ServerError("It was too slow.")
+        yield
+
+    async def run():
+        async with opened(tmp_path, start=slow) as (_, client, path):
+            await client.post(path, json=training())
+            await asyncio.to_thread(starting.wait)
+
+    asyncio.run(run())  # which waits for its threads
+    try:
+        assert not waited.is_set()
+    finally:
+        let_go.set()

@@ -70,8 +70,9 @@ class OwnServer:
             pass
 
     def stop(self) -> None:
-        """End it until the next `restart`."""
-        self._end()
+        """End it until the next `restart`; one that is still starting is not waited for, as in `close`."""
+        if self._ready.is_set():
+            self._end()
 
     def close(self) -> None:
         """End what it has started, and any wait for it; it is not started again.
@@ -79,8 +80,7 @@ class OwnServer:
         One that is still starting is not waited for: it ends with this process.
         """
         self._closing.set()
-        if self._ready.is_set():
-            self._end()
+        self.stop()
 
     def _end(self) -> None:
         self._over.set()
