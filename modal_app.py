@@ -129,7 +129,7 @@ class Predictor:
         paths = places().paths(model)
         components = resume_model(self.__dict__.pop("held"), model, paths, options, DEPLOYMENT.device)
         signing = load_signing(os.environ, paths.cache)
-        self.engine = Engine(components, adapter_files(paths.cache, os.environ), signing)
+        self.engine = Engine(components, adapter_files(paths.cache, os.environ), signing=signing)
         self.schema = openapi(ROOT / "predict.py")
 
     @modal.method()

@@ -59,7 +59,9 @@ def test_one_of_another_schema_is_refused_and_left_as_it_is(url, statement, foun
     for _ in range(2):
         with pytest.raises(InputError) as refusal:
             asyncio.run(opened(url))
-        assert re.search(f"schema version must be 1, {found}: .* start with an empty database", str(refusal.value))
+        assert re.search(
+            f"schema version must be {SCHEMA_VERSION}, {found}: .* start with an empty database", str(refusal.value)
+        )
         assert f"{url.rpartition('/')[2]} the schema" in str(refusal.value)  # which database
 
 
@@ -73,4 +75,4 @@ def test_a_change_of_the_tables_raises_the_schema_version():
         for index in sorted(table.indexes, key=lambda index: str(index.name))
     ]
     digest = hashlib.sha256(" ".join("".join(tables + indexes).split()).encode()).hexdigest()[:16]
-    assert (SCHEMA_VERSION, digest) == (1, "4194faa55c7e3d35")
+    assert (SCHEMA_VERSION, digest) == (2, "64496229573852c4")

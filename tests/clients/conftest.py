@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from easel.api.database import Database
-from easel.api.predictions import new_id
+from easel.api.new_prediction import new_id
 from easel.api.tables import Prediction
 from easel.api.telemetry import now
 from easel.local.server import Server

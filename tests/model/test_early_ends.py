@@ -29,7 +29,7 @@ class Cancelled(BaseException):
 @pytest.fixture(scope="module")
 def engine(components, tmp_path_factory) -> Iterator[Engine]:
     files = AdapterFiles(tmp_path_factory.mktemp("adapters"), allow_files=True)
-    engine = Engine(components, files, Signing(make_identity))
+    engine = Engine(components, files, signing=Signing(make_identity))
     yield engine
     engine.outputs.root.cleanup()
 

@@ -26,16 +26,12 @@ async def show_webhook_secret(api: Api, request: Request) -> Response:
 
 
 async def list_nothing(api: Api, request: Request) -> Response:
-    """Return an empty page: of collections, and of trainings."""
+    """Return an empty page: of collections."""
     return JSONResponse({"previous": None, "next": None, "results": []})
 
 
 async def refuse_collection(api: Api, request: Request) -> Response:
     raise Problem(404, "There is no such collection: this API has none. GET /v1/models lists its models.")
-
-
-async def refuse_training(api: Api, request: Request) -> Response:
-    raise Problem(404, "This API has no trainings yet: it runs models, and does not train them.")
 
 
 async def show_metrics(api: Api, request: Request) -> Response:

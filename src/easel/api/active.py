@@ -14,6 +14,7 @@ from easel.api.tables import Prediction
 from easel.api.telemetry import now
 
 WARNING = "Warning: "
+LONGEST_TRAINING_S = 24 * 3600.0  # ten times what a training of the flagship takes on one card
 
 
 @dataclass(eq=False)
@@ -50,7 +51,19 @@ class ActivePrediction:
 
     @property
     def version(self) -> str:
-        return self.prediction.version
+        """Return what a server must run to be given it."""
+        return self.prediction.runs_on or self.prediction.version
+
+    def retarget(self, version: str) -> None:
+        """Let it run on `version`, in the place of one that no server runs any more."""
+        if self.prediction.runs_on:
+            self.prediction.runs_on = version
+        else:
+            self.prediction.version = version
+
+    def overtime_of(self, max_seconds: float) -> float:
+        """Return how long it may run, in seconds; `max_seconds` are for predictions."""
+        return LONGEST_TRAINING_S if self.prediction.destination else max_seconds
 
     def tell(self) -> None:
         """Wake who waits for more logs, more output or the end."""

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from easel.api import about, callbacks, files, models, predictions, search, streams
+from easel.api import about, callbacks, files, models, predictions, search, streams, trainings
 from easel.api.endpoint import Endpoint, Handler
 from easel.api.problems import Problem
 from easel.api.rate_limit import RateLimiter
@@ -49,10 +49,10 @@ def create_app(api: Api) -> Starlette:
         route("POST", f"{model}/versions", models.create_version),
         route("GET", f"{model}/versions/{{id}}", models.show_version),
         route("DELETE", f"{model}/versions/{{id}}", models.delete_version),
-        route("POST", f"{model}/versions/{{id}}/trainings", about.refuse_training),
-        route("GET", "/v1/trainings", about.list_nothing),
-        route("GET", "/v1/trainings/{id}", about.refuse_training),
-        route("POST", "/v1/trainings/{id}/cancel", about.refuse_training),
+        route("POST", f"{model}/versions/{{id}}/trainings", trainings.create, creates, large),
+        route("GET", "/v1/trainings", trainings.list_all),
+        route("GET", "/v1/trainings/{id}", trainings.show, reads),
+        route("POST", "/v1/trainings/{id}/cancel", trainings.cancel),
         route("GET", "/v1/deployments", models.list_deployments),
         route("POST", "/v1/deployments", models.create_deployment),
         route("GET", deployment, models.show_deployment),

@@ -32,6 +32,12 @@ class NewPrediction(BaseModel):
     stream: bool | None = None
 
 
+class NewTraining(NewPrediction):
+    """`destination` is "owner/name", the model that gets the trained version."""
+
+    destination: Annotated[str, Field(max_length=300)]
+
+
 class NewModel(BaseModel):
     owner: Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
     name: Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]

@@ -23,8 +23,10 @@ ANSWER_S = 10.0  # A busy server may be late; one that is dead refuses at once.
 class CogServer:
     """A server at `url`. `state` is Cog's own (STARTING, READY, BUSY, ...) or DOWN."""
 
-    def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
+    def __init__(self, url: str, client: httpx2.AsyncClient, resource: str = "predictions") -> None:
+        """`resource`: what it is given, or "trainings" of one that trains; each has a schema of its own there."""
         self.url = url
+        self._resource = resource
         self.state = DOWN
         self.started = ""  # when its setup began: another time means another process
         self.versions: set[str] = set()
@@ -104,14 +106,15 @@ class CogServer:
 
     async def cancel(self, prediction_id: str) -> bool:
         """Return whether it has taken the cancel."""
+        url = f"{self.url}/{self._resource}/{prediction_id}/cancel"
         try:
-            status, _ = await ask(self._client, "POST", f"{self.url}/predictions/{prediction_id}/cancel", ANSWER_S)
+            status, _ = await ask(self._client, "POST", url, ANSWER_S)
         except httpx2.HTTPError:
             return False
         return status == 200
 
     async def _put(self, prediction_id: str, body: Any) -> tuple[int, Any]:
-        url = f"{self.url}/predictions/{prediction_id}"
+        url = f"{self.url}/{self._resource}/{prediction_id}"
         status, answer = await ask(self._client, "PUT", url, ANSWER_S, body, Prefer="respond-async")
         if status == 202 and members(answer).get("id", prediction_id) != prediction_id:
             return 502, {"error": "The server answered for another prediction than it was asked for."}

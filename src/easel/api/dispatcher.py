@@ -47,13 +47,17 @@ class Dispatcher:
             if not server.ready:  # It went while this waited for work.
                 await self._lifecycle.enqueue(run, first=True)
                 continue
-            try:
-                await self._run_on(server, run)
-            except EaselError as error:  # of the caller's: a file of the input is not there any more
-                await self._lifecycle.end(run, "failed", error=str(error))
-            except Exception as error:  # Nothing that one prediction brings may end the server's turn.
-                self._log.error("run", id=run.id, **describe_error(error))
-                await self._lifecycle.end(run, "failed", error="The API could not run it; its log says why.")
+            await self.run_on(server, run)
+
+    async def run_on(self, server: CogServer, run: ActivePrediction) -> None:
+        """Give it to `server`, and return when it has ended or is in the queue again. Raises nothing of its own."""
+        try:
+            await self._run_on(server, run)
+        except EaselError as error:  # of the caller's: a file of the input is not there any more
+            await self._lifecycle.end(run, "failed", error=str(error))
+        except Exception as error:  # Nothing that one prediction brings may end the server's turn.
+            self._log.error("run", id=run.id, **describe_error(error))
+            await self._lifecycle.end(run, "failed", error="The API could not run it; its log says why.")
 
     async def _run_on(self, server: CogServer, run: ActivePrediction) -> None:
         prediction = run.prediction

@@ -93,7 +93,7 @@ class Lifecycle:
             delay = run.prediction.deadline - now()
             run.set_timer("deadline", delay, lambda run: self.do(self.cancel(run, "aborted")))
         if run.started is not None:
-            delay = self._max_seconds - (time.monotonic() - run.started)
+            delay = run.overtime_of(self._max_seconds) - (time.monotonic() - run.started)
             run.set_timer("overtime", delay, lambda run: self.do(self._stop_overtime(run)))
         if run.canceling:
             run.set_timer("grace", self._grace_s, lambda run: self.do(self._give_up(run)))
@@ -102,7 +102,7 @@ class Lifecycle:
         """Make a waiting one, whose version no server runs any more, one of `version`; or end it as failed."""
         if not self.queue.discard(run):
             return
-        run.prediction.version = version.id
+        run.retarget(version.id)
         try:
             given = as_text(run.prediction.given or run.prediction.input)
             await asyncio.to_thread(check_input, given, version.openapi_schema)
@@ -118,7 +118,7 @@ class Lifecycle:
         task.add_done_callback(self._tasks.discard)
 
     async def _stop_overtime(self, run: ActivePrediction) -> None:
-        run.overtime = OVERTIME.format(self._max_seconds)
+        run.overtime = OVERTIME.format(run.overtime_of(self._max_seconds))
         await self.cancel(run)
 
     async def _give_up(self, run: ActivePrediction) -> None:

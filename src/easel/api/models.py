@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from easel.api.bodies import ChangedDeployment, ChangedModel, NewDeployment, NewModel, NewVersion, read_body
 from easel.api.pages import page
 from easel.api.problems import Problem
+from easel.api.retention import remove_data
 from easel.api.schemas import UnfitSchema, check_schema
 from easel.api.serializers import deployment_document, version_document
 from easel.api.service import Api
@@ -162,10 +163,17 @@ async def delete_version(api: Api, request: Request) -> Response:
     version = await find_version(api, request)
     await own_model(api, request)
     used = await api.database.find(Deployment, Deployment.version == version.id, limit=1)
-    if used or any(run.version == version.id for run in api.lifecycle.active.values()):
-        raise Problem(409, "The version is in use: by a deployment, or by predictions that have not ended.")
+    if used or any(version.id in (run.version, run.prediction.version) for run in api.lifecycle.active.values()):
+        raise Problem(
+            409, "The version is in use: by a deployment, or by predictions or trainings that have not ended."
+        )
+    if await api.database.find(Version, Version.base == version.id, limit=1):
+        raise Problem(409, "Versions were trained from this one, and run on it. Delete those first.")
     await api.servers.forget(version)
     await api.database.remove(Version, Version.id == version.id)
+    if version.training and (training := await api.database.get(Prediction, version.training)):
+        await remove_data(api.outputs, training)
+        await api.database.save(training)
     return Response(status_code=202)
 
 

@@ -96,6 +96,10 @@ class Outputs:
         for path in self._outputs.iterdir():
             yield path.name, path.stat().st_mtime
 
+    def remove_inputs(self, prediction_id: str) -> None:
+        for path in (self._outputs / prediction_id).glob("in-*"):
+            path.unlink(missing_ok=True)
+
     def remove(self, prediction_id: str) -> None:
         shutil.rmtree(self._outputs / prediction_id, ignore_errors=True)
 

@@ -69,14 +69,18 @@ class OwnServer:
         while not ready.wait(LOOK_S) and not self._closing.is_set():
             pass
 
+    def stop(self) -> None:
+        """End it until the next `restart`; one that is still starting is not waited for, as in `close`."""
+        if self._ready.is_set():
+            self._end()
+
     def close(self) -> None:
         """End what it has started, and any wait for it; it is not started again.
 
         One that is still starting is not waited for: it ends with this process.
         """
         self._closing.set()
-        if self._ready.is_set():
-            self._end()
+        self.stop()
 
     def _end(self) -> None:
         self._over.set()

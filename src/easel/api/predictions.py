@@ -2,66 +2,22 @@
 
 import asyncio
 import re
-import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from easel.api.active import WARNING, ends_within
-from easel.api.bodies import NewPrediction, read_body
+from easel.api.active import ends_within
 from easel.api.headers import parse_cancel_after, parse_prefer
-from easel.api.input_files import Size, as_text, keep_files
-from easel.api.input_urls import check_uris
+from easel.api.new_prediction import New, make_row, read_new
 from easel.api.pages import page
 from easel.api.problems import Problem
-from easel.api.schemas import secret_names
 from easel.api.service import Api
 from easel.api.tables import FINAL, Prediction, Version
-from easel.api.telemetry import now
-from easel.api.validation import check_input, invalid, redacted, use_integers
-from easel.api.webhooks import check_webhook
 
-ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, which Replicate's ids use
+LORAS = "lora_weights"  # the input of a base model that takes the weights of a trained version
 OFFICIAL_CLIENTS = re.compile(r"replicate-(python|javascript)/|(async)?replicate/(python|js)|_moduleclient/python")
-
-
-def new_id() -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(26))
-
-
-@dataclass
-class New:
-    """What is asked for. The files of its input are in the folder of its id already."""
-
-    id: str
-    body: NewPrediction
-    size: Size
-    accepted: bool = False
-
-
-@asynccontextmanager
-async def read_new(api: Api, request: Request) -> AsyncIterator[New]:
-    """Read what is asked for; its files go again if it is not accepted. Raises Problem."""
-    identity, size = new_id(), Size()
-
-    def keep(body: NewPrediction) -> None:
-        nonlocal size
-        body.input, size = keep_files(api.outputs, identity, body.input)
-
-    new = None
-    try:
-        api.check_disk()
-        new = New(identity, await read_body(request, NewPrediction, keep), size)
-        new.size = size
-        yield new
-    finally:
-        if not new or not new.accepted:
-            await asyncio.to_thread(api.outputs.remove, identity)
 
 
 async def create(api: Api, request: Request) -> Response:
@@ -92,45 +48,10 @@ async def accept(api: Api, request: Request, new: New, version: Version, deploym
     await api.find_model(version.model, request.state.account)
     wait = parse_prefer(request.headers.get("prefer"))
     lifetime = parse_cancel_after(request.headers.get("cancel-after"))
-    body, schema = new.body, version.openapi_schema
-
-    def check() -> list[str]:
-        use_integers(body.input, schema)
-        given = as_text(body.input)
-        unknown = check_input(given, schema)
-        check_uris(given, schema, api.own_files.is_own)
-        return unknown
-
-    unknown = await asyncio.to_thread(check)
-    if large := [name for name in secret_names(schema) if isinstance(body.input.get(name), dict)]:
-        raise invalid([("maxLength", f"input.{name}", "is a secret, which is no file of over 64 kB") for name in large])
-    await api.own_files.check(body.input, request.state.account, api.database)
-    events: list[str] = list(body.webhook_events_filter or [])
-    if not body.webhook and body.webhook_completed:
-        body.webhook, events = body.webhook_completed, ["completed"]
-    if body.webhook:
-        check_webhook(body.webhook, api.settings.allow_private_webhooks)
-    created = now()
-    hidden = redacted(body.input, schema)
-    prediction = Prediction(
-        id=new.id,
-        account=request.state.account,
-        model=version.model,
-        version=version.id,
-        deployment=deployment,
-        status="starting",
-        input=hidden,
-        given=body.input if hidden != body.input else None,
-        logs="".join(f"{WARNING}there is no input {name!r}, so it was ignored.\n" for name in unknown),
-        metrics={},
-        created_at=created,
-        deadline=created + lifetime if lifetime else None,
-        source="api",
-        data_removed=False,
-        webhook=body.webhook,
-        webhook_events_filter=events,
-        webhook_pending=False,
-    )
+    prediction = await make_row(api, request.state.account, new, version, version.openapi_schema, deployment=deployment)
+    prediction.deadline = prediction.created_at + lifetime if lifetime else None
+    if version.training:
+        await add_lora(api, prediction, version)
     run = await api.lifecycle.submit(prediction, new.size)
     new.accepted = True
     headers, status, changes = {"Location": f"{api.serializers.base}/v1/predictions/{prediction.id}"}, 201, {}
@@ -144,6 +65,20 @@ async def accept(api: Api, request: Request, new: New, version: Version, deploym
         elif prediction.status not in FINAL:
             changes, status = {"status": "starting"}, 202
     return await answer_with(api, request, prediction, status, headers, changes)
+
+
+async def add_lora(api: Api, prediction: Prediction, version: Version) -> None:
+    """Make the Cog server of the base model run it, with the trained LoRA unless its input names others.
+
+    So it is with a server that has COG_WEIGHTS.
+    """
+    training = await api.database.get(Prediction, version.training)
+    address = training and api.serializers.weights_address(training)
+    if not address or not version.base:
+        raise Problem(409, f"The weights of {version.model}:{version.id} are not here any more. Train it again.")
+    prediction.runs_on = (await api.registry.to_run(version.base)).id
+    given = prediction.given or prediction.input
+    prediction.given = {LORAS: [address]} | given
 
 
 async def answer_with(
@@ -160,6 +95,7 @@ async def answer_with(
     """
     agent = request.headers.get("user-agent", "").lower()
     inline = api.serializers.base.startswith("http:") and bool(OFFICIAL_CLIENTS.match(agent))
+    inline = inline and not prediction.destination  # nobody makes files of a training's output
 
     def write() -> Response:
         return JSONResponse(api.serializers.prediction(prediction, inline) | (changes or {}), status, headers)
@@ -171,7 +107,8 @@ async def find(api: Api, request: Request) -> Prediction:
     identity = request.path_params["id"]
     run = api.lifecycle.active.get(identity)
     prediction = run.prediction if run else await api.database.get(Prediction, identity)
-    if not prediction or (prediction.account != request.state.account and prediction.source != "web"):
+    is_shown = prediction and (prediction.account == request.state.account or prediction.source == "web")
+    if not prediction or not is_shown or prediction.destination:
         raise Problem(404, "There is no such prediction.")
     return prediction
 
@@ -189,7 +126,7 @@ async def cancel(api: Api, request: Request) -> Response:
 
 async def list_all(api: Api, request: Request) -> Response:
     query = request.query_params
-    conditions = [Prediction.account == request.state.account]
+    conditions = [Prediction.account == request.state.account, Prediction.destination.is_(None)]
     if after := read_time(query.get("created_after")):
         conditions.append(Prediction.created_at >= after)
     if before := read_time(query.get("created_before")):

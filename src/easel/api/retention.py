@@ -3,10 +3,12 @@
 import asyncio
 from typing import Any
 
+from sqlalchemy import select
+
 from easel.api.database import Database
 from easel.api.outputs import Outputs
 from easel.api.settings import Settings
-from easel.api.tables import FINAL, File, Prediction
+from easel.api.tables import FINAL, File, Prediction, Version
 from easel.api.telemetry import describe_error, now
 
 BATCH = 100  # predictions at a time: each may hold megabytes
@@ -23,6 +25,12 @@ async def remove_expired_forever(database: Database, outputs: Outputs, settings:
         await asyncio.sleep(min(60.0, max(0.25, settings.retention_s / 4)))
 
 
+async def remove_data(outputs: Outputs, one: Prediction) -> None:
+    """Remove the files of what has ended, and from its row, which is not saved here, what it says of them."""
+    await asyncio.to_thread(outputs.remove, one.id)
+    one.input, one.output, one.logs, one.data_removed = {}, None, "", True
+
+
 async def remove_expired(database: Database, outputs: Outputs, settings: Settings) -> bool:
     """Remove what is expired, as Replicate: a prediction stays, without input, output and logs; `data_removed` says so.
 
@@ -36,9 +44,15 @@ async def remove_expired(database: Database, outputs: Outputs, settings: Setting
         Prediction.status.in_(FINAL),
         limit=BATCH,
     )
+    # What a training gave stays with its version.
+    versions = await database.find(Version, Version.training.in_([one.id for one in over])) if over else ()
+    trained = {version.training for version in versions}
     for prediction in over:
-        await asyncio.to_thread(outputs.remove, prediction.id)
-        prediction.input, prediction.output, prediction.logs, prediction.data_removed = {}, None, "", True
+        if prediction.id in trained:
+            await asyncio.to_thread(outputs.remove_inputs, prediction.id)
+            prediction.input, prediction.data_removed = {}, True
+        else:
+            await remove_data(outputs, prediction)
     if over:
         await database.save(*over)
     await database.remove(
@@ -47,6 +61,7 @@ async def remove_expired(database: Database, outputs: Outputs, settings: Setting
         Prediction.data_removed.is_(True),
         Prediction.source == "api",
         Prediction.webhook_pending.is_(False),
+        Prediction.id.not_in(select(Version.training).where(Version.training.is_not(None))),
     )
     for file in await database.find(File, File.expires_at < now()):
         (outputs.uploads / file.id).unlink(missing_ok=True)

@@ -37,6 +37,7 @@ class Serializers:
     def prediction(self, one: Prediction, inline: bool = False) -> dict[str, Any]:
         """`inline`: output files as data URLs, up to 32 MB of them. Blocking then, by the size of the files."""
         inline = inline and self._outputs.size(one.id, "out-") <= MOST_INLINE
+        address = f"{self.base}/v1/{'trainings' if one.destination else 'predictions'}/{one.id}"
         document = {
             "id": one.id,
             "model": one.model,
@@ -50,8 +51,8 @@ class Serializers:
             "data_removed": one.data_removed,
             "source": one.source,
             "urls": {
-                "get": f"{self.base}/v1/predictions/{one.id}",
-                "cancel": f"{self.base}/v1/predictions/{one.id}/cancel",
+                "get": address,
+                "cancel": f"{address}/cancel",
                 **with_value(stream=self._stream_url(one), web=f"{self._page}/p/{one.id}" if self._page else None),
             },
         }
@@ -62,6 +63,7 @@ class Serializers:
             completed_at=iso(one.completed_at),
             metrics=one.metrics or None,
             deployment=one.deployment,
+            destination=one.destination,
             deadline=iso(one.deadline),
         )
 
@@ -75,6 +77,12 @@ class Serializers:
             return data_url(path, media_type(name)) if path else f"{self.base}/delivery/{one.id}/{name}"
 
         return map_output(value, address)
+
+    def weights_address(self, training: Prediction) -> str | None:
+        """Return where the weights are that a training made, or None."""
+        output = training.output if isinstance(training.output, dict) else {}
+        address = self.with_addresses(training, output.get("weights"))
+        return address if isinstance(address, str) else None
 
     def file(self, one: File) -> dict[str, Any]:
         return {

@@ -160,8 +160,9 @@ class Servers:
     async def _move_to(self, version: Version) -> None:
         """What waits for a version of that model which no server runs any more."""
         served = {one for server in self._servers.values() for one in server.versions}
+        stale = {one.id for one in await self._database.find(Version, Version.model == version.model)} - served
         for run in self._lifecycle.queue.all():
-            if run.prediction.model == version.model and run.version not in served:
+            if run.version in stale:
                 await self._lifecycle.move(run, version)
 
     async def _refresh(self, server: CogServer) -> None:

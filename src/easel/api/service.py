@@ -27,6 +27,7 @@ from easel.api.servers import Servers
 from easel.api.settings import Settings, derive, secret_of, stream_key
 from easel.api.tables import ModelRow, Prediction, ServerRow
 from easel.api.telemetry import Metrics, make_logger, now
+from easel.api.trainer import Trainer
 from easel.api.webhooks import WebhookSender
 from easel.files import single_instance_lock
 
@@ -34,8 +35,16 @@ from easel.files import single_instance_lock
 class Api:
     """Hold the parts of the API, start and stop them, and answer what several handlers ask."""
 
-    def __init__(self, settings: Settings, own_servers: Sequence[OwnServer] = ()) -> None:
-        """`own_servers` are those of this process, which starts them, again when one is stuck or has died."""
+    def __init__(
+        self,
+        settings: Settings,
+        own_servers: Sequence[OwnServer] = (),
+        training_server: tuple[str, OwnServer] | None = None,
+    ) -> None:
+        """`own_servers` are those of this process, which starts them, again when one is stuck or has died.
+
+        `training_server`: the name of a model, and the server that trains it.
+        """
         self.settings = settings
         self.log, self.metrics = make_logger(), Metrics()
         self.database = Database(settings.database_url)
@@ -80,6 +89,9 @@ class Api:
             self._load_readme_and_examples,
             own_servers,
         )
+        self.trainer = (
+            Trainer(*training_server, self.lifecycle, dispatcher, self.log, self.client) if training_server else None
+        )
         self._sweeper: asyncio.Task[Any] | None = None
 
     @asynccontextmanager
@@ -99,6 +111,8 @@ class Api:
         if not self.settings.allow_push:  # now, whatever was pushed when it was allowed
             await self.database.remove(ServerRow, ServerRow.pushed.is_(True))
         await self.servers.open(self.settings.servers)
+        if self.trainer:
+            self.trainer.open()
         self.webhooks.resume(await self.database.find(Prediction, Prediction.webhook_pending.is_(True)))
         self._sweeper = asyncio.create_task(
             remove_expired_forever(self.database, self.outputs, self.settings, self.log)
@@ -109,6 +123,8 @@ class Api:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
             await self.servers.close()
+            if self.trainer:
+                await self.trainer.close()
             await self.webhooks.close()
             await self.client.aclose()
             await self.database.close()

@@ -7,8 +7,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from easel.errors import InputError
 
-SCHEMA_VERSION = 1  # one more with each change of these tables
+SCHEMA_VERSION = 2  # one more with each change of these tables
 FINAL = ("succeeded", "failed", "canceled", "aborted")
+TRAINING = "training"  # what the server that trains runs, in the place of a version
 
 
 class Base(DeclarativeBase):
@@ -24,7 +25,10 @@ class SchemaVersion(Base):
 
 
 class Prediction(Base):
-    """One accepted prediction. In `output`, a file is {"easel:file": its name in the folder of the prediction}."""
+    """One accepted prediction, or training: that has a destination.
+
+    In `output`, a file is {"easel:file": its name in the folder of the prediction}.
+    """
 
     __tablename__ = "predictions"
     __table_args__ = (Index("by_account", "account", "created_at", "id"), Index("by_status", "status"))
@@ -36,6 +40,8 @@ class Prediction(Base):
     created_at: Mapped[float]
     status: Mapped[str] = mapped_column(default="starting")
     deployment: Mapped[str | None] = mapped_column(default=None)
+    destination: Mapped[str | None] = mapped_column(default=None)  # the model that a training makes a version of
+    runs_on: Mapped[str | None] = mapped_column(default=None)  # TRAINING, or the version that `version` is trained from
     input: Mapped[dict[str, Any]] = mapped_column(default=dict)  # without secrets
     given: Mapped[Any] = mapped_column(JSON(none_as_null=True), default=None, nullable=True)  # with, until it ended
     output: Mapped[Any] = mapped_column(JSON(none_as_null=True), default=None, nullable=True)
@@ -96,6 +102,8 @@ class Version(Base):
     created_at: Mapped[float]
     cog_version: Mapped[str]
     openapi_schema: Mapped[dict[str, Any]]
+    base: Mapped[str | None] = mapped_column(default=None)  # the version that it was trained from
+    training: Mapped[str | None] = mapped_column(default=None)  # whose output has its weights
 
 
 class ServerRow(Base):

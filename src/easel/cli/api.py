@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from easel.cli.gpus import find_devices, gpu_server
 from easel.cli.servers import clean_url, setup, start_server
+from easel.cli.training_server import training_server
 from easel.errors import InputError
 from easel.local.console import print_status
 from easel.models import DEFAULT_MODEL
@@ -148,7 +149,7 @@ def run_api(args: argparse.Namespace) -> int:
             allow_push=args.allow_push,
             public=not is_loopback(url) or not is_loopback(args.public_url or url) or args.host != host,
         )
-        api = Api(settings, own)
+        api = Api(settings, own, training_server(args))
         try:
             asyncio.run(serve(api, listener, certificate, callbacks))
         except KeyboardInterrupt:

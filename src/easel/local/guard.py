@@ -133,8 +133,11 @@ def refusal_reason(request: h11.Request) -> str | None:
         return FOREIGN
     if headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
         return FOREIGN
-    if request.target.partition(b"?")[0].strip(b"/").endswith(b"shutdown"):
+    path = request.target.partition(b"?")[0].strip(b"/")
+    if path.endswith(b"shutdown"):
         return "Ctrl-C, where it was started, ends this server."
+    if b"trainings" in path.split(b"/"):  # Cog's server would make a prediction of it
+        return "This server trains nothing: `easel train` does, and POST .../trainings of `easel api`."
     return None
 
 

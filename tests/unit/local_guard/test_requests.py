@@ -29,6 +29,8 @@ FOREIGN = {
     "no name": "GET / HTTP/1.0",
     "a preflight": "OPTIONS /predictions HTTP/1.1\nHost: 127.0.0.1:PORT\nOrigin: https://evil.example",
     "its own page's shutdown": "POST /shutdown HTTP/1.1\nHost: 127.0.0.1:PORT\nOrigin: http://127.0.0.1:PORT",
+    "a training, which would be a prediction": "POST /trainings HTTP/1.1\nHost: 127.0.0.1:PORT",
+    "one with an id": "PUT /trainings/a?b HTTP/1.1\nHost: 127.0.0.1:PORT",
     "a program's shutdown": "POST /shutdown?now HTTP/1.1\nHost: 127.0.0.1:PORT",
 }
 

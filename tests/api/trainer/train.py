@@ -1,0 +1,32 @@
+"""A trainer for tests: it takes as long as it is told to, and its weights name its process and hold its images."""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path as LocalPath
+
+from cog import BaseModel, Input, Path
+
+
+class TrainingOutput(BaseModel):
+    weights: Path
+
+
+def train(
+    input_images: Path = Input(description="Stands in the weights."),
+    steps: int = Input(default=2, ge=1, le=10000, description="Each takes a tenth of a second."),
+    end: str = Input(default="well", choices=["well", "failed", "dead"], description="How it ends."),
+) -> TrainingOutput:
+    """Write a file of weights."""
+    sys.stdout.write(f"process {os.getpid()}\n")
+    for step in range(steps):
+        sys.stdout.write(f"{100 * step // steps:3d}%|     | {step}/{steps} [00:00<00:00, 9.9it/s]\n")
+        time.sleep(0.1)
+    if end == "failed":
+        raise ValueError("InputError: input_images: it was told to fail")
+    if end == "dead":
+        os._exit(9)
+    path = LocalPath(tempfile.mkdtemp()) / "weights.tar"
+    path.write_bytes(f"{os.getpid()} ".encode() + input_images.read_bytes())
+    return TrainingOutput(weights=Path(path))
