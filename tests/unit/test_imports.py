@@ -21,7 +21,7 @@ WITH_TORCH = {  # the others start at once
         for name in ("attention", "compile", "embeddings", "engine", "float8", "go_fast", "held")
     ),
     *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "restore", "safety", "staging")),
-    *(f"easel.inference.{name}" for name in ("startup", "tensors")),
+    *(f"easel.inference.{name}" for name in ("previews", "startup", "tensors")),
     *(f"easel.training.{name}" for name in ("__main__", "checkpoint", "flow", "layers", "loop", "output", "prepare")),
     *(f"easel.training.{name}" for name in ("run", "training_adapter")),
 }

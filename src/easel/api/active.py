@@ -12,6 +12,7 @@ from easel.api.input_files import Size
 from easel.api.redaction import redact_queries
 from easel.api.tables import Prediction
 from easel.api.telemetry import now
+from easel.api.updates import Preview
 
 WARNING = "Warning: "
 
@@ -22,6 +23,7 @@ class ActivePrediction:
 
     prediction: Prediction
     size: Size = field(default_factory=Size)  # of its input
+    wanted_previews: int = 0  # of each image
     server: CogServer | None = None  # while one may have it
     accepted: bool = False  # by that server
     canceling: str = ""  # or the status with which it is to end
@@ -35,6 +37,7 @@ class ActivePrediction:
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)  # one output at a time goes into its folder
     heard: float = -math.inf  # when its server's word was last read, by the monotonic clock
     held: bytes | None = None  # the newest word since then
+    previews: list[Preview] = field(default_factory=list)  # what its images look like so far
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # set once, and replaced, at each change
 
     def __post_init__(self) -> None:

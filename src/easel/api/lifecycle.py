@@ -56,9 +56,9 @@ class Lifecycle:
         self._max_seconds, self._grace_s = max_seconds, grace_s
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def submit(self, prediction: Prediction, size: Size) -> ActivePrediction:
+    async def submit(self, prediction: Prediction, size: Size, previews: int = 0) -> ActivePrediction:
         """Accept: on disk first, then queued. Raises DatabaseError, or Problem (429) if the account has too many."""
-        run = ActivePrediction(prediction, size)
+        run = ActivePrediction(prediction, size, previews)
         self._limits.check(run.account, size, [*self.queue.all(), *self._arriving])
         self._arriving.add(run)
         try:
@@ -159,6 +159,9 @@ class Lifecycle:
         if len(logs) > len(prediction.logs):
             prediction.logs = logs
             self._webhooks.notify(prediction, "logs")
+            run.tell()
+        if run.wanted_previews and len(update.previews) > len(run.previews):
+            run.previews = update.previews
             run.tell()
         if update.status:
             await self.end(run, update.status, update.output, update.error, update.metrics)
