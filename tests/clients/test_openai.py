@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image
 
 from tests.clients.cases import HERE, NODE_MODULES, TIMEOUT_S, cases, environment
 from tests.clients.openai_inputs import APPLE, HOUSE, QUICK, client, image_of, mask_of_upper_half, pixels
+from tests.server.calls import REPOSITORY
 from tests.support.api_process import ask
 
 pytestmark = pytest.mark.slow
@@ -57,7 +60,9 @@ def test_several_images_as_addresses_in_another_format(ai):
 def test_what_is_transparent_in_the_mask_is_edited_and_the_rest_is_kept(ai):
     mask = ("mask.png", mask_of_upper_half(HOUSE), "image/png")
     own = {**QUICK, "prompt_strength": 1, "num_inference_steps": 4}
-    made = ai.images.edit(image=[HOUSE.open("rb")], mask=mask, prompt="mushroom", model="emoji", extra_body=own)
+    made = ai.images.edit(
+        image=[("house.png", HOUSE.read_bytes())], mask=mask, prompt="mushroom", model="emoji", extra_body=own
+    )
     image = image_of(made.data[0].b64_json)
     with Image.open(HOUSE) as house:
         before = pixels(house.resize(image.size, Image.Resampling.LANCZOS))
@@ -143,7 +148,7 @@ def test_the_stream_has_previews_that_come_nearer_to_the_image(api, ai):
 
 
 def test_a_stream_of_an_edit_and_one_without_previews(ai):
-    made = list(ai.images.edit(image=HOUSE.open("rb"), prompt="lion", stream=True, extra_body=QUICK))
+    made = list(ai.images.edit(image=("house.png", HOUSE.read_bytes()), prompt="lion", stream=True, extra_body=QUICK))
     assert [one.type for one in made] == ["image_edit.completed"]
     with pytest.raises(openai.APIError, match="64 x 64 to 192 x 192"):
         list(ai.images.generate(**{**APPLE, "size": "512x512"}, stream=True))
@@ -167,6 +172,17 @@ def test_a_client_that_hangs_up_cancels_its_prediction(api, stream):
         time.sleep(0.05)
     assert newest["status"] == "canceled"
     assert newest["input"]["num_outputs"] == 4
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_readmes_command_answers_with_an_address(api, version):
+    (command,) = re.findall(r"```sh\n(curl [^`]*/v1/images/[^`]*)```", (REPOSITORY / "README.md").read_text())
+    given = environment(api, f"{api.url}/v1")
+    command = command.replace("http://127.0.0.1:5001", api.url)
+    done = subprocess.run(["bash", "-c", command], env=given, capture_output=True, text=True, timeout=TIMEOUT_S)
+    (one,) = json.loads(done.stdout)["data"]
+    with urllib.request.urlopen(one["url"]) as answer, Image.open(answer) as image:
+        assert image.format == "PNG"
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="Node.js is not installed (Debian: nodejs)")
