@@ -29,6 +29,11 @@ def pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB"), dtype=int)
 
 
+def coarse(image: Image.Image) -> np.ndarray:
+    """The mean colour of each 8 x 8 pixels: more is not in a preview."""
+    return pixels(image.reduce(8))
+
+
 def mask_of_upper_half(path) -> bytes:
     """A PNG of the image's size, of which the upper half is transparent."""
     with Image.open(path) as image:

@@ -60,6 +60,12 @@ class ActivePrediction:
         self.changed.set()
         self.changed = asyncio.Event()
 
+    def show(self, previews: list[Preview]) -> None:
+        """Keep the previews for who wants them, unless as many are known."""
+        if self.wanted_previews and len(previews) > len(self.previews):
+            self.previews = previews
+            self.tell()
+
     def set_timer(self, name: str, seconds: float, act: Callable[["ActivePrediction"], None]) -> None:
         """Call `act` in so many seconds, unless it ends before; of one name there is one."""
         if name not in self.timers and not self.ending:

@@ -155,14 +155,11 @@ class Lifecycle:
         prediction = run.prediction
         if run.server:
             await self.started(run, run.server)
-        logs = run.warning_lines + update.logs
-        if len(logs) > len(prediction.logs):
+        if len(logs := run.warning_lines + update.logs) > len(prediction.logs):
             prediction.logs = logs
             self._webhooks.notify(prediction, "logs")
             run.tell()
-        if run.wanted_previews and len(update.previews) > len(run.previews):
-            run.previews = update.previews
-            run.tell()
+        run.show(update.previews)
         if update.status:
             await self.end(run, update.status, update.output, update.error, update.metrics)
         elif isinstance(update.output, list):

@@ -96,7 +96,7 @@ def read_linear(path: Path) -> ToImage:
     gives 0 to 1.
     """
     values = json.loads(path.read_text(encoding="utf-8"))
-    weights, bias = torch.tensor(values["weights"]), torch.tensor(values["bias"])
+    weights, bias = (torch.tensor(values[name], dtype=torch.float32) for name in ("weights", "bias"))
 
     def to_image(latents: torch.Tensor) -> Image.Image:
         return as_image(latents[0].float().cpu().permute(1, 2, 0) @ weights + bias)
