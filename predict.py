@@ -75,5 +75,5 @@ class Runner(BaseRunner):  # type: ignore[misc] # cog publishes no types
     ) -> list[Path]:
         """Make `num_outputs` images of `prompt`."""
         inputs = {name: value for name, value in locals().items() if name != "self"}
-        return [Path(file) for file in self.service.answer(inputs, self.record_metric)]
+        return [Path(file) for file in self.service.answer(inputs, self.record_metric, self.scope.context)]
     # fmt: on

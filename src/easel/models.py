@@ -37,9 +37,11 @@ class Model:
     `exact_passes` of the transformer that input begins. `attention` names diffusers' attention back ends, best first,
     by CUDA compute capability ("9.0"), or for "cpu". `memory_modes` is None, or the free memory that each mode of
     inference/memory.py needs at the native area, in 10^9 bytes. `hardware` is what it needs: `device` (cuda or cpu) and
-    `memory_gb`, in 10^9 bytes of that device's memory. `training` is None, or has what a training takes where its
-    caller is silent (`steps`, `learning_rate`, `batch_size`, `resolution`); `preserve`, prompts that must go on being
-    drawn as they are; and `adapter`: None, or the `source`, `size` and `digest` of the LoRA without which a distilled
+    `memory_gb`, in 10^9 bytes of that device's memory. `preview` is None, or names in the model's folder what makes
+    small images of unfinished latents: the file of a `linear` map, or the folder of an `autoencoder` (diffusers'
+    AutoencoderTiny), which need not be there. `training` is None, or has what a training takes where its caller is
+    silent (`steps`, `learning_rate`, `batch_size`, `resolution`); `preserve`, prompts that must go on being drawn as
+    they are; and `adapter`: None, or the `source`, `size` and `digest` of the LoRA without which a distilled
     model must not be trained.
     """
 
@@ -62,6 +64,7 @@ class Model:
     attention: dict[str, list[str]]
     memory_modes: dict[str, float] | None
     hardware: dict[str, Any]
+    preview: dict[str, str] | None
     training: dict[str, Any] | None
     folder: Path
 
@@ -117,6 +120,8 @@ def value_problems(values: dict[str, Any]) -> list[str]:
     modes = values["memory_modes"]
     if modes is not None and not (modes and set(modes) <= set(MEMORY_MODES) and all(map(positive, modes.values()))):
         problems.append(f"memory_modes must be null or have some of the keys {', '.join(MEMORY_MODES)}, each above 0")
+    if values["preview"] is not None and set(values["preview"]) not in ({"linear"}, {"autoencoder"}):
+        problems.append("preview must be null or have one key, 'linear' or 'autoencoder'")
     training = values["training"]
     if training is not None:
         problems += training_problems(training)

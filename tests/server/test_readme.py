@@ -58,7 +58,7 @@ def test_the_command_line_makes_the_files_and_prints_their_paths(request, tmp_pa
 
 
 CALLS = {  # language of the block, words in it, how it is run, what it prints
-    "curl": ("sh", "curl", lambda text: ["bash", "-c", text], ""),
+    "curl": ("sh", "127.0.0.1:5000", lambda text: ["bash", "-c", text], ""),
     "python": ("python", "urllib", lambda text: [sys.executable, "-c", text], "[7]\n"),
     "node": ("js", "fetch", lambda text: ["node", "--input-type=module", "-e", text], "[ 7 ]\n"),
 }

@@ -21,6 +21,7 @@ MODEL = Model(
     safety_checker=None,
     skip={},
     go_fast={"exact_passes": 5},
+    preview=None,
     attention={},
     memory_modes=None,
     hardware={"device": "cpu", "memory_gb": 1},

@@ -20,7 +20,7 @@ WITH_TORCH = {  # the others start at once
         f"easel.inference.{name}"
         for name in ("attention", "compile", "embeddings", "engine", "float8", "go_fast", "held")
     ),
-    *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "restore", "safety")),
+    *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "previews", "restore", "safety")),
     *(f"easel.inference.{name}" for name in ("staging", "startup", "tensors", "trained")),
     *(f"easel.training.{name}" for name in ("__main__", "checkpoint", "flow", "layers", "loop", "output", "prepare")),
     "easel.platforms.on_modal.trainings",

@@ -34,6 +34,7 @@ TINY = {
     "attention": {"9.0": ["_native_cudnn"]},
     "memory_modes": {"resident": 22.7, "turns": 14},
     "hardware": {"device": "cuda", "memory_gb": 24},
+    "preview": {"linear": "preview.json"},
     "training": {
         "steps": 100,
         "learning_rate": 1e-3,
@@ -148,7 +149,11 @@ def test_unknown_key_is_named(tmp_path, key):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *((key, None) for key in TINY if key not in ("safety_checker", "go_fast", "memory_modes", "training")),
+        *(
+            (key, None)
+            for key in TINY
+            if key not in ("safety_checker", "go_fast", "memory_modes", "preview", "training")
+        ),
         *((key, ["x"]) for key in TINY),
         *((key, True) for key in TINY),
         *((key, 7) for key in ("name", "title", "license", "source", "pipelines", "dtype", "go_fast")),
@@ -206,6 +211,8 @@ def test_all_problems_are_named_together(tmp_path):
         ({"memory_modes": {}}, "memory_modes must be null or have some of the keys resident, turns, float8"),
         ({"memory_modes": {"small": 1.0}}, "memory_modes must be null or have some of the keys"),
         ({"memory_modes": {"turns": 0}}, "memory_modes must be null or have some of the keys"),
+        ({"preview": {}}, "preview must be null or have one key"),
+        ({"preview": {"linear": "a", "autoencoder": "b"}}, "preview must be null or have one key"),
         ({"training": {"steps": 100}}, "training must be null or have the keys steps, learning_rate, batch_size"),
         ({"training": {**TINY["training"], "steps": 0.5}}, "training must be null or have the keys"),
         ({"training": {**TINY["training"], "adapter": {"size": 1}}}, "adapter must be null or have the keys source"),

@@ -12,6 +12,7 @@ from easel.api.input_files import Size
 from easel.api.redaction import redact_queries
 from easel.api.tables import Prediction
 from easel.api.telemetry import now
+from easel.api.updates import Preview
 
 WARNING = "Warning: "
 LONGEST_TRAINING_S = 24 * 3600.0  # ten times what a training of the flagship takes on one card
@@ -23,6 +24,7 @@ class ActivePrediction:
 
     prediction: Prediction
     size: Size = field(default_factory=Size)  # of its input
+    wanted_previews: int = 0  # of each image
     server: CogServer | None = None  # while one may have it
     accepted: bool = False  # by that server
     canceling: str = ""  # or the status with which it is to end
@@ -36,6 +38,7 @@ class ActivePrediction:
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)  # one output at a time goes into its folder
     heard: float = -math.inf  # when its server's word was last read, by the monotonic clock
     held: bytes | None = None  # the newest word since then
+    previews: list[Preview] = field(default_factory=list)  # what its images look like so far
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # set once, and replaced, at each change
 
     def __post_init__(self) -> None:
@@ -69,6 +72,12 @@ class ActivePrediction:
         """Wake who waits for more logs, more output or the end."""
         self.changed.set()
         self.changed = asyncio.Event()
+
+    def show(self, previews: list[Preview]) -> None:
+        """Keep the previews for who wants them, unless as many are known."""
+        if self.wanted_previews and len(previews) > len(self.previews):
+            self.previews = previews
+            self.tell()
 
     def set_timer(self, name: str, seconds: float, act: Callable[["ActivePrediction"], None]) -> None:
         """Call `act` in so many seconds, unless it ends before; of one name there is one."""

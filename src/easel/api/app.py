@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from easel.api import about, callbacks, files, models, predictions, search, streams, trainings
+from easel.api import about, callbacks, files, models, openai, openai_models, predictions, search, streams, trainings
 from easel.api.endpoint import Endpoint, Handler
+from easel.api.openai_errors import problem_response
 from easel.api.problems import Problem
 from easel.api.rate_limit import RateLimiter
 from easel.api.service import Api
@@ -35,12 +36,15 @@ def create_app(api: Api) -> Starlette:
         route("POST", "/v1/predictions/{id}/cancel", predictions.cancel),
         route("POST", f"{model}/predictions", predictions.create_by_model, creates, large),
         route("POST", f"{deployment}/predictions", predictions.create_by_deployment, creates, large),
+        route("POST", "/v1/images/generations", openai.generate, creates, large),
+        route("POST", "/v1/images/edits", openai.edit, creates, large),
         route("GET", "/stream/{id}/{key}", streams.stream, None),
-        route("GET", "/v1/models", models.list_models),
+        route("GET", "/v1/models", openai_models.list_models),
         route("POST", "/v1/models", models.create_model),
         route("QUERY", "/v1/models", search.search_models),
         route("GET", "/v1/search", search.search_models),
-        route("GET", model, models.show_model),
+        route("GET", "/v1/models/{name}", openai_models.show_by_name),
+        route("GET", model, openai_models.show_model),
         route("PATCH", model, models.change_model),
         route("DELETE", model, models.delete_model),
         route("GET", f"{model}/readme", models.show_readme),
@@ -76,7 +80,8 @@ def create_app(api: Api) -> Starlette:
 
     async def refuse(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 500)
-        problem = Problem(status, f"There is no {request.method} {request.scope['path'][:200]} in this API.").response()
+        what = f"There is no {request.method} {request.scope['path'][:200]} in this API."
+        problem = problem_response(request, Problem(status, what))
         if status == 405:
             fitting = (one.methods or set() for one in routes if one.matches(request.scope)[0] != Match.NONE)
             problem.headers["Allow"] = ", ".join(sorted(set().union(*fitting)))

@@ -8,6 +8,7 @@ import httpx2
 
 from easel.api.cog_answers import ask, members
 from easel.api.schemas import is_schema
+from easel.api.updates import PREVIEWS
 
 HEALTHY = ("READY", "BUSY")
 DOWN = "DOWN"
@@ -84,12 +85,21 @@ class CogServer:
             return None
         return document if status == 200 and await asyncio.to_thread(is_schema, document) else None
 
-    async def start(self, prediction_id: str, given: dict[str, Any], callback: str) -> tuple[int, Any]:
+    async def start(
+        self, prediction_id: str, given: dict[str, Any], callback: str, previews: int = 0
+    ) -> tuple[int, Any]:
         """Hand a prediction over: 202 accepted, 409 no free slot, 422 with `detail`, or what else it answers.
 
-        Raises httpx2.ConnectError or ConnectTimeout if it was never reached, another HTTPError if that is not known.
+        `previews` of each image are asked for in Cog's `context`, of which a model that has none knows nothing. Raises
+        httpx2.ConnectError or ConnectTimeout if it was never reached, another HTTPError if that is not known.
         """
-        body = {"input": given, "webhook": callback, "webhook_events_filter": ["start", "output", "logs", "completed"]}
+        body: dict[str, Any] = {
+            "input": given,
+            "webhook": callback,
+            "webhook_events_filter": ["start", "output", "logs", "completed"],
+        }
+        if previews:
+            body["context"] = {PREVIEWS: str(previews)}
         return await self._put(prediction_id, body)
 
     async def has(self, prediction_id: str) -> bool | None:

@@ -17,6 +17,7 @@ from easel.errors import EaselError
 
 LOST_S = 15.0  # Cog repeats the news of an end for 13 s (seen with coglet 0.23.1); after that it is lost.
 WATCH_S = 1.0
+LOST = "The server that ran this prediction ended before it did, and the result is lost. Send it again."
 
 
 class Dispatcher:
@@ -69,7 +70,9 @@ class Dispatcher:
             await self._lifecycle.end(run, run.canceling)
             return
         try:
-            status, answer = await server.start(run.id, given, self._lifecycle.callback_url(run.id))
+            status, answer = await server.start(
+                run.id, given, self._lifecycle.callback_url(run.id), run.wanted_previews
+            )
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
             status, answer = 503, {}
             server.state = DOWN
@@ -148,5 +151,4 @@ class Dispatcher:
         if run.canceling:
             await self._lifecycle.end(run, "canceled")
         else:
-            why = "The server that ran this prediction ended before it did, and the result is lost. Send it again."
-            await self._lifecycle.end(run, "failed", error=why)
+            await self._lifecycle.end(run, "failed", error=LOST)

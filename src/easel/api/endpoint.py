@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from easel.api.database_errors import DatabaseError, DiskFullError, RowRefusedError
+from easel.api.openai_errors import problem_response
 from easel.api.problems import DISK_FULL, Problem
 from easel.api.rate_limit import RateLimiter
 from easel.api.service import Api
@@ -47,24 +48,25 @@ class Endpoint:
                 headers = self.limiter.take(request.state.account)
             response = await self.handler(self.api, request)
         except Problem as problem:
-            response = problem.response()
+            response = problem_response(request, problem)
         except RowRefusedError:
-            response = Problem(422, "The database cannot hold this: there is something odd in it.").response()
+            odd = Problem(422, "The database cannot hold this: there is something odd in it.")
+            response = problem_response(request, odd)
         except DiskFullError:
-            response = Problem(507, DISK_FULL).response()
+            response = problem_response(request, Problem(507, DISK_FULL))
         except DatabaseError as error:
             sentence = f"The database did not take it ({error}). Nothing was accepted; try again."
-            response = Problem(503, sentence, retry_after=1).response()
+            response = problem_response(request, Problem(503, sentence, retry_after=1))
         except ClientDisconnect:
             return
         except HTTPException as error:
-            response = Problem(error.status_code, str(error.detail)).response()
+            response = problem_response(request, Problem(error.status_code, str(error.detail)))
         except Exception as error:
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
             if not full:
                 self.api.log.error("request", route=self.route, **describe_error(error))
             failure = Problem(507, DISK_FULL) if full else Problem(500, "The API failed here; its log says why.")
-            response = failure.response()
+            response = problem_response(request, failure)
         response.headers.update(headers)
         self.api.metrics.requests.labels(request.method, self.route, response.status_code).inc()
         self.api.metrics.request_s.labels(self.route).observe(time.monotonic() - started)
@@ -72,11 +74,16 @@ class Endpoint:
 
 
 def limited(receive: Receive, limit: int, clock: Callable[[], float] = time.monotonic) -> Receive:
-    """Return a `receive` that raises Problem: 413 for a body over `limit` bytes, 408 for one that only trickles in."""
-    count, began = 0, clock()
+    """Return a `receive` that raises Problem: 413 for a body over `limit` bytes, 408 for one that only trickles in.
+
+    What comes after the body, that the client has gone, may take as long as it does.
+    """
+    count, began, is_whole = 0, clock(), False
 
     async def counted() -> Message:
-        nonlocal count
+        nonlocal count, is_whole
+        if is_whole:
+            return await receive()
         left = began + BODY_S + count / SLOWEST - clock()
         try:
             async with asyncio.timeout(left):
@@ -86,6 +93,7 @@ def limited(receive: Receive, limit: int, clock: Callable[[], float] = time.mono
         if left <= 0:
             raise Problem(408, f"The request's body came slower than {SLOWEST // 1000} kB a second.")
         count += len(message.get("body", b""))
+        is_whole = not message.get("more_body", False)
         if count > limit:
             raise Problem(413, f"The request is larger than {limit / MB:.0f} MB. Upload files to /v1/files.")
         return message

@@ -56,9 +56,9 @@ class Lifecycle:
         self._max_seconds, self._grace_s = max_seconds, grace_s
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def submit(self, prediction: Prediction, size: Size) -> ActivePrediction:
+    async def submit(self, prediction: Prediction, size: Size, previews: int = 0) -> ActivePrediction:
         """Accept: on disk first, then queued. Raises DatabaseError, or Problem (429) if the account has too many."""
-        run = ActivePrediction(prediction, size)
+        run = ActivePrediction(prediction, size, previews)
         self._limits.check(run.account, size, [*self.queue.all(), *self._arriving])
         self._arriving.add(run)
         try:
@@ -155,11 +155,11 @@ class Lifecycle:
         prediction = run.prediction
         if run.server:
             await self.started(run, run.server)
-        logs = run.warning_lines + update.logs
-        if len(logs) > len(prediction.logs):
+        if len(logs := run.warning_lines + update.logs) > len(prediction.logs):
             prediction.logs = logs
             self._webhooks.notify(prediction, "logs")
             run.tell()
+        run.show(update.previews)
         if update.status:
             await self.end(run, update.status, update.output, update.error, update.metrics)
         elif isinstance(update.output, list):

@@ -26,14 +26,18 @@ class Parser(MultiPartParser):
 
 
 @asynccontextmanager
-async def read_form(request: Request) -> AsyncIterator[FormData]:
-    """Give the parts of a request's body, whose files are closed at the end. Raises Problem (400)."""
+async def read_form(
+    request: Request, max_files: int = 2, max_fields: int = 1000, part: str = "content"
+) -> AsyncIterator[FormData]:
+    """Give the parts of a request's body, whose files are closed at the end. Raises Problem (400).
+
+    `part` is the name of the file that must be there. JavaScript sends the metadata as a file as well.
+    """
     try:
-        # JavaScript sends the metadata as a file as well.
-        form = await Parser(request.headers, request.stream(), max_files=2).parse()
+        form = await Parser(request.headers, request.stream(), max_files=max_files, max_fields=max_fields).parse()
     except (MultiPartException, KeyError, AssertionError, UnicodeError) as error:
         detail = getattr(error, "message", "it is not as its Content-Type says")
-        raise Problem(400, f"The body must be multipart/form-data with the part `content`: {detail}") from None
+        raise Problem(400, f"The body must be multipart/form-data with the part `{part}`: {detail}") from None
     try:
         yield form
     finally:

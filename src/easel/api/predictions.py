@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from easel.api.active import ends_within
+from easel.api.active import ActivePrediction, ends_within
 from easel.api.headers import parse_cancel_after, parse_prefer
 from easel.api.new_prediction import New, make_row, read_new
 from easel.api.pages import page
@@ -44,16 +44,25 @@ async def create_by_deployment(api: Api, request: Request) -> Response:
         return await accept(api, request, new, await api.registry.to_run(deployment.version), deployment.key)
 
 
-async def accept(api: Api, request: Request, new: New, version: Version, deployment: str | None = None) -> Response:
+async def start(
+    api: Api, request: Request, new: New, version: Version, deployment: str | None = None, previews: int = 0
+) -> ActivePrediction:
+    """Check what is asked for, and let it wait for its turn; `previews` of each image are wanted. Raises Problem."""
     await api.find_model(version.model, request.state.account)
-    wait = parse_prefer(request.headers.get("prefer"))
     lifetime = parse_cancel_after(request.headers.get("cancel-after"))
     prediction = await make_row(api, request.state.account, new, version, version.openapi_schema, deployment=deployment)
     prediction.deadline = prediction.created_at + lifetime if lifetime else None
     if version.training:
         await add_lora(api, prediction, version)
-    run = await api.lifecycle.submit(prediction, new.size)
+    run = await api.lifecycle.submit(prediction, new.size, previews)
     new.accepted = True
+    return run
+
+
+async def accept(api: Api, request: Request, new: New, version: Version, deployment: str | None = None) -> Response:
+    wait = parse_prefer(request.headers.get("prefer"))
+    run = await start(api, request, new, version, deployment)
+    prediction = run.prediction
     headers, status, changes = {"Location": f"{api.serializers.base}/v1/predictions/{prediction.id}"}, 201, {}
     if wait is not None:
         headers["Preference-Applied"] = request.headers["prefer"]

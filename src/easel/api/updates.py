@@ -11,7 +11,19 @@ from easel.api.tables import FINAL
 MOST_LOGS = 1_000_000  # characters; the rest of a log without end is not kept
 MOST_ERROR = 10_000
 MOST_METRICS, MOST_METRIC = 100, 1000  # how many, and the characters of a name or a value
+PREVIEWS = "easel_previews"  # as inference/previews.py names them, in the context and in the metrics
+MOST_PREVIEWS, MOST_PREVIEW, MOST_SIDE = 12, 200_000, 4096  # how many, characters of one, pixels
 CUT = "\nWarning: the log is longer than 1 MB, and the rest of it is not kept.\n"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Of image number `image`, which will have `width` x `height` pixels: base64 of a small WebP."""
+
+    image: int
+    width: int
+    height: int
+    data: str
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,7 @@ class Update:
     output: Any = None
     error: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    previews: list[Preview] = field(default_factory=list)
 
 
 def parse_update(data: bytes, prediction_id: str) -> Update:
@@ -39,6 +52,7 @@ def parse_update(data: bytes, prediction_id: str) -> Update:
         output=clean_texts(given.get("output")),
         error=read_text(error, MOST_ERROR) or None,
         metrics=read_metrics(given.get("metrics")),
+        previews=read_previews(given.get("metrics")),
     )
 
 
@@ -51,7 +65,22 @@ def read_text(value: Any, most: int, cut: str = "...") -> str:
 def read_metrics(value: Any) -> dict[str, Any]:
     """Return those that are short, as a model gives them, whatever else there is; `predict_time` only as seconds."""
     pairs = list(value.items())[:MOST_METRICS] if isinstance(value, dict) else []
-    return {clean_texts(name): clean_texts(one) for name, one in pairs if is_metric(name, one)}
+    return {clean_texts(name): clean_texts(one) for name, one in pairs if name != PREVIEWS and is_metric(name, one)}
+
+
+def read_previews(metrics: Any) -> list[Preview]:
+    """Return the previews among the metrics, up to the first that is none."""
+    found = []
+    given = metrics.get(PREVIEWS) if isinstance(metrics, dict) else None
+    for one in given[:MOST_PREVIEWS] if isinstance(given, list) else []:
+        match one:
+            case {"image": int(image), "width": int(width), "height": int(height), "data": str(data)} if (
+                0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE and len(data) <= MOST_PREVIEW
+            ):
+                found.append(Preview(image, width, height, data))
+            case _:
+                break
+    return found
 
 
 def is_metric(name: str, value: Any) -> bool:

@@ -7,9 +7,10 @@ before.
 import gc
 import io
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from easel.images.input import open_image
 from easel.inference.embeddings import EmbeddingMemory
 from easel.inference.loader import Components
 from easel.inference.pipeline import SourceImage, Timings, read_source, run_plan
+from easel.inference.previews import Previews, count_in, load_to_image
 from easel.inference.signing import Signing, SourceFile
 from easel.inference.temp_files import TempFiles
 from easel.inference.trained import TrainedAdapter
@@ -34,6 +36,7 @@ from easel.request import Request, check_request, square
 CPU_TEXTS = ("can't allocate memory", "could not create a primitive", "could not execute a primitive")
 SMALL_MEMORY_BYTES = 2**28  # for LoRAs on a card that cannot hold all weights: three of rank 16
 Record = Callable[[str, Any], None]
+NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
 
 
 class Engine:
@@ -54,6 +57,7 @@ class Engine:
         self.adapters = AdapterMemory(MEMORY_BYTES if components.memory.mode == "resident" else SMALL_MEMORY_BYTES)
         self.embeddings = EmbeddingMemory()
         self.outputs = TempFiles()
+        self.to_image = load_to_image(components.model, components.transformer.device)
         self._made: set[tuple[int, int]] = set()  # sizes that have fitted into memory
 
     def compile(self, cache: Path) -> None:
@@ -77,20 +81,20 @@ class Engine:
         key = f"{compile_key(self.components.digest, device)}, {', '.join(kinds)}"
         compile_modules(self.components.transformer.module, whole, warm_up, cache, key, log)
 
-    def answer(self, request: Request, record: Record) -> list[Path]:
+    def answer(self, request: Request, record: Record, context: Mapping[str, str] = NO_CONTEXT) -> list[Path]:
         """Plan, run and save; return the files, and tell what was done on standard error and through `record`.
 
         The files stay until the next request. Raises EaselError with a sentence for the caller.
         """
         try:
-            return self._answer(request, record)
+            return self._answer(request, record, count_in(context))
         except EaselError:
             raise
         except Exception:
             traceback.print_exc()  # Cog keeps only the message
             raise
 
-    def _answer(self, request: Request, record: Record) -> list[Path]:
+    def _answer(self, request: Request, record: Record, previews: int) -> list[Path]:
         self.outputs.clear()
         request = self.trained.in_request(request) if self.trained else request
         check_request(request, self.components.model)  # before a file is opened
@@ -105,7 +109,8 @@ class Engine:
             del image, mask  # up to 60 MB
             log(*(f"warning: {text}" for text in (source.warnings if source else ())))
             adapters = self.load_adapters(plan, Tokens(request.hf_token, request.civitai_token), timings)
-            files, blocked = self.make_files(plan, timings, source, adapters, source_file)
+            shown = self.previews_of(plan, previews, record) if previews else None
+            files, blocked = self.make_files(plan, timings, source, adapters, source_file, shown)
         log(f"timings: {timings}")
         record("seeds", list(plan.seeds))
         record("image_count", len(files))
@@ -118,6 +123,16 @@ class Engine:
                 "Try another prompt or seed; disable_safety_checker turns the checker off."
             )
         return files
+
+    def previews_of(self, plan: Plan, count: int, record: Record) -> Previews | None:
+        """Return what tells `count` previews of each image; None, and a line in the log, where there are none."""
+        if plan.check_safety and self.components.safety_checker:
+            log("warning: there are no previews while the safety checker is on, which sees only what is done.")
+        elif not self.to_image:
+            log(f"warning: there are no previews: {plan.model} has nothing here to make them with.")
+        else:
+            return Previews(count, plan, self.to_image, record)
+        return None
 
     def load_adapters(self, plan: Plan, tokens: Tokens, timings: Timings) -> list[tuple[Adapter, float]]:
         adapters = []
@@ -146,6 +161,7 @@ class Engine:
         source: SourceImage | None,
         adapters: Sequence[tuple[Adapter, float]],
         source_file: SourceFile | None = None,
+        previews: Previews | None = None,
     ) -> tuple[list[Path], list[int]]:
         """Return the plan's images as files, and the numbers of those that the safety checker holds back.
 
@@ -155,7 +171,9 @@ class Engine:
         labels = [adapter.label for adapter, _ in adapters]
         files: list[Path] = []
         blocked: list[int] = []
-        images = run_plan(plan, self.components, timings, source, adapters, embeddings=self.embeddings)
+        images = run_plan(
+            plan, self.components, timings, source, adapters, embeddings=self.embeddings, previews=previews
+        )
         with self.outputs.new_folder() as folder, closing(images):
             for k, image in enumerate(images):
                 if checker:

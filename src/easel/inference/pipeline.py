@@ -16,6 +16,7 @@ from easel.images.mask import keep_outside, widen
 from easel.inference.embeddings import EmbeddingMemory, Embeds
 from easel.inference.go_fast import FastTransformer
 from easel.inference.loader import Components
+from easel.inference.previews import Previews
 from easel.lora.adapter import Adapter
 from easel.plan import Plan
 from easel.progress import Bar, LineWriter
@@ -74,6 +75,7 @@ def run_plan(
     adapters: Sequence[tuple[Adapter, float]] = (),
     log: TextIO | None = None,
     embeddings: EmbeddingMemory | None = None,
+    previews: Previews | None = None,
 ) -> Generator[Image.Image, None, None]:
     """Yield the plan's images in order, each (plan.width x plan.height) RGB.
 
@@ -82,7 +84,8 @@ def run_plan(
     model that is bound by compute gains nothing from one. The bar on `log` (default: standard error) counts the
     denoising steps of all images. The LoRAs in `adapters` hold at their scales until the iterator ends. Closing it, or
     an exception anywhere, ends the work at once; of `components` nothing is changed then. `embeddings` keeps those of
-    the prompt for the next request (default: for none).
+    the prompt for the next request (default: for none). `previews` is shown the latents after each step, and changes
+    nothing.
     """
     log = log or sys.stderr
     if source and not plan.passes:
@@ -111,7 +114,7 @@ def run_plan(
                     )
                 with timings.measure("denoise"):
                     components.memory.before("denoise")
-                    latents = denoise(pipeline, plan, seed, embeds, source, bar)
+                    latents = denoise(pipeline, plan, seed, embeds, source, bar, previews)
                 if adapters and not latents.isfinite().all():
                     raise AdapterError("The LoRAs at these scales produced NaN or Infinity: lower lora_scales.")
                 with timings.measure("decode"):
@@ -156,10 +159,20 @@ def warn_of_truncation(tokenizer: Any, name: str, text: str, max_tokens: int, lo
         log.write(f"warning: {name} has {count} tokens; the last {count - max_tokens} are ignored.\n")
 
 
-def denoise(pipeline: Any, plan: Plan, seed: int, embeds: Embeds, source: SourceImage | None, bar: Bar) -> torch.Tensor:
+def denoise(
+    pipeline: Any,
+    plan: Plan,
+    seed: int,
+    embeds: Embeds,
+    source: SourceImage | None,
+    bar: Bar,
+    previews: Previews | None = None,
+) -> torch.Tensor:
     """Latents (1, channels, height / 8, width / 8) of one image, in `plan.passes` steps."""
 
-    def step_done(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    def step_done(_pipeline: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if previews:
+            previews.after(step + 1, pipeline.scheduler, tensors["latents"])
         bar.update()
         return tensors
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from easel.inference.cog_downloads import guard_downloads, limits
@@ -29,12 +29,17 @@ class Service:
     def __init__(self, engine: "Engine", health: Health, uploads: Uploads) -> None:
         self.engine, self.health, self.uploads = engine, health, uploads
 
-    def answer(self, inputs: Mapping[str, Any], record: "Record") -> list[Path]:
-        """Return the image files of a request, by its inputs, and give its metrics to `record`. Raises EaselError."""
+    def answer(
+        self, inputs: Mapping[str, Any], record: "Record", context: Mapping[str, str] = MappingProxyType({})
+    ) -> list[Path]:
+        """Return the image files of a request, by its inputs, and give its metrics to `record`. Raises EaselError.
+
+        `context` is what came beside the inputs; previews.py reads it.
+        """
         self.uploads.clear(keep=(inputs["image"], inputs["mask"]))
         request = make_request(inputs)
         with self.health.prediction():
-            return self.engine.answer(request, record)
+            return self.engine.answer(request, record, context)
 
     def is_well(self) -> bool:
         """Return False when a request hangs, so that Cog reports the runner as unhealthy."""

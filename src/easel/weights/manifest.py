@@ -20,7 +20,8 @@ from easel.weights.sources import WeightSource, parse_weight_source
 LOCK_NAME = "weights.lock"
 DIGEST = r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}"
 PIECE_BYTES = 32 * 2**20  # few, since after each a thread waits for the interpreter, which may be importing
-UNLOCKED = {LOCK_NAME, LOCK_NAME + ".tmp", "model.yaml", "README.md"}  # hand-written or about the weights, not weights
+# Written by hand, or about the weights, or of no weight: without previews the images are the same.
+UNLOCKED = {LOCK_NAME, LOCK_NAME + ".tmp", "model.yaml", "preview.json", "README.md"}
 
 
 @dataclass(frozen=True)
