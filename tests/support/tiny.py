@@ -31,6 +31,7 @@ MODEL = Model(
         "resolution": "128",
         "preserve": [],
         "adapter": None,
+        "measure": None,
     },
     folder=Path("weights/tiny"),
 )

@@ -23,7 +23,8 @@ WITH_TORCH = {  # the others start at once
     *(f"easel.inference.{name}" for name in ("loader", "memory", "pipeline", "restore", "safety", "staging")),
     *(f"easel.inference.{name}" for name in ("startup", "tensors")),
     *(f"easel.training.{name}" for name in ("__main__", "checkpoint", "flow", "layers", "loop", "output", "prepare")),
-    *(f"easel.training.{name}" for name in ("run", "training_adapter")),
+    *(f"easel.training.{name}" for name in ("drawing", "quality", "quality_page", "run", "training_adapter")),
+    "easel.training.vision_measure",
 }
 RUNNERS = {"predict.py", "train.py"}
 ONLY_MAKES_A_VALUE = """

@@ -41,6 +41,7 @@ TINY = {
         "resolution": "128",
         "preserve": [],
         "adapter": None,
+        "measure": None,
     },
 }
 
