@@ -11,8 +11,8 @@ from pathlib import Path
 from benches.emoji import REPOSITORY
 
 SIDES = ("minimal", "easel", "preserving")
-BLOCK = 10  # steps of one side before the next has its turn
-MEMORY_STEPS = 10  # after which it no longer grows
+BLOCK = 5  # steps of one side before the next has its turn
+MEMORY_STEPS = 3  # after which it no longer grows
 Seconds = tuple[float, float]  # by the clock, and of the process's processor time, for one step
 
 
