@@ -7,7 +7,6 @@ rank, in batches of four, with AdamW, warm-up and clipping, and with nothing pre
 
 import io
 import os
-import resource
 import sys
 import zipfile
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from benches.cold_start_side import memory
 from diffusers import ZImagePipeline
 from peft import LoraConfig, inject_adapter_in_model
 from PIL import Image
@@ -118,8 +118,7 @@ def main() -> None:
     step = SIDES[sys.argv[1]]()
     for number in range(int(sys.argv[2])):
         step(number)
-    unit = 1 if sys.platform == "darwin" else 1024  # man getrusage
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    print(memory("VmHWM"))  # ru_maxrss would begin with that of the process which started this one
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def report_page(
     found = quality.figures
     facts = [
         f'Images of "{word}" are {found["to_set"]} from the nearest image of the set, {found["to_set_before"]} without '
-        f"the LoRA. Of {found['prompts']} other prompts {found['prompts_kept']} are drawn as before; they moved by "
-        f"{found['drift']}, where two of them are {found['between_prompts']} apart.",
+        f"the LoRA. Of {found['prompts']} other prompts {found['prompts_kept']} keep their image: these moved by "
+        f"{found['drift']}, and are {found['between_prompts']} from the nearest of another prompt.",
         f"The measure. {quality.measure.what} 0 is the same image.",
         "Every image of the set was trained on. Held out are the seeds of the images below, and of their prompts all "
         f'but "{word}". Those of other prompts were drawn in half the steps, since their change alone counts.',
