@@ -9,6 +9,7 @@ go-fast     the emoji model at 20 steps, 50 prompts, exact and with go_fast inte
 fetch       one file from nginx on loopback, by Easel and by curl, aria2 and huggingface_hub, interleaved (needs them)
 api         a prediction through `easel api` against its Cog server alone, interleaved; then 1,000 from 32 clients
 api-faults  500 random faults under load, or --rounds N: everything around `easel api` and itself breaks (best as root)
+train       steps of a training by Easel's loop against a minimal loop over the same model, interleaved; peak memory
 images      the largest image of each format that is accepted, from file to sRGB pixels, interleaved with Pillow alone
 provenance  a signature: seconds and bytes for each format and size, and the import before the first
 simulate    requests a second of the simulation, beside simpy and ciw; 10^4 to 10^8 of them; a sweep of 100 settings
@@ -31,6 +32,7 @@ from benches.go_fast import bench_go_fast
 from benches.images import bench_images
 from benches.provenance import bench_provenance
 from benches.simulate import bench_simulate
+from benches.train import bench_train
 
 # What each takes is the number of measured rounds, what it gives are named figures.
 BENCHES = {
@@ -40,6 +42,7 @@ BENCHES = {
     "go-fast": bench_go_fast,
     "fetch": bench_fetch,
     "compile": bench_compile,
+    "train": bench_train,
     "images": bench_images,
     "provenance": bench_provenance,
     "simulate": bench_simulate,

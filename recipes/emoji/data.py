@@ -20,6 +20,7 @@ import yaml
 from tqdm import tqdm
 
 from easel.sizes import ASPECT_RATIOS, size_for
+from easel.training.measure import pool
 
 WORK = Path(".cache/emoji")  # everything the recipe makes on the way; outside git, safe to delete
 
@@ -153,14 +154,6 @@ def render(svg: str, size: tuple[int, int]) -> np.ndarray:
     canvas = Image.new("RGBA", size, "white")
     canvas.alpha_composite(icon, ((width - icon.width) // 2, (height - icon.height) // 2))
     return np.asarray(canvas.convert("RGB"))
-
-
-def pool(images: np.ndarray, grid: int = 16) -> np.ndarray:
-    """Average-pool images (N, H, W, 3) to (N, grid * grid * 3) float32, the space in which pictures are compared."""
-    count, height, width, _ = images.shape
-    blocks = images.reshape(count, grid, height // grid, grid, width // grid, 3).astype(np.float32)
-    pooled: np.ndarray = blocks.mean(axis=(2, 4)).reshape(count, -1)
-    return pooled
 
 
 def keep_distinct(icons: list[Icon], images: np.ndarray) -> list[int]:

@@ -21,6 +21,7 @@ from easel.inference.pipeline import Timings, run_plan
 from easel.models import load_model
 from easel.plan import plan_request
 from easel.request import Request
+from easel.training.measure import pool
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import ensure_snapshot
 from easel.weights.store import WeightPaths
@@ -42,7 +43,7 @@ def draw(components: Components, prompts: list[str], seed: int = 0) -> np.ndarra
 
 def ranks(pictures: np.ndarray, icons: np.ndarray, wanted: list[int]) -> np.ndarray:
     """For each picture, how many icons are nearer to it than the wanted one (0: it is the nearest)."""
-    pooled, targets = data.pool(pictures), data.pool(icons)
+    pooled, targets = pool(pictures), pool(icons)
     out = []
     for row, icon in zip(pooled, wanted, strict=True):
         distances = ((targets - row) ** 2).mean(axis=1)

@@ -27,6 +27,7 @@ from easel.plan import plan_request
 from easel.request import Request
 from easel.training.captions import Captions
 from easel.training.dataset import read_dataset
+from easel.training.measure import pool
 from easel.weights.manifest import digest_of
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import ensure_snapshot
@@ -48,7 +49,7 @@ def draw(components: Components, prompts: Sequence[str], adapters: Sequence[tupl
 
 def nearest(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """The distance of each image to the nearest of others, 0 to 255."""
-    pooled, targets = data.pool(images), data.pool(others)
+    pooled, targets = pool(images), pool(others)
     return np.array([np.sqrt(((targets - row) ** 2).mean(axis=1)).min() for row in pooled])
 
 

@@ -1,6 +1,7 @@
 """What Z-Image-Turbo does on this machine's GPU: a table for people, then one JSON line.
 
     script/gpu-check [--only NAME ...] [--seconds N] [--out FILE]
+    script/gpu-check --train          100 steps of a training, at 512 and at 1024 pixels, and nothing else
     script/gpu-check --tiny           every row at tiny size on the CPU, in two minutes
     script/gpu-check --table [FILE]   write the table of docs/benchmarks.md from the runs in docs/gpu, and from FILE
 
@@ -30,13 +31,13 @@ from pathlib import Path
 from gpu_check import report
 from gpu_check.children import Job, run_rows
 from gpu_check.context import REPOSITORY
-from gpu_check.rows import GROUPS, MISS, NOT_RUN, ROWS, Outcome, Row, rows_within, select_rows
+from gpu_check.rows import GROUPS, MISS, NOT_RUN, ROWS, TRAIN, Outcome, Row, rows_within, select_rows
 
 SECONDS, TINY_SECONDS = 540, 3600
 DISK_BYTES = 36 * 10**9
 # Side by side at tiny size, where no time counts, and what is in one tuple in one process, since to import torch takes
 # most there; on a card one after the other, each group in a process of its own.
-TINY_LANES = ((("plain",), ("server",), ("engine", "options", "mode")), (("compile",),))
+TINY_LANES = ((("plain",), ("server",), ("engine", "options", "mode", "train")), (("compile",),))
 
 
 def main() -> int:
@@ -44,7 +45,7 @@ def main() -> int:
     if options.table is not None:
         return write_table(options.table)
     try:
-        rows = select_rows(options.only)
+        rows = select_rows([*options.only, *([TRAIN] if options.train else [])])
     except ValueError as error:
         return fail(str(error))
     seconds = options.seconds or (TINY_SECONDS if options.tiny else SECONDS)
@@ -88,6 +89,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there as well")
     parser.add_argument("--folder", type=Path, help="where the weights are made and kept (.cache/gpu-check)")
+    parser.add_argument("--train", action="store_true", help="the rows of a training, which are not among all")
     parser.add_argument("--tiny", action="store_true", help="tiny sizes on the CPU: tries the check itself")
     parser.add_argument("--table", nargs="*", type=Path, metavar="FILE", help="write the table of docs/benchmarks.md")
     return parser.parse_args()

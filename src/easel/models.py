@@ -41,8 +41,9 @@ class Model:
     small images of unfinished latents: the file of a `linear` map, or the folder of an `autoencoder` (diffusers'
     AutoencoderTiny), which need not be there. `training` is None, or has what a training takes where its caller is
     silent (`steps`, `learning_rate`, `batch_size`, `resolution`); `preserve`, prompts that must go on being drawn as
-    they are; and `adapter`: None, or the `source`, `size` and `digest` of the LoRA without which a distilled
-    model must not be trained.
+    they are; `adapter`: None, or the `source`, `size` and `digest` of the LoRA without which a distilled
+    model must not be trained; and `measure`: the Hub's repository of the DINOv2 model that its report compares images
+    by, or None for their pixels.
     """
 
     name: str
@@ -149,6 +150,7 @@ def training_problems(training: dict[str, Any]) -> list[str]:
         "resolution": str,
         "preserve": list[str],
         "adapter": dict[str, Any] | None,
+        "measure": str | None,
     }
     if set(training) != set(kinds) or not all(matches_type(training[key], kind) for key, kind in kinds.items()):
         return [f"training must be null or have the keys {', '.join(kinds)}"]

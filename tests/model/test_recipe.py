@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from recipes.emoji import data
+from easel.training.measure import pool
 from recipes.emoji.card import write_card
 from recipes.emoji.clock import Clock, load_checkpoint, save_checkpoint
 from recipes.emoji.evaluate import ranks
@@ -86,7 +86,7 @@ def test_a_picture_is_found_among_its_icons_by_its_pooled_pixels():
     picture = np.clip(icons[2].astype(int) + noise, 0, 255).astype(np.uint8)
     assert ranks(picture[None], icons, [2]).tolist() == [0]
     assert ranks(picture[None], icons, [4])[0] >= 1
-    assert data.pool(icons).shape == (5, 16 * 16 * 3)
+    assert pool(icons).shape == (5, 16 * 16 * 3)
 
 
 def test_the_model_card_can_be_written_from_an_evaluation():

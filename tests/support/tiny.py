@@ -32,6 +32,7 @@ MODEL = Model(
         "resolution": "128",
         "preserve": [],
         "adapter": None,
+        "measure": None,
     },
     folder=Path("weights/tiny"),
 )

@@ -24,7 +24,11 @@ WITH_TORCH = {  # the others start at once
     *(f"easel.inference.{name}" for name in ("staging", "startup", "tensors", "trained")),
     *(f"easel.training.{name}" for name in ("__main__", "checkpoint", "flow", "layers", "loop", "output", "prepare")),
     "easel.platforms.on_modal.trainings",
-    *(f"easel.training.{name}" for name in ("run", "service", "training_adapter")),
+    "easel.training.vision_measure",
+    *(
+        f"easel.training.{name}"
+        for name in ("drawing", "quality", "quality_page", "run", "service", "training_adapter")
+    ),
 }
 RUNNERS = {"predict.py", "train.py"}
 ONLY_MAKES_A_VALUE = """

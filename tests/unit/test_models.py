@@ -42,6 +42,7 @@ TINY = {
         "resolution": "128",
         "preserve": [],
         "adapter": None,
+        "measure": None,
     },
 }
 

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from easel.api.bodies import problem_of
 from easel.api.input_files import MOST_TEXT, Size
 from easel.api.multipart import read_form
+from easel.api.new_prediction import New
 from easel.api.openai_errors import refused
 from easel.api.openai_inputs import ImageBody, typed
 from easel.api.outputs import FILE
-from easel.api.predictions import New
 from easel.api.problems import Problem
 from easel.api.schemas import input_rules
 from easel.api.service import Api

@@ -52,9 +52,15 @@ def write_sheet(path: Path, title: str, facts: Sequence[str], rows: Sequence[Row
 
 
 def write_page(path: Path, title: str, facts: Sequence[str], body: str) -> None:
-    """Write an HTML page: a heading, a paragraph for each fact, and `body`, which is HTML."""
+    """Write the page of `page_text`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page_text(title, facts, body), encoding="utf-8")
+
+
+def page_text(title: str, facts: Sequence[str], body: str) -> str:
+    """Return an HTML page: a heading, a paragraph for each fact, and `body`, which is HTML."""
     told = "".join(f"<p>{html.escape(fact)}</p>" for fact in facts)
-    text = f"""<!doctype html>
+    return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -65,8 +71,6 @@ def write_page(path: Path, title: str, facts: Sequence[str], body: str) -> None:
 {body}
 </html>
 """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
 
 
 def section(row: Row) -> str:

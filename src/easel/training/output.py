@@ -6,17 +6,19 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 from safetensors.torch import save
 
+from easel.errors import ResourceError
 from easel.files import disk_errors, write_atomically
 from easel.lora.adapter import Adapter
 from easel.training.curve import loss_image, loss_table
 from easel.training.settings import TrainingSettings
 
-LORA_NAME, TAR_NAME, IMAGES = "lora.safetensors", "weights.tar", "validation"
+LORA_NAME, TAR_NAME, IMAGES, REPORT = "lora.safetensors", "weights.tar", "validation", "report.html"
 PREFIX = "diffusion_model."  # ostris/ai-toolkit's, which ComfyUI and diffusers read
 
 
@@ -61,32 +63,41 @@ def metadata_of(
     }
 
 
-def config_text(settings: TrainingSettings, seed: int, metadata: Mapping[str, str]) -> str:
-    """Return config.yaml: the settings that make this LoRA again, and the file's metadata."""
+def config_inputs(settings: TrainingSettings, seed: int) -> dict[str, Any]:
+    """Return the settings that make this LoRA again, as config.yaml has them."""
     inputs = asdict(settings)
     inputs["input_images"] = settings.input_images.name
     inputs["resolution"] = ",".join(map(str, inputs.pop("resolutions")))
     inputs["seed"] = seed
-    text: str = yaml.safe_dump(
-        {"inputs": inputs, "metadata": dict(metadata)}, sort_keys=True, allow_unicode=True, width=1000
-    )
+    return inputs
+
+
+def config_text(inputs: Mapping[str, Any], metadata: Mapping[str, str], quality: Mapping[str, float]) -> str:
+    """Return config.yaml: the settings, the file's metadata and the figures of the report."""
+    values = {"inputs": dict(inputs), "metadata": dict(metadata), "quality": dict(quality)}
+    text: str = yaml.safe_dump(values, sort_keys=True, allow_unicode=True, width=1000)
     return text
 
 
-def write_outputs(folder: Path, lora: bytes, config: str, losses: Sequence[float]) -> tuple[Path, Path]:
-    """Write the LoRA and the tar of all into the folder and return their paths. Raises ResourceError."""
+def write_outputs(folder: Path, lora: bytes, config: str, report: str, losses: Sequence[float]) -> tuple[Path, Path]:
+    """Write the tar of all, the LoRA and the report into the folder; return the first two's paths.
+
+    Raises ResourceError.
+    """
     curve = io.BytesIO()
     loss_image(losses).save(curve, "PNG")
     members = {
         LORA_NAME: lora,
         "config.yaml": config.encode(),
+        REPORT: report.encode(),
         "loss.csv": loss_table(losses).encode(),
         "loss.png": curve.getvalue(),
     }
     members |= {f"{IMAGES}/{path.name}": path.read_bytes() for path in sorted((folder / IMAGES).glob("*.png"))}
     with disk_errors(folder):
-        with write_atomically(folder / LORA_NAME) as stream:
-            stream.write(lora)
+        for name in (LORA_NAME, REPORT):
+            with write_atomically(folder / name) as stream:
+                stream.write(members[name])
         with write_atomically(folder / TAR_NAME) as stream, tarfile.open(fileobj=stream, mode="w") as tar:
             for name, content in members.items():
                 entry = tarfile.TarInfo(name)
@@ -95,12 +106,14 @@ def write_outputs(folder: Path, lora: bytes, config: str, losses: Sequence[float
     return folder / TAR_NAME, folder / LORA_NAME
 
 
-def as_bytes(adapter: Adapter, metadata: Mapping[str, str]) -> bytes:
-    """Return the file of a LoRA. Raises ValueError for one with NaN or infinite numbers."""
+def check_finite(adapter: Adapter) -> None:
+    """Raise ResourceError for a LoRA with NaN or infinite numbers."""
     bad = [name for name, pair in adapter.pairs.items() if not (is_finite(pair.down) and is_finite(pair.up))]
     if bad:
-        raise ValueError(f"NaN or infinite numbers in {', '.join(bad[:3])}")
-    return lora_file(adapter, metadata)
+        raise ResourceError(
+            f"The training diverged (NaN or infinite numbers in {', '.join(bad[:3])}): lower learning_rate and "
+            "train anew."
+        )
 
 
 def is_finite(tensor: torch.Tensor) -> bool:

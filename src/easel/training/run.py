@@ -1,36 +1,42 @@
 """One training from its inputs to its files."""
 
 import hashlib
-import io
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from easel.errors import ResourceError
 from easel.files import disk_errors, single_instance_lock, write_atomically
-from easel.inference.loader import Components, default_device, load_components
+from easel.inference.loader import default_device, load_components
 from easel.inference.options import Options
-from easel.inference.pipeline import Timings, run_plan
 from easel.logs import log
-from easel.lora.adapter import Adapter
 from easel.models import Model
-from easel.plan import plan_request
-from easel.request import Request
 from easel.training.buckets import shrink_to_cover
 from easel.training.checkpoint import NAME, Progress, read_checkpoint, restore_checkpoint, save_checkpoint
 from easel.training.dataset import Dataset, read_dataset
+from easel.training.drawing import draw
 from easel.training.kept import LOCK, VERSION
 from easel.training.layers import TrainedLayers
 from easel.training.loop import Metrics, Trainer, new_optimizer
-from easel.training.output import IMAGES, as_bytes, config_text, metadata_of, write_outputs
+from easel.training.output import (
+    IMAGES,
+    check_finite,
+    config_inputs,
+    config_text,
+    lora_file,
+    metadata_of,
+    write_outputs,
+)
 from easel.training.prepare import prepare
+from easel.training.quality import measure_quality
+from easel.training.quality_page import report_page
 from easel.training.settings import LORA_TARGETS, TrainingSettings
 from easel.training.training_adapter import Merged, fetch_training_adapter
+from easel.training.vision_measure import measure_of
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import ensure_snapshot
 from easel.weights.store import WeightPaths
@@ -83,6 +89,13 @@ def train_lora(settings: TrainingSettings, model: Model, environ: Mapping[str, s
             save_checkpoint(folder, fingerprint, progress, layers, optimizer)
 
         metrics = Pauses(trainer, merged, save, folder).run()
+        lora = layers.as_adapter("lora")
+        check_finite(lora)
+        began = time.monotonic()
+        log("training: drawing for the report")
+        measure = measure_of((model.training or {}).get("measure"))
+        quality = measure_quality(components, dataset, settings.captions, lora, measure)
+        log(f"training: {quality.line}; {time.monotonic() - began:.0f} s for the report")
         metadata = metadata_of(
             settings,
             progress.seed,
@@ -92,11 +105,15 @@ def train_lora(settings: TrainingSettings, model: Model, environ: Mapping[str, s
             dataset=dataset.digest,
             license=model.license,
         )
-        try:
-            lora = as_bytes(layers.as_adapter("lora"), metadata)
-        except ValueError as error:
-            raise ResourceError(f"The training diverged ({error}): lower learning_rate and train anew.") from None
-        files = write_outputs(folder, lora, config_text(settings, progress.seed, metadata), progress.losses)
+        metadata |= quality.metadata
+        inputs = config_inputs(settings, progress.seed)
+        files = write_outputs(
+            folder,
+            lora_file(lora, metadata),
+            config_text(inputs, metadata, quality.figures),
+            report_page(dataset, quality, inputs, metadata, progress.losses),
+            progress.losses,
+        )
         (folder / NAME).unlink(missing_ok=True)
         log(
             f"training: {metrics.steps} steps at {metrics.steps_per_second:.2f} steps/s, "
@@ -140,19 +157,10 @@ class Pauses:
         prompt = self._trainer.settings.validation_prompt
         if prompt.strip():
             adapter = self._trainer.layers.as_adapter("lora")
-            image = draw(self._trainer.components, prompt, [(adapter, 1.0)])
+            image = draw(self._trainer.components, prompt, VALIDATION_SEED, [(adapter, 1.0)])
             path = self._folder / IMAGES / f"step-{step:05}.png"
             with disk_errors(path), write_atomically(path, sync=False) as stream:
-                stream.write(image)
-
-
-def draw(components: Components, prompt: str, adapters: Sequence[tuple[Adapter, float]]) -> bytes:
-    """Return a PNG as a prediction with this LoRA makes it, with the model's defaults and one seed."""
-    plan = plan_request(Request(prompt, seed=VALIDATION_SEED), components.model)
-    target = io.BytesIO()
-    for image in run_plan(plan, components, Timings(), adapters=adapters, log=io.StringIO()):
-        image.save(target, "PNG")
-    return target.getvalue()
+                image.save(stream, "PNG")
 
 
 def fingerprint_of(settings: TrainingSettings, model: Model, digest: str, dataset: Dataset) -> str:

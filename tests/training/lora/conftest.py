@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image, ImageDraw
 
 from easel.inference.loader import Components
@@ -16,8 +17,12 @@ from tests.support.small_emoji import small_emoji
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the emoji model with small layers and random numbers."""
-    return small_emoji(tmp_path_factory.mktemp("small") / "emoji")
+    """The folder of the emoji model with small layers and random numbers, which draws small images in two steps."""
+    folder = small_emoji(tmp_path_factory.mktemp("small") / "emoji")
+    settings = folder / "model.yaml"
+    values = yaml.safe_load(settings.read_text()) | {"num_inference_steps": 2, "native_area": 4096}
+    settings.write_text(yaml.safe_dump(values))
+    return folder
 
 
 @pytest.fixture(scope="session")

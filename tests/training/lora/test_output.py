@@ -11,7 +11,14 @@ from safetensors.torch import load, save
 
 from easel.lora.adapter import Adapter, Pair
 from easel.training.curve import loss_image, loss_table, running_mean
-from easel.training.output import config_text, lora_file, metadata_of, with_sorted_metadata, write_outputs
+from easel.training.output import (
+    config_inputs,
+    config_text,
+    lora_file,
+    metadata_of,
+    with_sorted_metadata,
+    write_outputs,
+)
 
 
 def adapter():
@@ -53,17 +60,20 @@ def test_the_tar_has_all_files_once(settings, tmp_path):
     (tmp_path / "validation").mkdir()
     (tmp_path / "validation" / "step-00000.png").write_bytes(b"image")
     losses = [1.0, 0.5, 0.25]
-    tar, lora = write_outputs(tmp_path, b"lora", config_text(settings, 7, metadata(settings)), losses)
+    config = config_text(config_inputs(settings, 7), metadata(settings), {"drift": 1.5})
+    tar, lora = write_outputs(tmp_path, b"lora", config, "<html>", losses)
     assert lora.read_bytes() == b"lora"
     with tarfile.open(tar) as archive:
         members = {member.name: archive.extractfile(member).read() for member in archive}
     assert set(members) == {
-        "lora.safetensors", "config.yaml", "loss.csv", "loss.png", "validation/step-00000.png"
+        "lora.safetensors", "config.yaml", "report.html", "loss.csv", "loss.png", "validation/step-00000.png"
     }  # fmt: skip
     config = yaml.safe_load(members["config.yaml"])
     assert config["inputs"]["resolution"] == "64"
     assert config["inputs"]["input_images"] == "images.zip"
     assert config["metadata"]["seed"] == "7"
+    assert config["quality"] == {"drift": 1.5}
+    assert members["report.html"] == (tmp_path / "report.html").read_bytes() == b"<html>"
     assert list(csv.reader(members["loss.csv"].decode().splitlines()))[1:] == [
         ["1", "1.000000"],
         ["2", "0.500000"],

@@ -84,7 +84,7 @@ def test_what_is_in_the_tar(trained, model):
     assert said["license"] == "Apache-2.0"
     assert said["base_model_digest"].startswith("sha256:")
     assert sorted(path.name for path in trained.lora.parent.iterdir()) == [
-        ".lock", "lora.safetensors", "validation", "weights.tar"
+        ".lock", "lora.safetensors", "report.html", "validation", "weights.tar"
     ]  # fmt: skip
 
 
