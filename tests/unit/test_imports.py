@@ -16,6 +16,7 @@ SRC = ROOT / "src"
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "cog", "coglet"}
 WITH_TORCH = {  # the others start at once
     "easel.lora.adapter",
+    *(f"easel.batch.{name}" for name in ("__main__", "paint", "run")),
     *(
         f"easel.inference.{name}"
         for name in ("attention", "compile", "embeddings", "engine", "float8", "go_fast", "held")

@@ -28,6 +28,7 @@ GROUPS = (
     ("push",),
     ("train",),
     ("dataset",),
+    ("batch",),
     ("compare",),
     ("measure",),
     ("simulate",),
@@ -103,6 +104,10 @@ def add_group(first: str, commands: Any, common: argparse.ArgumentParser) -> Non
             from easel.cli.dataset import add_dataset_commands
 
             add_dataset_commands(commands, common)
+        case "batch":
+            from easel.cli.batch import add_batch_command
+
+            add_batch_command(commands, common)
         case "compare":
             from easel.cli.compare import add_compare_command
 

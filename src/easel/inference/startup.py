@@ -12,7 +12,7 @@ from easel.inference.temp_files import Uploads
 from easel.logs import log
 from easel.lora.files import AdapterFiles
 from easel.lora.sites import Endpoints
-from easel.models import DEFAULT_MODEL, load_model
+from easel.models import DEFAULT_MODEL, Model, load_model
 from easel.request import make_request
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import ensure_snapshot
@@ -48,21 +48,25 @@ def load_service(
     `cog_types` is the module `cog.types`, whose downloads are guarded from now on; `canceled` is what Cog raises in a
     request that is canceled. Raises WeightsError, FetchError or ResourceError if the weights cannot be had.
     """
-    health = Health(canceled)
+    health, uploads = Health(canceled), Uploads()
+    model = load_model(models / (environ.get("EASEL_MODEL") or DEFAULT_MODEL))
+    guard_downloads(cog_types, limits(allow_loopback(environ)), uploads, health.prediction)
+    return Service(load_engine(model, environ), health, uploads)
+
+
+def load_engine(model: Model, environ: Mapping[str, str]) -> "Engine":
+    """Load a model as the environment says. Raises as `load_service`."""
     options = Options.from_environ(environ)
     paths = WeightPaths.from_environ(environ)
-    model = load_model(models / (environ.get("EASEL_MODEL") or DEFAULT_MODEL))
     reading = start_reading(ensure_snapshot(model, paths, log=log))
     # Only now, since importing torch takes as long as reading gigabytes: both go on side by side.
     from easel.inference.engine import Engine
     from easel.inference.loader import default_device, load_components
 
-    uploads = Uploads()
-    guard_downloads(cog_types, limits(allow_loopback(environ)), uploads, health.prediction)
     engine = Engine(load_components(model, reading, default_device(), options), adapter_files(paths.cache, environ))
     if options.compile:
         engine.compile(paths.cache)
-    return Service(engine, health, uploads)
+    return engine
 
 
 def allow_loopback(environ: Mapping[str, str]) -> bool:
