@@ -117,5 +117,5 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
         listed(tmp_path, "in.jsonl", '{"prompt": "y"}')
     (tmp_path / "full").mkdir()
     (tmp_path / "full/photo.jpg").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"it has 'photo.jpg'"):
+    with pytest.raises(InputError, match=r"has 'photo.jpg'"):
         listed(tmp_path, "in.jsonl", '{"prompt": "y"}', "full")

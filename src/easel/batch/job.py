@@ -67,7 +67,7 @@ def prepare(job: Job, schema: Mapping[str, Any], say: Callable[[str], None]) -> 
         return int(there["rows"])
     if others := place.names() - {REQUESTS, ".lock"}:
         raise InputError(
-            f"{job.output} must be empty or have this batch in it, and it has {sorted(others)[0]!r}. Choose a new folder."
+            f"{job.output} must be empty or have this batch in it, and has {sorted(others)[0]!r}. Choose a new folder."
         )
     say("reading the requests ...")
     (place / REQUESTS).remove()  # of a run that ended before the list was complete

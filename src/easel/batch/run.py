@@ -1,6 +1,7 @@
 """The pipeline on Ray Data: list, blocks, painters, results; with a checkpoint, an estimate and a bar."""
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -28,6 +29,7 @@ SAMPLE_ROWS = 10  # for the estimate
 SPARE_CPUS = 2  # for reading, cutting and writing, which take little beside the painters
 POLL_S = 0.5
 PREFIX = "easel-ray-"
+LOOPBACK = "127.0.0.2"  # for 127.0.0.1 Ray puts the machine's address in the network
 
 
 class Tally:
@@ -74,7 +76,8 @@ def start_ray(job: Job) -> Iterator[None]:
             include_dashboard=False,
             log_to_driver=False,
             _temp_dir=str(folder),
-            _node_ip_address="127.0.0.1",
+            logging_level=logging.ERROR,
+            _node_ip_address=LOOPBACK,
         )
     try:
         yield
@@ -147,6 +150,7 @@ def show_totals(job: Job, bar: Any, count: int, done: int, tally: Any) -> None:
 def run_pipeline(job: Job, total: int, count: int, each: dict[str, float], tally: Any) -> None:
     place, context = job.place, DataContext.get_current()
     context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its reports; ours are the bar and the last line
     context.checkpoint_config = CheckpointConfig(
         id_column="row",
         checkpoint_path=(place / CHECKPOINT).path,
