@@ -85,6 +85,9 @@ def test_after_kills_each_row_is_there_once_with_the_same_pixels(tmp_path, engin
 
     process = start(requests, output)
     children = wait_for_images(process, output, 12)
+    addresses = {one.laddr.ip for child in children for one in child.net_connections() if one.status == "LISTEN"}
+    assert addresses
+    assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     process.send_signal(signal.SIGTERM)
     code, _, err = finish(process)
     assert code == 128 + signal.SIGTERM

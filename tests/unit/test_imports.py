@@ -29,7 +29,8 @@ WITH_TORCH = {  # the others start at once
 RUNNERS = {"predict.py", "train.py"}
 ONLY_MAKES_A_VALUE = """
 Annotated ConfigDict Field Figure Index Input JSON MappingProxyType Metric Options Passed Path Path(__file__).resolve
-Setting String TypeVar field frozenset mapped_column np.dtype object range re.compile torch.device
+Setting String TypeVar field frozenset mapped_column np.dtype object pa.binary pa.float64 pa.int64 pa.list_ pa.schema
+pa.string range re.compile torch.device
 """
 
 # Modal learns what to deploy by importing this file: what these names stand for has to be made then.

@@ -29,7 +29,6 @@ SAMPLE_ROWS = 10  # for the estimate
 SPARE_CPUS = 2  # for reading, cutting and writing, which take little beside the painters
 POLL_S = 0.5
 PREFIX = "easel-ray-"
-LOOPBACK = "127.0.0.2"  # for 127.0.0.1 Ray puts the machine's address in the network
 
 
 class Tally:
@@ -77,7 +76,6 @@ def start_ray(job: Job) -> Iterator[None]:
             log_to_driver=False,
             _temp_dir=str(folder),
             logging_level=logging.ERROR,
-            _node_ip_address=LOOPBACK,
         )
     try:
         yield

@@ -53,8 +53,13 @@ def run_batch(args: argparse.Namespace) -> int:
         max_cost=args.max_cost,
     )
     sys.stdout.flush()
-    environ = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}  # nothing is told to Ray's makers
-    os.execve(sys.executable, [sys.executable, *job.arguments()], environ)  # it does not return
+    os.execve(sys.executable, [sys.executable, *job.arguments()], ray_environ(job.address))  # it does not return
+
+
+def ray_environ(address: str | None) -> dict[str, str]:
+    """Return the environment for Ray: nothing is told to its makers, and without a cluster all is on loopback."""
+    local = {} if address else {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # what keeps it there on other systems
+    return {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **local}
 
 
 def read_price(text: str) -> float:
