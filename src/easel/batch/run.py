@@ -93,7 +93,7 @@ def remove_left_folders() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def actors_of(job: Job) -> tuple[int, dict[str, float]]:
+def actors_of(job: Job) -> tuple[int, dict[str, Any]]:
     """Return how many painters there are, and what Ray gives each. Raises InputError where it has none to give."""
     has = ray.cluster_resources()
     if load_model(Path(job.root) / "weights" / job.model).hardware["device"] == "cuda":
@@ -109,7 +109,8 @@ def actors_of(job: Job) -> tuple[int, dict[str, float]]:
 def paint_all(job: Job, total: int, done: int) -> None:
     count, each = actors_of(job)
     estimate_cost(job, total - done, count, each)
-    tally = ray.remote(num_cpus=0, max_restarts=-1)(Tally).remote()
+    remote: Any = ray.remote  # whose types know no class that is chosen at run time
+    tally = remote(num_cpus=0, max_restarts=-1)(Tally).remote()
     failure: list[Exception] = []
 
     def pipeline() -> None:
@@ -145,7 +146,7 @@ def show_totals(job: Job, bar: Any, count: int, done: int, tally: Any) -> None:
         )
 
 
-def run_pipeline(job: Job, total: int, count: int, each: dict[str, float], tally: Any) -> None:
+def run_pipeline(job: Job, total: int, count: int, each: dict[str, Any], tally: Any) -> None:
     place, context = job.place, DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # its reports; ours are the bar and the last line
@@ -170,7 +171,7 @@ def run_pipeline(job: Job, total: int, count: int, each: dict[str, float], tally
     painted.write_parquet((place / RESULTS).path, filesystem=place.filesystem)
 
 
-def estimate_cost(job: Job, left: int, count: int, each: dict[str, float]) -> None:
+def estimate_cost(job: Job, left: int, count: int, each: dict[str, Any]) -> None:
     """Say what the batch will cost by the time of ten of its requests. Raises InputError when it is over --max-cost."""
     if job.price_per_hour is None:
         return
@@ -179,7 +180,8 @@ def estimate_cost(job: Job, left: int, count: int, each: dict[str, float]) -> No
         rows += [row for row in table.to_pylist() if row["error"] is None]
         if len(rows) >= SAMPLE_ROWS:
             break
-    painter: Any = ray.remote(**each)(Painter).remote(job)
+    remote: Any = ray.remote
+    painter = remote(**each)(Painter).remote(job)
     sample = rows[:: max(len(rows) // SAMPLE_ROWS, 1)][:SAMPLE_ROWS]
     load, seconds = ray.get(painter.estimate.remote(sample))
     ray.kill(painter)
