@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -111,39 +112,50 @@ def paint_all(job: Job, total: int, done: int) -> None:
     estimate_cost(job, total - done, count, each)
     remote: Any = ray.remote  # whose types know no class that is chosen at run time
     tally = remote(num_cpus=0, max_restarts=-1)(Tally).remote()
-    failure: list[Exception] = []
+    over, stopped = threading.Event(), list[str]()
 
-    def pipeline() -> None:
-        try:
-            run_pipeline(job, total, count, each, tally)
-        except Exception as error:
-            failure.append(error)
+    def watch() -> None:
+        stream = sys.stderr if sys.stderr.isatty() else LineWriter(sys.stderr)
+        with Bar(total=total, initial=done, unit="request", file=stream, mininterval=2.0, dynamic_ncols=True) as bar:
+            while not over.wait(POLL_S):
+                problem = show_totals(job, bar, count, done, tally)
+                if problem and not stopped:
+                    stopped.append(problem)
+                    os.kill(
+                        os.getpid(), signal.SIGTERM
+                    )  # the main thread leaves Ray in order, as for a caller's signal
 
-    thread = threading.Thread(target=pipeline, name="pipeline", daemon=True)
-    thread.start()
-    stream = sys.stderr if sys.stderr.isatty() else LineWriter(sys.stderr)
-    with Bar(total=total, initial=done, unit="request", file=stream, mininterval=2.0, dynamic_ncols=True) as bar:
-        while thread.is_alive():
-            thread.join(POLL_S)
-            show_totals(job, bar, count, done, tally)
-    if failure:
-        raise ResourceError(f"The batch stopped: {first_line(failure[0])}. Run the same command again to go on.")
+    watcher = threading.Thread(target=watch, name="bar")
+    watcher.start()
+    try:
+        run_pipeline(job, total, count, each, tally)
+    except SystemExit:
+        if stopped:
+            raise ResourceError(stopped[0]) from None
+        raise
+    except Exception as error:
+        raise ResourceError(f"The batch stopped: {first_line(error)}. Run the same command again to go on.") from None
+    finally:
+        over.set()
+        watcher.join()
 
 
-def show_totals(job: Job, bar: Any, count: int, done: int, tally: Any) -> None:
+def show_totals(job: Job, bar: Any, count: int, done: int, tally: Any) -> str | None:
+    """Show what was done, and return why the batch must stop."""
     try:
         rows, images, errors = ray.get(tally.totals.remote(), timeout=POLL_S)
     except ray.exceptions.RayError:  # it is being restarted
-        return
+        return None
     spent = (job.price_per_hour or 0.0) * count * bar.format_dict["elapsed"] / 3600
     cost = {} if job.price_per_hour is None else {"cost": f"${spent:.2f}"}
     bar.set_postfix(images=images, errors=errors, **cost, refresh=False)
     bar.update(max(done + rows - bar.n, 0))
     if job.max_cost is not None and spent > job.max_cost:
-        raise ResourceError(
+        return (
             f"The batch has cost ${spent:.2f}, which is more than --max-cost. What is done is kept: the same command "
             "with a new --max-cost goes on."
         )
+    return None
 
 
 def run_pipeline(job: Job, total: int, count: int, each: dict[str, Any], tally: Any) -> None:
