@@ -63,6 +63,7 @@ def run_job(job: Job) -> None:
 @contextmanager
 def start_ray(job: Job) -> Iterator[None]:
     """Have a Ray of this process's own on loopback, or the cluster of `job.address`, and leave nothing of it."""
+    on_term = signal.getsignal(signal.SIGTERM)
     if job.address:
         ray.init(address=job.address, log_to_driver=False)
         folder = None
@@ -78,6 +79,7 @@ def start_ray(job: Job) -> Iterator[None]:
             _temp_dir=str(folder),
             logging_level=logging.ERROR,
         )
+    signal.signal(signal.SIGTERM, on_term)  # Ray puts one of its own there, which exits with 15
     try:
         yield
     finally:
