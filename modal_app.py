@@ -2,7 +2,8 @@
 
   modal run modal_app.py::pull_weights             once: the weights into a Volume
   modal deploy modal_app.py
-  modal run modal_app.py --prompt "a red apple"    in a container for this call
+  modal run modal_app.py::main --prompt "a red apple"                  in a container for this call
+  modal run modal_app.py::batch --requests in.jsonl --out images       a file of requests
 
 Not run on Modal. Modal learns what to deploy by importing this file, also in each container: for that reason it, and no
 other file, reads the environment at import. Values and reasons: src/easel/platforms/on_modal/settings.py.
@@ -143,6 +144,14 @@ class Predictor:
         except EaselError as error:
             raise plain_error(error) from None
 
+    @modal.method()
+    def answer_row(self, row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Return a batch's result of one row, and its images."""
+        from easel.batch.answer_row import answer_row  # with Pillow, as Engine
+
+        network = limits(allow_loopback(os.environ))
+        return answer_row(self.engine.answer, row, read_json_inputs(row["inputs"]), self.schema, network)
+
 
 @app.server(
     image=make_image("requirements.lock", "requirements-api.txt"),
@@ -180,3 +189,15 @@ def main(
     for name, content in answered["files"].items():
         (folder / name).write_bytes(content)
         print_result(str(folder / name))
+
+
+@app.local_entrypoint()
+def batch(requests: str, out: str) -> None:
+    """Answer a file of requests in many containers; images and results here. The same command goes on after a break."""
+    from easel.batch.job import Job  # with pyarrow, which only this machine needs: pip install 'easel[batch]'
+    from easel.batch.mapped import run_mapped
+
+    job = Job(requests, out, str(ROOT), DEPLOYMENT.model.name)
+    schema = openapi(ROOT / "predict.py")
+    run_mapped(job, schema, lambda rows: Predictor().answer_row.map(rows, order_outputs=False))
+    print_result(out)

@@ -16,6 +16,7 @@ SRC = ROOT / "src"
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "cog", "coglet"}
 WITH_TORCH = {  # the others start at once
     "easel.lora.adapter",
+    *(f"easel.batch.{name}" for name in ("__main__", "paint", "run")),
     *(
         f"easel.inference.{name}"
         for name in ("attention", "compile", "embeddings", "engine", "float8", "go_fast", "held")
@@ -33,8 +34,8 @@ WITH_TORCH = {  # the others start at once
 RUNNERS = {"predict.py", "train.py"}
 ONLY_MAKES_A_VALUE = """
 Annotated ConfigDict Endpoint Field Figure Index Input JSON MappingProxyType Metric Options Passed Path
-Path(__file__).resolve Setting String TypeVar field frozenset mapped_column np.dtype object range re.compile
-torch.device
+Path(__file__).resolve Setting String TypeVar field frozenset mapped_column np.dtype object pa.binary pa.float64
+pa.int64 pa.list_ pa.schema pa.string range re.compile torch.device
 """
 
 # Modal learns what to deploy by importing this file: what these names stand for has to be made then. Cog finds what it

@@ -30,6 +30,7 @@ GROUPS = (
     ("train",),
     ("dataset",),
     ("verify",),
+    ("batch",),
     ("compare",),
     ("measure",),
     ("simulate",),
@@ -113,6 +114,10 @@ def add_group(first: str, commands: Any, common: argparse.ArgumentParser) -> Non
             from easel.cli.verify import add_verify_command
 
             add_verify_command(commands, common)
+        case "batch":
+            from easel.cli.batch import add_batch_command
+
+            add_batch_command(commands, common)
         case "compare":
             from easel.cli.compare import add_compare_command
 

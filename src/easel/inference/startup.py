@@ -13,7 +13,7 @@ from easel.inference.temp_files import Uploads
 from easel.logs import log
 from easel.lora.files import AdapterFiles
 from easel.lora.sites import Endpoints
-from easel.models import DEFAULT_MODEL, load_model
+from easel.models import DEFAULT_MODEL, Model, load_model
 from easel.request import make_request
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import ensure_snapshot
@@ -59,18 +59,22 @@ def load_service(
     request that is canceled; `weights`: the LoRA of a trained version, for every request. Raises WeightsError,
     FetchError or ResourceError if the weights cannot be had.
     """
-    health = Health(canceled)
+    health, uploads = Health(canceled), Uploads()
+    model = load_model(models / (environ.get("EASEL_MODEL") or DEFAULT_MODEL))
+    guard_downloads(cog_types, limits(allow_loopback(environ)), uploads, health.prediction)
+    return Service(load_engine(model, environ, weights), health, uploads)
+
+
+def load_engine(model: Model, environ: Mapping[str, str], weights: str | Path | None = None) -> "Engine":
+    """Load a model as the environment says. Arguments and errors as of `load_service`."""
     options = Options.from_environ(environ)
     paths = WeightPaths.from_environ(environ)
-    model = load_model(models / (environ.get("EASEL_MODEL") or DEFAULT_MODEL))
     reading = start_reading(ensure_snapshot(model, paths, log=log))
     # Only now, since importing torch takes as long as reading gigabytes: both go on side by side.
     from easel.inference.engine import Engine
     from easel.inference.loader import default_device, load_components
     from easel.inference.trained import load_trained
 
-    uploads = Uploads()
-    guard_downloads(cog_types, limits(allow_loopback(environ)), uploads, health.prediction)
     signing = load_signing(environ, paths.cache)
     components = load_components(model, reading, default_device(), options)
     trained = None
@@ -80,7 +84,7 @@ def load_service(
     engine = Engine(components, adapter_files(paths.cache, environ), signing=signing, trained=trained)
     if options.compile:
         engine.compile(paths.cache)
-    return Service(engine, health, uploads)
+    return engine
 
 
 def allow_loopback(environ: Mapping[str, str]) -> bool:
