@@ -66,16 +66,22 @@ def test_a_row_without_a_seed_gets_that_of_its_id_in_each_run(tmp_path):
 
 
 def test_openai_csv_and_parquet_say_the_same(tmp_path):
-    body = {"prompt": "x", "n": 2, "size": "128x64", "output_format": "jpeg", "model": "gpt-image-1", "seed": 1}
+    body = {"prompt": "x", "n": 2, "size": "128x64", "output_format": "jpeg", "output_compression": 90}
+    body |= {"quality": "low", "model": "gpt-image-1", "seed": 1}
     line = {"custom_id": "a", "method": "POST", "url": "/v1/images/generations", "body": body}
     theirs = listed(tmp_path, "a.jsonl", json.dumps(line), "a")
-    cells = "custom_id,prompt,num_outputs,width,height,output_format,seed,image\na,x,2,128,64,jpg,1,\n"
+    names = "custom_id,prompt,num_outputs,width,height,output_format,output_quality,go_fast,seed,image"
+    cells = f"{names}\na,x,2,128,64,jpg,90,true,1,\n"
     ours = {"custom_id": ["a"], "prompt": ["x"], "num_outputs": [2], "width": [128], "height": [64]}
-    parquet.write_table(pa.table({**ours, "output_format": ["jpg"], "seed": [1]}), tmp_path / "c.parquet")
+    ours |= {"output_format": ["jpg"], "output_quality": [90], "go_fast": [True], "seed": [1]}
+    parquet.write_table(pa.table(ours), tmp_path / "c.parquet")
     table = listed(tmp_path, "c.parquet", (tmp_path / "c.parquet").read_bytes(), "c")
     as_read = [json.loads(rows[0]["inputs"]) for rows in (theirs, listed(tmp_path, "b.csv", cells, "b"), table)]
     assert as_read[0] == as_read[1] == as_read[2]
     assert as_read[0]["num_outputs"] == 2
+    line["body"] = {"prompt": "x"}
+    (plain,) = listed(tmp_path, "d.jsonl", json.dumps(line), "d")
+    assert json.loads(plain["inputs"])["output_format"] == "png"
 
 
 def test_csv_reads_no_file_and_goes_on_after_a_broken_row(tmp_path):

@@ -21,7 +21,8 @@ SECRETS = ("hf_token", "civitai_token")
 FILES = ("image", "mask")
 OPENAI_URL = "/v1/images/generations"
 OPENAI_KEYS = {"custom_id", "method", "url", "body"}
-OPENAI_IGNORED = ("model", "user", "quality", "response_format")  # the model is the job's, and files are always kept
+OPENAI_IGNORED = ("model", "user", "response_format")  # the model is the job's, and files are always kept
+OPENAI_DEFAULTS = {"output_format": "png", "output_compression": 100}
 OPENAI_FORMATS = {"jpeg": "jpg"}
 
 
@@ -107,14 +108,22 @@ def check_inputs(inputs: Mapping[str, Any], model: Model) -> tuple[int, int]:
 
 
 def openai_inputs(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inputs of a line of OpenAI's batch file: its body, with Easel's own inputs as further keys."""
+    """Return the inputs of a line of OpenAI's batch file: its body, with Easel's own inputs as further keys.
+
+    OpenAI's parameters mean what they mean at `/v1/images/generations` of `easel api`.
+    """
     if unknown := set(line) - OPENAI_KEYS:
         raise InputError(f"A line has custom_id, method, url and body; there is no {sorted(unknown)[0]!r}.")
     if line.get("method", "POST") != "POST" or line.get("url") != OPENAI_URL:
         raise InputError(f"method must be POST and url {OPENAI_URL}, not {line.get('method')!r} {line.get('url')!r}.")
     if not isinstance(line.get("body"), dict):
         raise InputError("body must be a JSON object with a prompt.")
-    body = {name: value for name, value in line["body"].items() if name not in OPENAI_IGNORED and value is not None}
+    given = {name: value for name, value in line["body"].items() if name not in OPENAI_IGNORED and value is not None}
+    body = OPENAI_DEFAULTS | given
+    if "output_quality" in given:
+        del body["output_compression"]
+    if body.pop("quality", None) == "low":
+        body.setdefault("go_fast", True)
     if (background := body.pop("background", "opaque")) not in ("opaque", "auto"):
         raise InputError(f"background must be opaque or auto, not {background!r}: images have no transparency here.")
     size = body.pop("size", "auto")
@@ -126,6 +135,5 @@ def openai_inputs(line: Mapping[str, Any]) -> dict[str, Any]:
     for theirs, ours in (("n", "num_outputs"), ("output_compression", "output_quality")):
         if theirs in body:
             body[ours] = body.pop(theirs)
-    if "output_format" in body:
-        body["output_format"] = OPENAI_FORMATS.get(str(body["output_format"]), body["output_format"])
+    body["output_format"] = OPENAI_FORMATS.get(str(body["output_format"]), body["output_format"])
     return body
