@@ -50,7 +50,8 @@ def test_the_pixels_of_a_damaged_file_are_freed_with_its_error(no_collector):
 
 def test_the_tensors_of_a_request_without_enough_memory_are_freed_with_its_error(no_collector):
     model = load_model(REPOSITORY / "weights" / "emoji")
-    engine = Engine(SimpleNamespace(model=model, memory=Memory("resident")), None)
+    components = SimpleNamespace(model=model, memory=Memory("resident"), transformer=SimpleNamespace(device="cpu"))
+    engine = Engine(components, None)
     guarded = engine.convert_out_of_memory(plan_request(Request("dog"), model))
     with engine.outputs.root:  # removed at the end
         assert is_freed(guarded, MemoryError(), "Out of memory at 128 x 128")

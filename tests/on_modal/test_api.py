@@ -20,7 +20,7 @@ from easel.errors import InputError
 from easel.models import load_model
 from easel.platforms.on_modal.api_server import ApiServer, command, copy_database
 from easel.platforms.on_modal.places import Places
-from tests.clients.inputs import APPLE
+from tests.clients.inputs import APPLE, pixel_chunk
 from tests.clients.test_replicate_1 import (  # noqa: F401 -- pytest finds tests and fixtures by these names
     client,
     connect,
@@ -113,10 +113,10 @@ def version(api) -> str:
 
 @pytest.fixture(scope="module")
 def picture(predict, tmp_path_factory) -> Path:
-    """The image of `Predictor`: by HTTP every client must get these very bytes."""
+    """The compressed pixels of the image of `Predictor`: by HTTP every client must get these."""
     (content,) = predict(**APPLE)["files"].values()
-    path = tmp_path_factory.mktemp("image") / "apple.webp"
-    path.write_bytes(content)
+    path = tmp_path_factory.mktemp("image") / "apple"
+    path.write_bytes(pixel_chunk(content))
     return path
 
 

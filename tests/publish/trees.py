@@ -12,7 +12,16 @@ test -z "$REPLICATE_API_TOKEN" || exit 3 # no check needs it
 test ! -e ".cache/fail-$(basename "$0")"
 """
 CASES = ("red-apple", "dog-16x9", "four-robots")
-FILES = (".gitignore", "README.md", "cog.yaml", "cog.emoji.yaml", "openapi.json", "predict.py", "samples/grid.png")
+FILES = (
+    ".gitignore",
+    "README.md",
+    "cog.yaml",
+    "cog.emoji.yaml",
+    "openapi.json",
+    "predict.py",
+    "train.py",
+    "samples/grid.png",
+)
 
 
 def make_tree(folder: Path, cases: tuple[str, ...] = CASES) -> Path:

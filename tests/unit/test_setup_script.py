@@ -16,6 +16,7 @@ NEEDED = (
     "requirements-api.txt",
     "requirements-plan.txt",
     "requirements-modal.txt",
+    "requirements-batch.txt",
     "requirements-dev.txt",
     "pyproject.toml",
 )

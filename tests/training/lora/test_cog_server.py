@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import shutil
 import tarfile
 import uuid
 from dataclasses import replace
@@ -27,8 +28,10 @@ INPUTS = {"steps": 100, "batch_size": 2, "resolution": "64", "lora_rank": 4, "se
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return small_repository(tmp_path_factory.mktemp("root"))
+def root(folder, tmp_path_factory):
+    root = small_repository(tmp_path_factory.mktemp("root"))
+    shutil.copy(folder / "model.yaml", root / "weights/emoji")
+    return root
 
 
 @pytest.fixture(scope="module")
