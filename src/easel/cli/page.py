@@ -72,6 +72,7 @@ def run_page(args: argparse.Namespace) -> int:
             token=token,
             port=port,
             samples=args.root / "samples",
+            weights=args.root / "weights",
             cache=WeightPaths.from_environ(os.environ).cache,
         )
         app = create_page_app(settings)
