@@ -138,7 +138,7 @@ class TrainPage {
   report(problem) {
     const known = (problem.fields ?? []).map(({ field = "", description }) => [field.split(".")[1], description]).filter(([name]) => this.form.fields.has(name));
     const named = problem.field ?? (NOT_THERE.test(problem.message) ? "destination" : this.form.namedIn(problem.message));
-    const shown = known.length || !named ? known : [[named, problem.message]];
+    const shown = known.length || !named ? known : [[named, problem.message.replace(/^- \w+: /, "").trim()]];
     for (const [name, text] of shown) this.form.showError(name, text);
     this.watch.fail(shown.length ? `See ${shown.map(([name]) => name).join(" and ")} in the form.` : problem.message);
     if (shown.length) this.form.focus(shown[0][0]);
