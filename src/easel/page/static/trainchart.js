@@ -3,7 +3,7 @@
 import { make } from "./dom.js";
 
 const SPACE = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, BOTTOM, EDGE] = [560, 180, 52, 22, 8];
+const [WIDTH, HEIGHT, LEFT, BOTTOM, EDGE] = [560, 180, 66, 24, 8];
 const MOST = 400; // points of the line
 const BAR = /(\d+)\/(\d+) \[[^\]\n]*?\bloss[=:]\s*(\d[\d.e+-]*)/g;
 
