@@ -34,8 +34,7 @@ def add_page_command(commands: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="the model's page in the browser",
         description="An API's models in the browser: a form for each, its runs, versions and README, code for it, "
-        "and trainings. "
-        "With the extra `plan` also a planner: what your traffic costs on each platform.",
+        "and trainings. With the extra `plan` also a planner: what your traffic costs on each platform.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
