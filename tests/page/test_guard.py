@@ -85,6 +85,10 @@ def test_the_pages_own_requests_reach_the_api_with_the_token(guarded, upstream):
         ("POST", "/v1/predictions", {"Origin": "https://elsewhere.example"}),
         ("POST", "/v1/predictions", {"Origin": "null"}),
         ("POST", "/v1/predictions/abc/cancel", {"Origin": "http://127.0.0.1:1"}),
+        ("POST", "/v1/models", {"Origin": "https://elsewhere.example"}),
+        ("POST", "/v1/models/a/b/versions/c/trainings", {"Origin": "https://elsewhere.example"}),
+        ("POST", "/page/dataset", {}),
+        ("GET", "/v1/account", {"Sec_Fetch_Site": "cross-site"}),
         ("GET", "/v1/models/easel/emoji", {"Sec_Fetch_Site": "cross-site"}),
         ("GET", "/v1/models/easel/emoji", {"Sec_Fetch_Site": "same-site"}),
         ("GET", "/v1/models/easel/emoji", {"Host": "elsewhere.example"}),
@@ -103,7 +107,10 @@ def test_other_sites_are_refused(guarded, upstream, method, path, headers):
 @pytest.mark.parametrize(
     "path",
     [
-        "/v1/account",
+        "/v1/account/x",
+        "/v1/account?cursor=a",
+        "/v1/trainings/..",
+        "/easel/emoji/train/x",
         "/v1/webhooks/default/secret",
         "/v1/predictions/..",
         "/v1/predictions/%2e%2e",
@@ -133,7 +140,7 @@ def test_nothing_else_can_be_had(guarded, upstream, path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/models", "/v1/predictions", "/v1/models/a/b/versions", "/v1/models/a/b/examples"]
+    "path", ["/v1/models", "/v1/predictions", "/v1/models/a/b/versions", "/v1/models/a/b/examples", "/v1/trainings"]
 )
 def test_a_list_is_asked_for_by_its_cursor_alone(guarded, upstream, path):
     cursor = "cD0yMDIyLTAxLTIxKzIzJTNBMTg="
@@ -143,7 +150,9 @@ def test_a_list_is_asked_for_by_its_cursor_alone(guarded, upstream, path):
     assert upstream.asked.pop()[1] == path
 
 
-@pytest.mark.parametrize("path", ["/", "/models", "/planner", "/p/abc", "/easel/emoji", "/a.b/c-d/versions/0f"])
+@pytest.mark.parametrize(
+    "path", ["/", "/models", "/planner", "/p/abc", "/easel/emoji", "/a.b/c-d/versions/0f", "/a/b/train"]
+)
 def test_other_sites_may_link_to_the_page_which_then_holds_nothing(guarded, upstream, path):
     status, headers, content = ask(guarded, "GET", path, Sec_Fetch_Site="cross-site")
     assert (status, upstream.asked) == (200, [])

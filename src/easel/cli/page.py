@@ -33,8 +33,8 @@ def add_page_command(commands: Any, common: argparse.ArgumentParser) -> None:
         "page",
         parents=[common],
         help="the model's page in the browser",
-        description="An API's models in the browser: a form for each, its runs, versions and README, and code for it. "
-        "With the extra `plan` also a planner: what your traffic costs on each platform.",
+        description="An API's models in the browser: a form for each, its runs, versions and README, code for it, "
+        "and trainings. With the extra `plan` also a planner: what your traffic costs on each platform.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -72,6 +72,7 @@ def run_page(args: argparse.Namespace) -> int:
             token=token,
             port=port,
             samples=args.root / "samples",
+            weights=args.root / "weights",
             cache=WeightPaths.from_environ(os.environ).cache,
         )
         app = create_page_app(settings)

@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from easel.page.datasets import Datasets
 from easel.page.guard import PAGES, Guard
 from easel.page.planner import Planner
 from easel.page.proxy import PASSED, Proxy, are_names, problem
@@ -25,8 +26,8 @@ REPLICATE = "https://api.replicate.com"
 
 @dataclass(frozen=True)
 class PageSettings:
-    """`api` is the API's address without /v1, `model` the one that `/` shows, `samples` the repository's folder,
-    `cache` this machine's.
+    """`api` is the API's address without /v1, `model` the one that `/` shows, `samples` and `weights` the
+    repository's folders, `cache` this machine's.
     """
 
     model: str
@@ -34,6 +35,7 @@ class PageSettings:
     token: str
     port: int
     samples: Path
+    weights: Path
     cache: Path
 
 
@@ -41,6 +43,7 @@ def create_page_app(settings: PageSettings) -> Starlette:
     """Return the application. Everything that it shows of a model is the API's."""
     proxy = Proxy(settings.api, settings.token)
     planner = Planner(settings.samples)
+    datasets = Datasets(settings.weights)
     signatures = Signatures(settings.cache)
     about = {"model": settings.model, "api": settings.api, "at_replicate": settings.api == REPLICATE}
 
@@ -66,9 +69,11 @@ def create_page_app(settings: PageSettings) -> Starlette:
     async def running(_: Starlette) -> AsyncIterator[None]:
         async with proxy:
             yield
+        datasets.close()
         await planner.close()
 
-    pages = ("/", "/models", "/planner", "/p/{id}", "/{owner}/{name}", "/{owner}/{name}/versions/{id}")
+    models = ("/{owner}/{name}", "/{owner}/{name}/versions/{id}")
+    pages = ("/", "/models", "/planner", "/p/{id}", *models, *(f"{model}/train" for model in models))
     return Starlette(
         routes=[
             Route("/page/settings.json", show_settings),
@@ -77,6 +82,7 @@ def create_page_app(settings: PageSettings) -> Starlette:
             Route("/page/signature", signatures.answer, methods=["POST"]),
             Route("/page/planner.json", planner.show),
             Route("/page/planner", planner.answer, methods=["POST"]),
+            Route("/page/dataset", datasets.answer, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
             *(Route(one.path, proxy.passing(one), methods=[one.method]) for one in PASSED),
             *(Route(path, show_page) for path in pages),

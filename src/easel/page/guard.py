@@ -13,7 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # The addresses that are the page itself, which holds nothing: what it shows it asks for. No other first part is a name.
 NAME = r"\w(?:[\w-]|\.(?!\.))*"
-PAGES = re.compile(rf"/|/models|/planner|/p/{NAME}|/(?!(?:v1|page|static|p)/){NAME}/{NAME}(?:/versions/{NAME})?")
+PAGES = re.compile(
+    rf"/|/models|/planner|/p/{NAME}|/(?!(?:v1|page|static|p)/){NAME}/{NAME}(?:/versions/{NAME})?(?:/train)?"
+)
 
 # blob: is a chosen file's preview, https: one that the user names by its address.
 POLICY = (

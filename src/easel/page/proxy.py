@@ -45,6 +45,12 @@ PASSED = (
     Passed("GET", "/v1/predictions/{id}"),
     Passed("POST", "/v1/predictions/{id}/cancel"),
     Passed("POST", "/v1/files"),
+    Passed("GET", "/v1/account"),
+    Passed("POST", "/v1/models"),
+    Passed("POST", f"{MODEL}/versions/{{id}}/trainings"),
+    Passed("GET", "/v1/trainings", is_list=True),
+    Passed("GET", "/v1/trainings/{id}"),
+    Passed("POST", "/v1/trainings/{id}/cancel"),
 )
 
 

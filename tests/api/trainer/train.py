@@ -15,13 +15,16 @@ class TrainingOutput(BaseModel):
 
 def train(
     input_images: Path = Input(description="Stands in the weights."),
+    trigger_word: str = Input(default="TOK", description="Stands nowhere."),
     steps: int = Input(default=2, ge=1, le=10000, description="Each takes a tenth of a second."),
     end: str = Input(default="well", choices=["well", "failed", "dead"], description="How it ends."),
 ) -> TrainingOutput:
     """Write a file of weights."""
     sys.stdout.write(f"process {os.getpid()}\n")
     for step in range(steps):
-        sys.stdout.write(f"{100 * step // steps:3d}%|     | {step}/{steps} [00:00<00:00, 9.9it/s]\n")
+        sys.stdout.write(
+            f"{100 * step // steps:3d}%|     | {step}/{steps} [00:00<00:00, 9.9it/s, loss={1 / (1 + step):.4f}]\n"
+        )
         time.sleep(0.1)
     if end == "failed":
         raise ValueError("InputError: input_images: it was told to fail")

@@ -24,9 +24,9 @@ function sentence(status, document, retryAfter) {
 }
 
 export async function call(method, path, body) {
-  const form = body instanceof FormData;
-  const options = { method, body: form ? body : body && JSON.stringify(body) };
-  if (body && !form) options.headers = { "Content-Type": "application/json" };
+  const plain = body instanceof FormData || body instanceof Blob;
+  const options = { method, body: plain ? body : body && JSON.stringify(body) };
+  if (body && !plain) options.headers = { "Content-Type": "application/json" };
   let answer;
   try {
     answer = await fetch(path, options);
@@ -42,6 +42,9 @@ export const fetchSettings = () => call("GET", "/page/settings.json");
 export const fetchModel = (model) => call("GET", `/v1/models${modelPath(model)}`);
 export const fetchVersion = (model, id) => call("GET", `/v1/models${versionPath(model, id)}`);
 export const fetchPrediction = (id) => call("GET", `/v1/predictions/${encodeURIComponent(id)}`);
+export const fetchTraining = (id) => call("GET", `/v1/trainings/${encodeURIComponent(id)}`);
+export const cancelTraining = (id) => call("POST", `/v1/trainings/${encodeURIComponent(id)}/cancel`);
+export const createTraining = (model, version, body) => call("POST", `/v1/models${versionPath(model, version)}/trainings`, body);
 export const cancelPrediction = (id) => call("POST", `/v1/predictions/${id}/cancel`);
 /** HTML made by this page's server, which lets nothing through that runs; undefined where there is no README. */
 export const fetchReadme = async (model) => (await call("GET", `/page/readme${modelPath(model)}`)).html ?? undefined;

@@ -1,7 +1,7 @@
 /** Errors of a prediction as a user needs them: without the names of classes, and Cog's downloads in words. */
 
-const BEFORE = /^((Prediction failed|Input validation error|worker setup failed( \(slot [^)]*\))?|setup failed|failed to load predictor): )+/i;
-const OWN = /^(InputError|FetchError|EaselError|AdapterError|WeightsError|ModelError): /;
+const BEFORE = /^(((?:Prediction|Training) failed|Input validation error|worker setup failed( \(slot [^)]*\))?|setup failed|failed to load predictor): )+/i;
+const OWN = /^(ValueError: )?(InputError|FetchError|EaselError|AdapterError|WeightsError|ModelError): /;
 
 /** {text, address}: `address` is the one, or the host, that could not be fetched. */
 export function plainError(error) {

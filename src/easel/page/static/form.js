@@ -11,10 +11,11 @@ import {
 } from "./controls.js";
 import { byId, make } from "./dom.js";
 import { fileControl, maskControl } from "./files.js";
-import { groupInputs, makeGroup } from "./groups.js";
+import { makeGroup } from "./groups.js";
 import { listControl } from "./lists.js";
 import { drawMask } from "./mask.js";
 import { limits } from "./schema.js";
+import { archiveControl } from "./trainfiles.js";
 
 const SIMPLE = {
   text: textControl,
@@ -25,14 +26,15 @@ const SIMPLE = {
   seed: seedControl,
   list: listControl,
   json: jsonControl,
+  archive: archiveControl,
 };
 
 export class Form {
   /**
-   * `api` is the API's address, `draws` whether the model makes files, `onchange` is called whenever what the form
-   * holds has changed.
+   * `groups` are the inputs as groupInputs has them, `api` is the API's address, `onchange` is called whenever what the
+   * form holds has changed, `place` takes the fields.
    */
-  constructor(inputs, api, draws, onchange) {
+  constructor(inputs, groups, api, onchange, place = byId("fields")) {
     this.inputs = inputs;
     this.fields = new Map();
     this.changed = () => {
@@ -46,7 +48,7 @@ export class Form {
       this.changed();
     };
     const narrow = matchMedia("(max-width: 900px)").matches;
-    this.groups = groupInputs(inputs, draws).map(([title, members], k) => {
+    this.groups = groups.map(([title, members], k) => {
       const group = makeGroup(title, members, !narrow || k === 0);
       for (const input of members) {
         const id = `input-${input.name}`;
@@ -58,8 +60,8 @@ export class Form {
       return group;
     });
     this.fields = new Map(inputs.map(({ name }) => [name, this.fields.get(name)])); // in their author's order again
-    byId("fields").replaceChildren(...this.groups.map((group) => group.element));
-    if (!inputs.length) byId("fields").append(make("p", { className: "hint", textContent: "This model has no inputs." }));
+    place.replaceChildren(...this.groups.map((group) => group.element));
+    if (!inputs.length) place.append(make("p", { className: "hint", textContent: "This model has no inputs." }));
     this.fill({});
   }
 

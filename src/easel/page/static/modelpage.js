@@ -7,6 +7,7 @@ import { byId } from "./dom.js";
 import { plainError } from "./errors.js";
 import { fitting, showExamples } from "./examples.js";
 import { Form } from "./form.js";
+import { groupInputs } from "./groups.js";
 import { History } from "./history.js";
 import { fetchFile, fetchInput } from "./inputs.js";
 import { JsonTab } from "./jsontab.js";
@@ -25,7 +26,7 @@ export class ModelPage {
     this.inputs = readInputs(this.schema);
     const output = readOutput(this.schema);
     let refresh = () => {};
-    this.form = new Form(this.inputs, this.api, output.kind === "files", () => refresh());
+    this.form = new Form(this.inputs, groupInputs(this.inputs, output.kind === "files"), this.api, () => refresh());
     this.json = new JsonTab(this.form);
     const showCode = makeCode({ ...about, atReplicate: this.at_replicate, inputs: this.inputs, secrets: this.form.secrets, output });
     refresh = () => {

@@ -1,17 +1,18 @@
-/** One prediction from the form to its end: created, polled twice a second, canceled when asked. */
+/** One prediction or training from the form to its end: created, polled, canceled when asked. */
 
 import { cancelPrediction, createPrediction, fetchPrediction, Problem, sendFiles } from "./api.js";
 
-const POLL_MS = 500;
+const PREDICTION = { fetch: fetchPrediction, cancel: cancelPrediction, pollMs: 500 };
 const FINAL = new Set(["succeeded", "failed", "canceled", "aborted"]);
 const PATIENCE = 10; // so many polls in a row may go unanswered: a connection that comes back loses nothing
 
 export const isOver = (prediction) => FINAL.has(prediction.status);
 
 export class Run {
-  /** `show` gets the prediction after every change, also {status: "sending"} before there is one. */
-  constructor(show) {
+  /** `show` gets the prediction after every change, also {status: "sending"} before there is one; `calls` are its kind's. */
+  constructor(show, calls = PREDICTION) {
     this.show = show;
+    this.calls = calls;
     this.canceling = false;
     this.left = false;
   }
@@ -37,9 +38,9 @@ export class Run {
     while (!isOver(prediction)) {
       if (this.left) return undefined;
       this.show(prediction);
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await new Promise((resolve) => setTimeout(resolve, this.calls.pollMs));
       try {
-        prediction = await fetchPrediction(this.id);
+        prediction = await this.calls.fetch(this.id);
         missed = 0;
       } catch (problem) {
         const passing = problem instanceof Problem && (problem.status === 429 || problem.status === 0 || problem.status >= 500);
@@ -65,7 +66,7 @@ export class Run {
 
   /** What it brings is seen by polling; one that fails because the prediction has just ended is no news. */
   askToCancel() {
-    cancelPrediction(this.id).catch((problem) => {
+    this.calls.cancel(this.id).catch((problem) => {
       this.canceling = false;
       if (problem.status !== 404) this.show({ problem });
     });

@@ -2,10 +2,13 @@
 
 const LONG_TEXT = 200;
 
-/** [{name, title, kind, description, default, required, minimum, maximum, choices, accept, item}] by `x-order`. */
-export function readInputs(document) {
+/**
+ * [{name, title, kind, description, default, required, minimum, maximum, choices, accept, item}] by `x-order`, of the
+ * schema of this name: `TrainingInput` has a training's.
+ */
+export function readInputs(document, name = "Input") {
   const schemas = document?.components?.schemas ?? {};
-  const input = schemas.Input ?? {};
+  const input = schemas[name] ?? {};
   const required = new Set(input.required ?? []);
   return Object.entries(input.properties ?? {})
     .map(([name, property]) => describe(name, property, schemas, required.has(name)))
@@ -76,6 +79,9 @@ function kindOf(name, property) {
       return "json";
   }
 }
+
+/** Whether trainings of the version can be made. */
+export const isTrainable = (document) => Boolean(document?.components?.schemas?.TrainingInput);
 
 /** What is allowed and what holds when nothing is given, in words. */
 export function limits(input) {
