@@ -27,6 +27,7 @@ from easel.schema.openapi import openapi
 
 BLOCKS, MIN_BLOCK, MAX_BLOCK = 2000, 5, 1000  # blocks of a job, and their rows: what a crash of an actor repeats
 SAMPLE_ROWS = 10  # for the estimate
+ESTIMATE_TRIES = 2  # further ones, where its actor dies
 SPARE_CPUS = 2  # for reading, cutting and writing, which take little beside the painters
 POLL_S = 0.5
 PREFIX = "easel-ray-"
@@ -123,9 +124,8 @@ def paint_all(job: Job, total: int, done: int) -> None:
                 problem = show_totals(job, bar, count, done, tally)
                 if problem and not stopped:
                     stopped.append(problem)
-                    os.kill(
-                        os.getpid(), signal.SIGTERM
-                    )  # the main thread leaves Ray in order, as for a caller's signal
+                    # The main thread leaves Ray in order, as for a caller's signal.
+                    os.kill(os.getpid(), signal.SIGTERM)
 
     watcher = threading.Thread(target=watch, name="bar")
     watcher.start()
@@ -195,9 +195,13 @@ def estimate_cost(job: Job, left: int, count: int, each: dict[str, Any]) -> None
         if len(rows) >= SAMPLE_ROWS:
             break
     remote: Any = ray.remote
-    painter = remote(**each)(Painter).remote(job)
+    again = {"max_restarts": ESTIMATE_TRIES, "max_task_retries": ESTIMATE_TRIES}
+    painter = remote(**each, **again)(Painter).remote(job)
     sample = rows[:: max(len(rows) // SAMPLE_ROWS, 1)][:SAMPLE_ROWS]
-    load, seconds = ray.get(painter.estimate.remote(sample))
+    try:
+        load, seconds = ray.get(painter.estimate.remote(sample))
+    except ray.exceptions.RayError as error:
+        raise ResourceError(f"The estimate failed: {first_line(error)}. Run the same command again.") from None
     ray.kill(painter)
     hours = (left * seconds + count * load) / 3600
     cost = hours * job.price_per_hour
