@@ -29,6 +29,7 @@ def bench_batch(rounds: int) -> dict[str, float]:
         folder = Path(name)
         write_requests(folder / "half.jsonl", count // 2)
         figures = bench_rate(folder / "half.jsonl", count // 2, folder)
+        print({name: round(value, 3) for name, value in figures.items()}, file=sys.stderr)
         write_requests(folder / "in.jsonl", count)
         began, kills = time.monotonic(), list(KILLS)
         while code := run_once(folder, count, kills):
