@@ -27,7 +27,7 @@ COUNT = 40
 
 def start(requests, output, *more, **environ):
     command = [sys.executable, "-m", "easel.cli", "batch", str(requests), str(output), *more]
-    environ = {**os.environ, "EASEL_MODEL": "emoji", **environ}
+    environ = {**os.environ, "EASEL_MODEL": "emoji", "RAY_worker_niceness": "0", **environ}
     return subprocess.Popen(
         command, cwd=REPOSITORY, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
