@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
-MAY_BE_MISSING = re.compile(r"no CUDA device|a Docker engine|the command docker|the image ")
+MAY_BE_MISSING = re.compile(r"no CUDA device|a Docker engine|the command docker|the image |EASEL_AIPERF")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -22,7 +22,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def refuse_skip(report: Report) -> Report:
-    """Return the report, failed if it was skipped for want of anything but a GPU or Docker."""
+    """Return the report, failed if it was skipped for want of anything but a GPU, Docker or aiperf."""
     if os.environ.get("EASEL_REQUIRE_ALL") == "1" and report.outcome == "skipped":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         if not MAY_BE_MISSING.search(reason):

@@ -27,9 +27,11 @@ from easel.schema.openapi import openapi
 
 BLOCKS, MIN_BLOCK, MAX_BLOCK = 2000, 5, 1000  # blocks of a job, and their rows: what a crash of an actor repeats
 SAMPLE_ROWS = 10  # for the estimate
+ESTIMATE_TRIES = 2  # further ones, where its actor dies
 SPARE_CPUS = 2  # for reading, cutting and writing, which take little beside the painters
 POLL_S = 0.5
 PREFIX = "easel-ray-"
+LONGEST_FOLDER = 20  # characters before PREFIX: a socket's path has at most 103 on macOS, and Ray's own part is 82
 
 
 class Tally:
@@ -64,21 +66,22 @@ def run_job(job: Job) -> None:
 def start_ray(job: Job) -> Iterator[None]:
     """Have a Ray of this process's own on loopback, or the cluster of `job.address`, and leave nothing of it."""
     on_term = signal.getsignal(signal.SIGTERM)
-    if job.address:
-        ray.init(address=job.address, log_to_driver=False)
-        folder = None
-    else:
-        remove_left_folders()
-        folder = Path(tempfile.gettempdir()) / f"{PREFIX}{os.getpid()}"
-        cpus = max(os.cpu_count() or 1, job.cpus_per_actor) + SPARE_CPUS
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            _temp_dir=str(folder),
-            logging_level=logging.ERROR,
-        )
+    folder = None if job.address else folder_of_folders() / f"{PREFIX}{os.getpid()}"
+    try:
+        if job.address:
+            ray.init(address=job.address, log_to_driver=False)
+        else:
+            remove_left_folders()
+            ray.init(
+                address="local",
+                num_cpus=max(os.cpu_count() or 1, job.cpus_per_actor) + SPARE_CPUS,
+                include_dashboard=False,
+                log_to_driver=False,
+                _temp_dir=str(folder),
+                logging_level=logging.ERROR,
+            )
+    except Exception as error:  # of many kinds: no cluster at the address, a disk that is full, a limit of the system
+        raise ResourceError(f"Ray did not start: {first_line(error)}") from None
     signal.signal(signal.SIGTERM, on_term)  # Ray puts one of its own there, which exits with 15
     try:
         yield
@@ -88,9 +91,15 @@ def start_ray(job: Job) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def folder_of_folders() -> Path:
+    """Return where the folders of Ray are: TMPDIR, unless its sockets would have too long a path there."""
+    folder = tempfile.gettempdir()
+    return Path(folder if len(folder) <= LONGEST_FOLDER else "/tmp")
+
+
 def remove_left_folders() -> None:
     """Remove the folders of earlier runs that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for folder in folder_of_folders().glob(f"{PREFIX}*"):
         pid = folder.name.removeprefix(PREFIX)
         if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -123,9 +132,8 @@ def paint_all(job: Job, total: int, done: int) -> None:
                 problem = show_totals(job, bar, count, done, tally)
                 if problem and not stopped:
                     stopped.append(problem)
-                    os.kill(
-                        os.getpid(), signal.SIGTERM
-                    )  # the main thread leaves Ray in order, as for a caller's signal
+                    # The main thread leaves Ray in order, as for a caller's signal.
+                    os.kill(os.getpid(), signal.SIGTERM)
 
     watcher = threading.Thread(target=watch, name="bar")
     watcher.start()
@@ -195,9 +203,13 @@ def estimate_cost(job: Job, left: int, count: int, each: dict[str, Any]) -> None
         if len(rows) >= SAMPLE_ROWS:
             break
     remote: Any = ray.remote
-    painter = remote(**each)(Painter).remote(job)
+    again = {"max_restarts": ESTIMATE_TRIES, "max_task_retries": ESTIMATE_TRIES}
+    painter = remote(**each, **again)(Painter).remote(job)
     sample = rows[:: max(len(rows) // SAMPLE_ROWS, 1)][:SAMPLE_ROWS]
-    load, seconds = ray.get(painter.estimate.remote(sample))
+    try:
+        load, seconds = ray.get(painter.estimate.remote(sample))
+    except ray.exceptions.RayError as error:
+        raise ResourceError(f"The estimate failed: {first_line(error)}. Run the same command again.") from None
     ray.kill(painter)
     hours = (left * seconds + count * load) / 3600
     cost = hours * job.price_per_hour

@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import os
+import secrets
 import sys
 from typing import Any
 
@@ -57,9 +58,16 @@ def run_batch(args: argparse.Namespace) -> int:
 
 
 def ray_environ(address: str | None) -> dict[str, str]:
-    """Return the environment for Ray: nothing is told to its makers, and without a cluster all is on loopback."""
-    local = {} if address else {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # what keeps it there on other systems
-    return {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **local}
+    """Return the environment for Ray: nothing is told to its makers, and without a cluster all is on loopback.
+
+    A Ray of our own has a token of its own, which ends with it: it would keep one in ~/.ray otherwise.
+    """
+    local = {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # what keeps it on loopback on other systems
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    return {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **({} if address else local)}
 
 
 def read_price(text: str) -> float:
