@@ -21,8 +21,8 @@ WORDS = ("a red apple", "a dog", "panda", "pizza", "a rocket", "sunflower", "oct
 
 
 def bench_batch(rounds: int) -> dict[str, float]:
-    """Return figures of `rounds` x 400 small images, killed four times, and of the first quarter undisturbed beside bare
-    loops. Raises when a row is lost or has other pixels than theirs.
+    """Return figures of `rounds` x 400 small images, killed four times, and of the first quarter, undisturbed, beside
+    bare loops. Raises when a row is lost or has other pixels than theirs.
     """
     count = rounds * ROWS_PER_ROUND
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as name:

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,7 +21,8 @@ def main() -> int:
             signal.signal(signum, interrupt)
     job = read_job(sys.argv[1])
     try:
-        run_alone(job)
+        with redirect_stdout(sys.stderr):  # Ray reports there what died
+            run_alone(job)
     except EaselError as error:
         log(str(error))
         return 2 if isinstance(error, InputError) else 1
