@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +27,6 @@ from easel.weights.store import WeightPaths
 from tests.support.loading import load_folder
 from tests.support.lora_files import peft_tensors, renamed
 from tests.support.model_folders import WEIGHTS
-from tests.support.small_emoji import small_emoji
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def adapter(components, tmp_path):
 
 
 @pytest.fixture
-def distilled(adapter, tmp_path):
-    """The folder of the small model, whose model.yaml names the adapter."""
-    folder = small_emoji(tmp_path / "emoji")
+def distilled(folder, adapter, tmp_path):
+    """A copy of the small model's folder, whose model.yaml names the adapter."""
+    folder = shutil.copytree(folder, tmp_path / "emoji")
     named = {"source": adapter.as_uri(), "size": adapter.stat().st_size, "digest": digest_of(adapter)}
     values = yaml.safe_load((folder / "model.yaml").read_text())
     values["training"]["adapter"] = named
