@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import hmac
 import os
+import signal
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import httpx2
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
@@ -30,15 +32,28 @@ def open_api(base: str, token: str) -> ApiClient:
     return ApiClient(base, token, client)
 
 
-async def serve_stdio(tools: Tools) -> None:
-    """Serve until standard input ends. Standard output is the protocol's alone: file 1 is standard error meanwhile."""
-    server = tools.server()
-    async with tools.api.client:
-        try:
-            async with stdio_server(stdin=read_lines()) as (received, sent):  # type: ignore[arg-type]
-                await server.run(received, sent, server.create_initialization_options())
-        except* BrokenPipeError:  # the client left without reading the last answer
-            pass
+async def serve_stdio(tools: Tools) -> int:
+    """Serve until standard input ends or a signal comes, and return the exit code.
+
+    Standard output is the protocol's alone: file 1 is standard error meanwhile.
+    """
+    server, code = tools.server(), 0
+    with anyio.CancelScope() as scope:
+
+        def end(signum: int) -> None:
+            nonlocal code
+            code = 128 + signum
+            scope.cancel()
+
+        for signum in (signal.SIGTERM, signal.SIGINT):  # an exception of a handler's would fall on any task
+            asyncio.get_running_loop().add_signal_handler(signum, end, signum)
+        async with tools.api.client:
+            try:
+                async with stdio_server(stdin=read_lines()) as (received, sent):  # type: ignore[arg-type]
+                    await server.run(received, sent, server.create_initialization_options())
+            except* BrokenPipeError:  # the client left without reading the last answer
+                pass
+    return code
 
 
 async def read_lines() -> AsyncIterator[str]:

@@ -77,8 +77,7 @@ def run_mcp(args: argparse.Namespace) -> int:
     tools = Tools(api, args.model, published)
     if args.http is None:
         print_status(f"{args.model} by {base}, over standard input and output, until that is closed or Ctrl-C.")
-        asyncio.run(serve_stdio(tools))
-        return 0
+        return asyncio.run(serve_stdio(tools))
     with listen(args.host, args.http) as listener:
         app = create_app(tools.server(), own_token, loopback)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2)
