@@ -28,7 +28,7 @@ class ApiClient:
     client: httpx2.AsyncClient
 
     async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the JSON object that the API answers with. Raises EaselError for everything else, in words."""
+        """Return the JSON object that the API answers with. Raises EaselError for everything else."""
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         try:
             sent = None if body is None else json.dumps(body, allow_nan=False).encode()

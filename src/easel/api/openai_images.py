@@ -51,7 +51,7 @@ async def wait_end(api: Api, request: Request, run: ActivePrediction) -> None:
 
 
 async def read_images(api: Api, prediction: Prediction) -> list[MadeImage]:
-    """Return the files of one that has ended. Raises Problem: 400 for what the caller can mend, otherwise 500."""
+    """Return the files of one that has ended. Raises Problem: 400 for what the caller can correct, otherwise 500."""
     if prediction.status != "succeeded":
         raise failure(prediction)
     names: list[str] = []
