@@ -224,25 +224,3 @@ def test_an_api_that_is_away_or_refuses(api):
     assert "cannot be reached" in text_of(away)
     _, refused = asyncio.run(ask_one(token="wrong"))
     assert "REPLICATE_API_TOKEN" in text_of(refused)
-
-
-@pytest.mark.parametrize(("end", "code"), [("close", 0), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_it_ends_when_it_is_told_to_and_prints_nothing_of_its_own(api, end, code):
-    process = subprocess.Popen(
-        [sys.executable, *COMMAND],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(api),
-    )
-    assert b"easel/emoji by" in process.stderr.readline()
-    if end != "close":
-        process.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')  # answered, so that it is known to read
-        process.stdin.flush()
-        assert process.stdout.readline().startswith(b'{"jsonrpc"')
-        process.send_signal(end)
-        assert process.wait(20) == code
-    out, err = process.communicate(timeout=20)
-    assert process.returncode == code
-    assert all(line.startswith(b'{"jsonrpc"') for line in out.splitlines())
-    assert b"Traceback" not in err

@@ -23,7 +23,9 @@ from easel.net.authorities import trusted_authorities
 from easel.net.urls import is_loopback
 
 ANSWER_S = 30.0  # the API has to answer each request
-MOST_BODY = 16_000_000  # bytes of a request: an image of 10 MB as base64
+MOST_BODY = 16_000_000  # bytes of a request: an image of 10 MB as base64; characters of a line, whose rest is refused
+MOST_LINES = 4  # that are read before they are answered
+END_S = 3.0  # after a signal; an answer that the client does not read would be waited for, without end
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -44,6 +46,7 @@ async def serve_stdio(tools: Tools) -> int:
             nonlocal code
             code = 128 + signum
             scope.cancel()
+            asyncio.get_running_loop().call_later(END_S, os._exit, code)
 
         for signum in (signal.SIGTERM, signal.SIGINT):  # an exception of a handler's would fall on any task
             asyncio.get_running_loop().add_signal_handler(signum, end, signum)
@@ -59,19 +62,21 @@ async def serve_stdio(tools: Tools) -> int:
 async def read_lines() -> AsyncIterator[str]:
     """Yield standard input's lines, read by a thread that a signal need not wait for, as it would for the SDK's own."""
     lines: asyncio.Queue[str] = asyncio.Queue()
+    room = threading.Semaphore(MOST_LINES)
     loop = asyncio.get_running_loop()
 
     def read() -> None:
         # Not sys.stdin, whose lock a thread that waits would hold when the interpreter ends.
         stream = os.fdopen(os.dup(0), encoding="utf-8", errors="replace")
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            for line in stream:
+            while room.acquire() and (line := stream.readline(MOST_BODY)):
                 loop.call_soon_threadsafe(lines.put_nowait, line)
             loop.call_soon_threadsafe(lines.put_nowait, "")
 
     threading.Thread(target=read, daemon=True).start()
     while line := await lines.get():
         yield line
+        room.release()
 
 
 def create_app(server: Server[Any], token: str | None, loopback: bool) -> ASGIApp:
