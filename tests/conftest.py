@@ -22,7 +22,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Several processes share the cores: threads of theirs that wait for one another by spinning would take most.
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # before torch is imported
 
-# The folders with the longest files first, so that no process is left alone with one.
+TESTS = Path(__file__).parent
+# What waits longest, for the network, and then the folders with the longest files, so that no process is left alone with one.
+FIRST = TESTS / "clients/test_wrappers.py"
 ORDER = (
     "gpu",
     "model",
@@ -37,11 +39,12 @@ ORDER = (
     "unit",
     "contract",
 )
-TESTS = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
+        if item.path == FIRST:
+            return -1
         folder = item.path.relative_to(TESTS).parts[0]
         return ORDER.index(folder) if folder in ORDER else len(ORDER)
 

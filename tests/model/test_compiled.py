@@ -97,6 +97,9 @@ def start(kept, tmp_path):
     def run(**environ: str) -> dict:
         # Torch's header for C++ takes longer to precompile than the one kernel here that includes it.
         environ |= {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
+        environ |= {
+            "TORCHINDUCTOR_VEC_ISA_OK": "1"
+        }  # it would compile a program for each kind that the CPU says it has
         env = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environ
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", PROGRAM, str(kept)], env=env, capture_output=True, text=True
