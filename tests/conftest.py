@@ -23,7 +23,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # before torch is imported
 
 TESTS = Path(__file__).parent
-# What waits longest, for the network, and then the folders with the longest files, so that no process is left alone with one.
+# What waits longest, for the network, and then the folders with the longest files, so that no process is left alone
+# with one.
 FIRST = TESTS / "clients/test_wrappers.py"
 ORDER = (
     "gpu",
