@@ -3,6 +3,7 @@
 One server of the emoji model serves all folders: to start one takes longer than most of what is asked of it.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from tests.support.serving import serving
 
 pytest_plugins = ["tests.support.require_all"]
 
+# Until all tests are collected: most of what is made meanwhile stays, and to look for the rest takes as long as all else.
+gc.disable()
 # Here and not in pytest_configure: pytest loads the conftest.py of a folder that it is given before that, and some
 # import torch.
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it then
@@ -50,6 +53,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return ORDER.index(folder) if folder in ORDER else len(ORDER)
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_configure() -> None:
