@@ -23,7 +23,6 @@ from easel.training.kept import LOCK, VERSION
 from easel.training.layers import TrainedLayers
 from easel.training.loop import Metrics, Trainer, new_optimizer
 from easel.training.output import (
-    IMAGES,
     check_finite,
     config_inputs,
     config_text,
@@ -36,7 +35,7 @@ from easel.training.quality import measure_quality
 from easel.training.quality_page import report_page
 from easel.training.settings import LORA_TARGETS, TrainingSettings
 from easel.training.training_adapter import Merged, fetch_training_adapter
-from easel.training.validation import Record, ValidationImages
+from easel.training.validation import IMAGES, Record, ValidationImages
 from easel.training.vision_measure import measure_of
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import ensure_snapshot

@@ -14,8 +14,8 @@ from PIL import Image
 
 from easel.files import disk_errors, write_atomically
 from easel.logs import log
-from easel.training.output import IMAGES
 
+IMAGES = "validation"  # the folder, in that of the training and in the tar
 COUNT = 10  # of a training, at equal distances, and one before the first step
 METRIC = "easel_validation_images"
 # Pixels of the longer side of what is told: the first at which the file is small enough. All of a training's images go

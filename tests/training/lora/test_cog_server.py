@@ -55,9 +55,8 @@ def command(words):
     """The one of docs/fine-tuning.md with these words, for this Python."""
     text = (REPOSITORY / "docs/fine-tuning.md").read_text()
     (found,) = [one for one in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) if words in one]
-    return found.replace("$PWD/.venv/bin:", f"{Path(sys.executable).parent}:").replace(
-        ".venv/bin/python", sys.executable
-    )
+    folder = str(Path(sys.executable).parent)
+    return found.replace("$PWD/.venv/bin", folder).replace(".venv/bin/python", sys.executable)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +134,8 @@ def test_a_training_by_request_gives_the_file_of_easel_train_and_leaves_nothing(
     with Image.open(io.BytesIO(decoded(told_images(answer)[100]))) as small:
         whole = Image.open(io.BytesIO(member_of(decoded(answer["output"]["weights"]), "validation/step-00100.png")))
         assert (small.format, small.size) == ("WEBP", whole.size)
-        assert np.abs(np.asarray(small, dtype=float) - np.asarray(whole)).mean() < 12  # of 255: noise, made small
+        blurred = [np.asarray(one.convert("RGB").resize((8, 8)), dtype=float) for one in (small, whole)]
+        assert np.abs(blurred[0] - blurred[1]).mean() < 8  # of 255: it is noise, of which a small file keeps little
     assert files_in(place / "cache" / "trainings") == []
     wait_for(lambda: files_in(place / "tmp") == [], "the tar that was sent is still there")
 
@@ -188,12 +188,11 @@ def test_the_documents_call_and_prediction(server, root, images, expected, tmp_p
     """A training of a few steps, whose file is that of `easel train`; and an image with it."""
     (tmp_path / "samples/training").mkdir(parents=True)
     shutil.copy(images, tmp_path / "samples/training/tok.zip")
-    call = command("/trainings").replace("http://127.0.0.1:5000", server.url)
-    few = call.replace('"seed": 1', json.dumps(INPUTS)[1:-1])
-    assert few != call
+    whole = command("/trainings").replace("http://127.0.0.1:5000", server.url)
+    few = whole.replace('"seed": 1', json.dumps(INPUTS)[1:-1])
     draw = command("COG_WEIGHTS=")
     here = draw.replace("script/predict", f"{sys.executable} -m easel.cli predict --root {root}")
-    assert here != draw
+    assert (few != whole, here != draw) == (True, True)
     environ = os.environ | {"EASEL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     for text in (few, here):
         done = subprocess.run(
