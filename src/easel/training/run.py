@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from easel.files import disk_errors, single_instance_lock
+from easel.inference.embeddings import EmbeddingMemory
 from easel.inference.loader import default_device, load_components
 from easel.inference.options import Options
 from easel.logs import log
@@ -18,7 +19,7 @@ from easel.models import Model
 from easel.training.buckets import shrink_to_cover
 from easel.training.checkpoint import NAME, Progress, read_checkpoint, restore_checkpoint, save_checkpoint
 from easel.training.dataset import Dataset, read_dataset
-from easel.training.drawing import draw
+from easel.training.drawing import draw, release_text_encoder
 from easel.training.kept import LOCK, VERSION
 from easel.training.layers import TrainedLayers
 from easel.training.loop import Metrics, Trainer, new_optimizer
@@ -31,7 +32,7 @@ from easel.training.output import (
     write_outputs,
 )
 from easel.training.prepare import prepare
-from easel.training.quality import measure_quality
+from easel.training.quality import drawn_prompts, measure_quality
 from easel.training.quality_page import report_page
 from easel.training.settings import LORA_TARGETS, TrainingSettings
 from easel.training.training_adapter import Merged, fetch_training_adapter
@@ -84,20 +85,23 @@ def train_lora(
         optimizer = new_optimizer(layers, settings.learning_rate, components.transformer.device)
         if state:
             restore_checkpoint(state, layers, optimizer)
-        trainer = Trainer(components, prepare(dataset, components, settings), layers, optimizer, settings, progress)
+        prepared = prepare(dataset, components, settings)
+        prompts = [settings.validation_prompt, *drawn_prompts(dataset, settings.captions, model)]
+        components, embeddings = release_text_encoder(components, prompts)
+        trainer = Trainer(components, prepared, layers, optimizer, settings, progress)
 
         def save() -> None:
             save_checkpoint(folder, fingerprint, progress, layers, optimizer)
 
         images = ValidationImages(folder, settings.steps, record)
         images.resume(progress.step)
-        metrics = Pauses(trainer, merged, save, images).run()
+        metrics = Pauses(trainer, merged, save, images, embeddings).run()
         lora = layers.as_adapter("lora")
         check_finite(lora)
         began = time.monotonic()
         log("training: drawing for the report")
         measure = measure_of((model.training or {}).get("measure"))
-        quality = measure_quality(components, dataset, settings.captions, lora, measure)
+        quality = measure_quality(components, dataset, settings.captions, lora, measure, embeddings)
         log(f"training: {quality.line}; {time.monotonic() - began:.0f} s for the report")
         metadata = metadata_of(
             settings,
@@ -129,9 +133,16 @@ class Pauses:
     """What is done between the steps: checkpoints by the clock, and with an image at every tenth of the training."""
 
     def __init__(
-        self, trainer: Trainer, merged: Merged | None, save: Callable[[], None], images: ValidationImages
+        self,
+        trainer: Trainer,
+        merged: Merged | None,
+        save: Callable[[], None],
+        images: ValidationImages,
+        embeddings: EmbeddingMemory,
     ) -> None:
-        self._trainer, self._merged, self._save, self._images = trainer, merged, save, images
+        """`embeddings` has those of the validation prompt."""
+        self._trainer, self._merged, self._save = trainer, merged, save
+        self._images, self._embeddings = images, embeddings
         self._saved = time.monotonic()
         self._with_adapter = ExitStack()
 
@@ -162,7 +173,8 @@ class Pauses:
         prompt = self._trainer.settings.validation_prompt
         if prompt.strip():
             adapter = self._trainer.layers.as_adapter("lora")
-            self._images.add(step, draw(self._trainer.components, prompt, VALIDATION_SEED, [(adapter, 1.0)]))
+            components, memory = self._trainer.components, self._embeddings
+            self._images.add(step, draw(components, prompt, VALIDATION_SEED, [(adapter, 1.0)], memory=memory))
 
 
 def fingerprint_of(settings: TrainingSettings, model: Model, digest: str, dataset: Dataset) -> str:

@@ -25,11 +25,11 @@ export function imageRow() {
 
   function show(images, total, prompt) {
     for (const { step, address } of images.slice(list.childElementCount)) {
-      const words = total ? `Step ${step} of ${total}` : `Step ${step}`;
       const image = make("img", { src: address, alt: prompt ? `“${prompt}” at step ${step}` : `Image at step ${step}` });
       image.onerror = () => image.replaceWith(make("span", { className: "gone muted", textContent: "not there any more" }));
-      list.append(make("li", {}, image, make("span", { textContent: words })));
+      list.append(make("li", {}, image, make("span")));
     }
+    for (const [k, { step }] of images.entries()) list.children[k].lastChild.textContent = total ? `Step ${step} of ${total}` : `Step ${step}`;
     element.hidden = !list.childElementCount;
   }
   function clear() {
