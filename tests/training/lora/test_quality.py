@@ -14,8 +14,8 @@ from transformers import Dinov2Config, Dinov2Model
 from easel.lora.adapter import Adapter, Pair
 from easel.training.captions import Captions
 from easel.training.dataset import read_dataset
-from easel.training.measure import cosine_distance, pooled_measure, rms
 from easel.training.drawing import draw, release_text_encoder
+from easel.training.measure import cosine_distance, pooled_measure, rms
 from easel.training.quality import THINGS, Drawn, drawn_prompts, figures, measure_quality, unrelated
 from easel.training.quality_page import report_page
 from easel.training.vision_measure import measure_of
