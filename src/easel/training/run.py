@@ -87,7 +87,7 @@ def train_lora(
             restore_checkpoint(state, layers, optimizer)
         prepared = prepare(dataset, components, settings)
         prompts = [settings.validation_prompt, *drawn_prompts(dataset, settings.captions, model)]
-        components, embeddings = release_text_encoder(components, prompts)
+        components, embeddings = release_text_encoder(components, filter(str.strip, prompts))
         trainer = Trainer(components, prepared, layers, optimizer, settings, progress)
 
         def save() -> None:

@@ -40,9 +40,9 @@ INPUTS = {"steps": 100, "batch_size": 2, "resolution": "64", "lora_rank": 4, "se
 
 
 @pytest.fixture(scope="module")
-def root(folder, tmp_path_factory):
+def root(quick_folder, tmp_path_factory):
     root = small_repository(tmp_path_factory.mktemp("root"))
-    shutil.copy(folder / "model.yaml", root / "weights/emoji")
+    shutil.copy(quick_folder / "model.yaml", root / "weights/emoji")
     return root
 
 
@@ -114,14 +114,14 @@ def told_images(answer):
 
 
 @pytest.fixture(scope="module")
-def expected(settings, model, tmp_path_factory):
+def expected(settings, quick_model, tmp_path_factory):
     """The file of `easel train`."""
     folder = tmp_path_factory.mktemp("expected")
     environ = {"EASEL_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the server has it
     try:
-        return train_lora(replace(settings, learning_rate=0.02), model, environ, folder).lora.read_bytes()
+        return train_lora(replace(settings, learning_rate=0.02), quick_model, environ, folder).lora.read_bytes()
     finally:
         torch.set_num_threads(threads)
 
