@@ -149,14 +149,12 @@ class Lifecycle:
 
     async def apply_update(self, prediction_id: str, update: Update) -> None:
         """Apply a Cog server's callback. One of an ended prediction, or older than what is known, changes nothing."""
-        run = self.active.get(prediction_id)
-        if not run or run.ending:
+        if not (run := self.active.get(prediction_id)) or run.ending:
             return
         prediction = run.prediction
         if run.server:
             await self.started(run, run.server)
-        if prediction.destination and update.validation_images:
-            await keep_validation_images(run, update.validation_images, self._outputs)
+        await keep_validation_images(run, update.validation_images, self._outputs)
         if len(logs := run.warning_lines + update.logs) > len(prediction.logs):
             prediction.logs = logs
             self._webhooks.notify(prediction, "logs")

@@ -25,7 +25,9 @@ async def append_output(run: ActivePrediction, output: list[Any], outputs: Outpu
 
 
 async def keep_validation_images(run: ActivePrediction, images: list[ValidationImage], outputs: Outputs) -> None:
-    """Keep those that are not known yet: their files on disk, what is said of them among the metrics."""
+    """Keep those of a training that are not known yet: their files on disk, what is said of them among the metrics."""
+    if not run.prediction.destination or not images:
+        return
     async with run.saving:
         known = run.prediction.metrics.get(VALIDATION_IMAGES, [])
         if run.ending or len(images) <= len(known):
