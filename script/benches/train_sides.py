@@ -26,9 +26,11 @@ from easel.inference.options import Options
 from easel.models import load_model
 from easel.training.checkpoint import Progress
 from easel.training.dataset import read_dataset
+from easel.training.drawing import release_text_encoder
 from easel.training.layers import TrainedLayers
 from easel.training.loop import MAX_GRADIENT_NORM, WEIGHT_DECAY, Trainer, new_optimizer
 from easel.training.prepare import prepare
+from easel.training.quality import drawn_prompts
 from easel.training.settings import LORA_TARGETS, make_settings
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import ensure_snapshot
@@ -51,7 +53,10 @@ def easel(preserve: bool = False) -> Step:
     )
     inputs = {"batch_size": BATCH, "lora_rank": RANK, "learning_rate": RATE, "steps": STEPS, "caption_dropout_rate": 0}
     settings = make_settings({"input_images": IMAGES, **inputs, "seed": SEED}, model)
-    prepared = prepare(read_dataset(IMAGES, settings.captions), components, settings)
+    dataset = read_dataset(IMAGES, settings.captions)
+    prepared = prepare(dataset, components, settings)
+    prompts = [settings.validation_prompt, *drawn_prompts(dataset, settings.captions, model)]
+    components, _ = release_text_encoder(components, prompts)
     layers = TrainedLayers(components.transformer, LORA_TARGETS[settings.lora_targets], RANK, SEED)
     optimizer = new_optimizer(layers, RATE, components.transformer.device)
     prepared = prepared if preserve else replace(prepared, preserved=())

@@ -1,12 +1,14 @@
 """Trainings: Replicate's endpoints, the server that trains while one trains, and the version that comes of it."""
 
 import hashlib
+import io
 import json
 import os
 import time
 import urllib.request
 
 import pytest
+from PIL import Image
 
 from easel.local.server import run_server
 from tests.api.training_calls import IMAGES, ROOT, make_model, process_of, ready, started, train, wait_for
@@ -62,6 +64,10 @@ def predict(api: Api, version: str, **inputs) -> list[str]:
     assert prediction["input"] == inputs  # what is added stands nowhere
     with urllib.request.urlopen(prediction["output"]) as answer:
         return answer.read().decode().split("\n")
+
+
+def images_of(training: dict) -> list[dict]:
+    return training.get("metrics", {}).get("easel_validation_images", [])
 
 
 def weights_of(training: dict) -> bytes:
@@ -130,6 +136,25 @@ def test_a_second_one_waits_for_its_turn_and_can_be_canceled_there(api, version)
     assert (done["status"], done["output"].keys()) == ("succeeded", {"version", "weights"})
 
 
+def test_validation_images_are_files_while_it_runs_and_when_it_has_ended(api, version):
+    identity = started(api, version, steps=10_000)
+    until, seen = time.monotonic() + 60, {}
+    while len(images := images_of(ask(api, "GET", f"/v1/trainings/{identity}")[1])) < 3:
+        seen[len(images)] = images
+        assert time.monotonic() < until
+    assert all(images[:count] == some for count, some in seen.items())
+    for step, one in enumerate(images):
+        assert (one["step"], one["width"], one["height"]) == (step, 640, 480)
+        with urllib.request.urlopen(one["image"]) as answer, Image.open(io.BytesIO(answer.read())) as image:
+            assert (answer.headers["Content-Type"], image.format, image.size) == ("image/webp", "WEBP", (64, 48))
+            assert abs(image.convert("RGB").getpixel((9, 9))[0] - 100 * step) < 5
+    listed = ask(api, "GET", "/v1/trainings")[1]["results"]
+    assert images in map(images_of, listed)
+    ask(api, "POST", f"/v1/trainings/{identity}/cancel")
+    canceled = wait_for(api, identity)
+    assert (canceled["status"], images_of(canceled)) == ("canceled", images)
+
+
 @pytest.mark.parametrize(("end", "words"), [("failed", "it was told to fail"), ("dead", "")])
 def test_one_that_fails_says_why_and_makes_no_version(api, version, end, words):
     before = ask(api, "GET", "/v1/models/test/mine/versions")[1]["results"]
@@ -145,6 +170,8 @@ def test_webhooks_tell_of_a_training(api, version):
         told = receiver.until_completed()
     assert told[0]["status"] == "processing"
     assert told[-1] == training
+    assert len(images_of(training)) == 2
+    assert not any("image/webp;base64" in json.dumps(one) for one in told)  # addresses alone
 
 
 @pytest.mark.parametrize(
@@ -184,6 +211,6 @@ def test_a_version_goes_with_its_weights(api, version):
     assert ask(api, "POST", f"/v1/models/test/gone/versions/{identity}/trainings", body)[0] == 422
     assert ask(api, "DELETE", f"/v1/models/test/gone/versions/{identity}")[0] == 202
     after = ask(api, "GET", f"/v1/trainings/{training['id']}")[1]
-    assert (after["output"], after["data_removed"]) == (None, True)
+    assert (after["output"], after["data_removed"], images_of(after)) == (None, True, [])
     assert not list(api.folder.glob(f"outputs/{training['id']}/*"))
     assert ask(api, "DELETE", "/v1/models/test/gone")[0] == 204

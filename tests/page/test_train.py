@@ -17,7 +17,7 @@ from easel.local.server import run_server
 from tests.api.training_calls import ROOT
 from tests.page.conftest import run_page
 from tests.page.fake_api import FILES_OUTPUT, run_fake_api, schema
-from tests.page.steps import error_at, fill, focused, tab_to
+from tests.page.steps import error_at, fill, focused, shown_width, tab_to
 from tests.support.api_process import Api, ask, run_api, wait_for_version
 
 pytestmark = pytest.mark.slow
@@ -65,6 +65,16 @@ def drop(page: Any, path: Path) -> None:
     session.detach()
 
 
+def check_images(page: Any, prompt: str, steps: int) -> None:
+    """The row of validation images, which the trainer tells of while it runs."""
+    row = page.locator(".validation-images li")
+    expect(row).to_have_text([f"Step {step} of {steps}" for step in range(3)])
+    for step in range(3):
+        image = row.nth(step).locator("img")
+        expect(image).to_have_attribute("alt", f"“{prompt}” at step {step}")
+        assert shown_width(page, f".validation-images li:nth-child({step + 1}) img") == 64
+
+
 def test_a_folder_becomes_a_version_that_can_be_tried(
     visit: Callable[..., Any], site: str, api: Api, images: Path
 ) -> None:
@@ -82,12 +92,14 @@ def test_a_folder_becomes_a_version_that_can_be_tried(
     page.click("#start")
     expect(page.locator("#training-state")).to_have_text("Done")
     expect(page.locator(".chart")).to_have_attribute("aria-label", "Loss 0.0833 at step 11 of 12; 1.00 at step 0.")
+    check_images(page, "TEA & POT", 12)
     identity = page.url.rpartition("/")[2]
     training = ask(api, "GET", f"/v1/trainings/{identity}")[1]
     assert training["input"]["steps"] == 12
     page.reload()  # the address of the training
     expect(page.locator("#training-state")).to_have_text("Done")
     expect(page.locator("#input-steps")).to_have_value("12")
+    check_images(page, "TEA & POT", 12)
     with page.expect_download() as download:
         page.click("text=Download the weights")
     weights = Path(download.value.path()).read_bytes()
@@ -145,6 +157,7 @@ def test_a_failed_and_a_canceled_training_say_so(visit: Callable[..., Any], site
     fill(page, destination="test/ended", steps=9000)
     page.click("#start")
     expect(page.locator("#training progress[value]")).to_be_visible()
+    check_images(page, "TOK", 9000)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.reload()
     page.click("#training-cancel")

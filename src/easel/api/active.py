@@ -95,7 +95,7 @@ class ActivePrediction:
         done, at = Prediction(**{key: value for key, value in columns.items() if value is not None}), time.monotonic()
         done.status, done.output, done.given, done.error, done.completed_at = status, output, None, error, now()
         measured = {"predict_time": at - self.started if self.started else 0.0} | (metrics or {})
-        done.metrics = {**measured, "total_time": at - self.created}
+        done.metrics = {**(self.prediction.metrics or {}), **measured, "total_time": at - self.created}
         events = done.webhook_events_filter
         done.webhook_pending = bool(done.webhook and (not events or "completed" in events))
         return done

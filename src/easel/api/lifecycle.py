@@ -12,7 +12,7 @@ from easel.api.database import Database
 from easel.api.final_state import save_end
 from easel.api.input_files import Size, as_text, size_of
 from easel.api.outputs import Outputs
-from easel.api.partial_output import append_output
+from easel.api.partial_output import append_output, keep_validation_images
 from easel.api.problems import Problem
 from easel.api.queue import FairQueue
 from easel.api.queue_limits import QueueLimits
@@ -149,12 +149,12 @@ class Lifecycle:
 
     async def apply_update(self, prediction_id: str, update: Update) -> None:
         """Apply a Cog server's callback. One of an ended prediction, or older than what is known, changes nothing."""
-        run = self.active.get(prediction_id)
-        if not run or run.ending:
+        if not (run := self.active.get(prediction_id)) or run.ending:
             return
         prediction = run.prediction
         if run.server:
             await self.started(run, run.server)
+        await keep_validation_images(run, update.validation_images, self._outputs)
         if len(logs := run.warning_lines + update.logs) > len(prediction.logs):
             prediction.logs = logs
             self._webhooks.notify(prediction, "logs")

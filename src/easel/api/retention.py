@@ -10,6 +10,7 @@ from easel.api.outputs import Outputs
 from easel.api.settings import Settings
 from easel.api.tables import FINAL, File, Prediction, Version
 from easel.api.telemetry import describe_error, now
+from easel.api.validation_images import VALIDATION_IMAGES
 
 BATCH = 100  # predictions at a time: each may hold megabytes
 ORPHAN_S = 3600.0
@@ -29,6 +30,7 @@ async def remove_data(outputs: Outputs, one: Prediction) -> None:
     """Remove the files of what has ended, and from its row, which is not saved here, what it says of them."""
     await asyncio.to_thread(outputs.remove, one.id)
     one.input, one.output, one.logs, one.data_removed = {}, None, "", True
+    one.metrics = {name: value for name, value in one.metrics.items() if name != VALIDATION_IMAGES}
 
 
 async def remove_expired(database: Database, outputs: Outputs, settings: Settings) -> bool:

@@ -61,7 +61,7 @@ class Serializers:
         return document | with_value(
             started_at=iso(one.started_at),
             completed_at=iso(one.completed_at),
-            metrics=one.metrics or None,
+            metrics=self.with_addresses(one, one.metrics) or None,
             deployment=one.deployment,
             destination=one.destination,
             deadline=iso(one.deadline),

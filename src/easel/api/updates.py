@@ -7,6 +7,7 @@ from typing import Any
 from easel.api.redaction import redact_queries
 from easel.api.strict_json import MOST_ANSWER_VALUES, clean_texts, read_json
 from easel.api.tables import FINAL
+from easel.api.validation_images import VALIDATION_IMAGES, ValidationImage, read_validation_images
 
 MOST_LOGS = 1_000_000  # characters; the rest of a log without end is not kept
 MOST_ERROR = 10_000
@@ -36,6 +37,7 @@ class Update:
     error: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     previews: list[Preview] = field(default_factory=list)
+    validation_images: list[ValidationImage] = field(default_factory=list)
 
 
 def parse_update(data: bytes, prediction_id: str) -> Update:
@@ -53,6 +55,7 @@ def parse_update(data: bytes, prediction_id: str) -> Update:
         error=read_text(error, MOST_ERROR) or None,
         metrics=read_metrics(given.get("metrics")),
         previews=read_previews(given.get("metrics")),
+        validation_images=read_validation_images(given.get("metrics")),
     )
 
 
@@ -65,7 +68,8 @@ def read_text(value: Any, most: int, cut: str = "...") -> str:
 def read_metrics(value: Any) -> dict[str, Any]:
     """Return those that are short, as a model gives them, whatever else there is; `predict_time` only as seconds."""
     pairs = list(value.items())[:MOST_METRICS] if isinstance(value, dict) else []
-    return {clean_texts(name): clean_texts(one) for name, one in pairs if name != PREVIEWS and is_metric(name, one)}
+    kept = [(name, one) for name, one in pairs if name not in (PREVIEWS, VALIDATION_IMAGES) and is_metric(name, one)]
+    return {clean_texts(name): clean_texts(one) for name, one in kept}
 
 
 def read_previews(metrics: Any) -> list[Preview]:

@@ -17,8 +17,9 @@ from easel.files import disk_errors, write_atomically
 from easel.lora.adapter import Adapter
 from easel.training.curve import loss_image, loss_table
 from easel.training.settings import TrainingSettings
+from easel.training.validation import IMAGES
 
-LORA_NAME, TAR_NAME, IMAGES, REPORT = "lora.safetensors", "weights.tar", "validation", "report.html"
+LORA_NAME, TAR_NAME, REPORT = "lora.safetensors", "weights.tar", "report.html"
 PREFIX = "diffusion_model."  # ostris/ai-toolkit's, which ComfyUI and diffusers read
 
 

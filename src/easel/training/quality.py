@@ -17,6 +17,7 @@ from easel.images.input import fit_image
 from easel.inference.embeddings import EmbeddingMemory
 from easel.inference.loader import Components
 from easel.lora.adapter import Adapter
+from easel.models import Model
 from easel.training.captions import Captions
 from easel.training.dataset import Dataset
 from easel.training.drawing import draw
@@ -74,18 +75,25 @@ class Quality:
 
 
 def measure_quality(
-    components: Components, dataset: Dataset, captions: Captions, adapter: Adapter, measure: Measure
+    components: Components,
+    dataset: Dataset,
+    captions: Captions,
+    adapter: Adapter,
+    measure: Measure,
+    memory: EmbeddingMemory,
 ) -> Quality:
-    """Draw and compare. No training adapter is in the weights."""
-    memory, lora = EmbeddingMemory(), [(adapter, 1.0)]
+    """Draw and compare. No training adapter is in the weights.
+
+    `memory` keeps embeddings, or has those of `drawn_prompts` already.
+    """
+    lora = [(adapter, 1.0)]
     fewer = math.ceil(components.model.num_inference_steps * FEWER)
 
     def pair(prompt: str, seed: int, steps: int | None) -> Drawn:
         images = (draw(components, prompt, seed, one, steps=steps, memory=memory) for one in ([], lora))
         return Drawn(prompt, prompt, seed, *images)
 
-    preserved = (components.model.training or {}).get("preserve", ())
-    things = unrelated([*(example.caption for example in dataset.examples), *preserved])
+    things = things_for(dataset, components.model)
     others = [pair(thing, seed, fewer) for seed, thing in enumerate(things)]
     trigger = [pair(captions.of(None), seed, None) for seed in range(TRIGGER_SEEDS)]
     unseen = []
@@ -98,6 +106,17 @@ def measure_quality(
     return Quality(
         measure, tuple(trigger), tuple(unseen), tuple(others), figures(measure, rows, trigger, unseen, others)
     )
+
+
+def drawn_prompts(dataset: Dataset, captions: Captions, model: Model) -> list[str]:
+    """Return all prompts that `measure_quality` draws."""
+    things = things_for(dataset, model)
+    return [captions.of(None), *things, *map(captions.of, things[:UNSEEN])]
+
+
+def things_for(dataset: Dataset, model: Model) -> list[str]:
+    preserved = (model.training or {}).get("preserve", ())
+    return unrelated([*(example.caption for example in dataset.examples), *preserved])
 
 
 def unrelated(texts: Iterable[str]) -> list[str]:

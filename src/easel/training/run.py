@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from easel.files import disk_errors, single_instance_lock, write_atomically
+from easel.files import disk_errors, single_instance_lock
+from easel.inference.embeddings import EmbeddingMemory
 from easel.inference.loader import default_device, load_components
 from easel.inference.options import Options
 from easel.logs import log
@@ -18,12 +19,11 @@ from easel.models import Model
 from easel.training.buckets import shrink_to_cover
 from easel.training.checkpoint import NAME, Progress, read_checkpoint, restore_checkpoint, save_checkpoint
 from easel.training.dataset import Dataset, read_dataset
-from easel.training.drawing import draw
+from easel.training.drawing import draw, release_text_encoder
 from easel.training.kept import LOCK, VERSION
 from easel.training.layers import TrainedLayers
 from easel.training.loop import Metrics, Trainer, new_optimizer
 from easel.training.output import (
-    IMAGES,
     check_finite,
     config_inputs,
     config_text,
@@ -32,17 +32,17 @@ from easel.training.output import (
     write_outputs,
 )
 from easel.training.prepare import prepare
-from easel.training.quality import measure_quality
+from easel.training.quality import drawn_prompts, measure_quality
 from easel.training.quality_page import report_page
 from easel.training.settings import LORA_TARGETS, TrainingSettings
 from easel.training.training_adapter import Merged, fetch_training_adapter
+from easel.training.validation import IMAGES, Record, ValidationImages
 from easel.training.vision_measure import measure_of
 from easel.weights.reading import start_reading
 from easel.weights.snapshots import ensure_snapshot
 from easel.weights.store import WeightPaths
 
 CHECKPOINT_S = 30.0  # a checkpoint of the largest LoRA here has 1 GB, which a disk takes in a few seconds
-VALIDATIONS = 10
 VALIDATION_SEED = 0
 
 
@@ -55,10 +55,12 @@ class Result:
     metrics: Metrics
 
 
-def train_lora(settings: TrainingSettings, model: Model, environ: Mapping[str, str], folder: Path) -> Result:
+def train_lora(
+    settings: TrainingSettings, model: Model, environ: Mapping[str, str], folder: Path, record: Record | None = None
+) -> Result:
     """Train a LoRA and write its files into `folder`; what an earlier call there left unfinished is gone on with.
 
-    The model is loaded for this training alone. Raises EaselError.
+    `record` gets the validation images as they come. The model is loaded for this training alone. Raises EaselError.
     """
     with disk_errors(folder):
         (folder / IMAGES).mkdir(parents=True, exist_ok=True)
@@ -83,18 +85,23 @@ def train_lora(settings: TrainingSettings, model: Model, environ: Mapping[str, s
         optimizer = new_optimizer(layers, settings.learning_rate, components.transformer.device)
         if state:
             restore_checkpoint(state, layers, optimizer)
-        trainer = Trainer(components, prepare(dataset, components, settings), layers, optimizer, settings, progress)
+        prepared = prepare(dataset, components, settings)
+        prompts = [settings.validation_prompt, *drawn_prompts(dataset, settings.captions, model)]
+        components, embeddings = release_text_encoder(components, filter(str.strip, prompts))
+        trainer = Trainer(components, prepared, layers, optimizer, settings, progress)
 
         def save() -> None:
             save_checkpoint(folder, fingerprint, progress, layers, optimizer)
 
-        metrics = Pauses(trainer, merged, save, folder).run()
+        images = ValidationImages(folder, settings.steps, record)
+        images.resume(progress.step)
+        metrics = Pauses(trainer, merged, save, images, embeddings).run()
         lora = layers.as_adapter("lora")
         check_finite(lora)
         began = time.monotonic()
         log("training: drawing for the report")
         measure = measure_of((model.training or {}).get("measure"))
-        quality = measure_quality(components, dataset, settings.captions, lora, measure)
+        quality = measure_quality(components, dataset, settings.captions, lora, measure, embeddings)
         log(f"training: {quality.line}; {time.monotonic() - began:.0f} s for the report")
         metadata = metadata_of(
             settings,
@@ -125,16 +132,26 @@ def train_lora(settings: TrainingSettings, model: Model, environ: Mapping[str, s
 class Pauses:
     """What is done between the steps: checkpoints by the clock, and with an image at every tenth of the training."""
 
-    def __init__(self, trainer: Trainer, merged: Merged | None, save: Callable[[], None], folder: Path) -> None:
-        self._trainer, self._merged, self._save, self._folder = trainer, merged, save, folder
+    def __init__(
+        self,
+        trainer: Trainer,
+        merged: Merged | None,
+        save: Callable[[], None],
+        images: ValidationImages,
+        embeddings: EmbeddingMemory,
+    ) -> None:
+        """`embeddings` has those of the validation prompt."""
+        self._trainer, self._merged, self._save = trainer, merged, save
+        self._images, self._embeddings = images, embeddings
         self._saved = time.monotonic()
         self._with_adapter = ExitStack()
 
     def run(self) -> Metrics:
         """Train to the end. The training adapter is in the weights meanwhile, except for validation images."""
         self._save()
-        if not self._trainer.progress.step:
-            self._draw(0)
+        done = self._trainer.progress.step
+        if self._images.is_due(done):  # the first; or a stop came between its checkpoint and its image
+            self._draw(done)
         with self._with_adapter:
             self._with_adapter.enter_context(self._merge())
             return self._trainer.run(self._after_step)
@@ -143,8 +160,7 @@ class Pauses:
         return self._merged.merged() if self._merged else nullcontext()
 
     def _after_step(self, step: int) -> None:
-        steps = self._trainer.settings.steps
-        is_due = step * VALIDATIONS // steps != (step - 1) * VALIDATIONS // steps
+        is_due = self._images.is_due(step)
         if is_due or time.monotonic() - self._saved >= CHECKPOINT_S:
             self._save()
             self._saved = time.monotonic()
@@ -157,10 +173,8 @@ class Pauses:
         prompt = self._trainer.settings.validation_prompt
         if prompt.strip():
             adapter = self._trainer.layers.as_adapter("lora")
-            image = draw(self._trainer.components, prompt, VALIDATION_SEED, [(adapter, 1.0)])
-            path = self._folder / IMAGES / f"step-{step:05}.png"
-            with disk_errors(path), write_atomically(path, sync=False) as stream:
-                image.save(stream, "PNG")
+            components, memory = self._trainer.components, self._embeddings
+            self._images.add(step, draw(components, prompt, VALIDATION_SEED, [(adapter, 1.0)], memory=memory))
 
 
 def fingerprint_of(settings: TrainingSettings, model: Model, digest: str, dataset: Dataset) -> str:

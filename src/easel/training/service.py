@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -19,9 +19,8 @@ from easel.training.kept import kept_folder
 from easel.training.run import train_lora
 from easel.training.settings import make_settings
 from easel.training.source import FETCH_S, MAX_FETCHED
+from easel.training.validation import Record
 from easel.weights.store import WeightPaths
-
-Record = Callable[[str, Any], None]
 
 
 class TrainingService:
@@ -35,9 +34,9 @@ class TrainingService:
         guard_downloads(cog_types, network, self._uploads, label="input_images", max_bytes=MAX_FETCHED)
 
     def answer(self, inputs: Mapping[str, Any], record: Record) -> Path:
-        """Return the tar of a training, and give its metrics to `record`. Raises EaselError.
+        """Return the tar of a training, and give its metrics to `record`, validation images as they come.
 
-        One that is cancelled or killed goes on, with the same inputs, from its last checkpoint.
+        One that is cancelled or killed goes on, with the same inputs, from its last checkpoint. Raises EaselError.
         """
         self._outputs.clear()
         images = inputs["input_images"]
@@ -47,7 +46,7 @@ class TrainingService:
         settings = make_settings(inputs, self._model)
         place = WeightPaths.from_environ(self._environ).cache / "trainings"
         with kept_folder(place, settings, self._model) as folder:
-            result = train_lora(settings, self._model, self._environ, folder)
+            result = train_lora(settings, self._model, self._environ, folder, record)
             for name, value in asdict(result.metrics).items():
                 record(name, value)
             with self._outputs.new_folder() as outputs, disk_errors(outputs):

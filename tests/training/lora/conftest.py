@@ -1,6 +1,7 @@
 """Data sets of a few small images, and the small emoji model loaded for a training."""
 
 import io
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -26,8 +27,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def quick_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy that preserves nothing, whose steps take a third of the time."""
+    copy = shutil.copytree(folder, tmp_path_factory.mktemp("quick") / "emoji")
+    values = yaml.safe_load((copy / "model.yaml").read_text())
+    values["training"]["preserve"] = []
+    (copy / "model.yaml").write_text(yaml.safe_dump(values))
+    return copy
+
+
+@pytest.fixture(scope="session")
 def model(folder: Path) -> Model:
     return load_model(folder)
+
+
+@pytest.fixture(scope="session")
+def quick_model(quick_folder: Path) -> Model:
+    return load_model(quick_folder)
 
 
 @pytest.fixture

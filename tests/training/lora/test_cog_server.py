@@ -1,25 +1,37 @@
-"""Cog's server in train mode: a training by request, and a predicting server of the version that comes out."""
+"""Cog's server in train mode: a training by request, and a predicting server of the version that comes out.
+
+Server, call and prediction of docs/fine-tuning.md are among it, as they stand there.
+"""
 
 import base64
 import io
+import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from easel.errors import WeightsError
 from easel.inference.trained import load_trained
 from easel.local.client import call
+from easel.local.server import Server, choose_port, stop, wait_until_ready
 from easel.lora.files import AdapterFiles
+from easel.schema.openapi import install_schema
 from easel.training.output import LORA_NAME
 from easel.training.run import train_lora
 from tests.server.calls import Caller, answer_to, decoded, files_in, pixels, wait_for
 from tests.support.fault_server import Answer, FaultServer
-from tests.support.serving import serving
+from tests.support.serving import REPOSITORY, serving
 from tests.support.small_emoji import small_repository
 
 pytestmark = pytest.mark.slow
@@ -28,9 +40,9 @@ INPUTS = {"steps": 100, "batch_size": 2, "resolution": "64", "lora_rank": 4, "se
 
 
 @pytest.fixture(scope="module")
-def root(folder, tmp_path_factory):
+def root(quick_folder, tmp_path_factory):
     root = small_repository(tmp_path_factory.mktemp("root"))
-    shutil.copy(folder / "model.yaml", root / "weights/emoji")
+    shutil.copy(quick_folder / "model.yaml", root / "weights/emoji")
     return root
 
 
@@ -39,10 +51,33 @@ def place(tmp_path_factory):
     return tmp_path_factory.mktemp("place")
 
 
+def command(words):
+    """The one of docs/fine-tuning.md with these words, for this Python."""
+    text = (REPOSITORY / "docs/fine-tuning.md").read_text()
+    (found,) = [one for one in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) if words in one]
+    folder = str(Path(sys.executable).parent)
+    return found.replace("$PWD/.venv/bin", folder).replace(".venv/bin/python", sys.executable)
+
+
 @pytest.fixture(scope="module")
 def server(root, place):
-    with serving(place, root, train=True, EASEL_ALLOW_LOOPBACK="1", OMP_NUM_THREADS="1") as server:
+    """The document's, with the schema that a build or `script/serve` has left there."""
+    install_schema(root)
+    (place / "tmp").mkdir()
+    places = {"TMPDIR": str(place / "tmp"), "EASEL_CACHE_DIR": str(place / "cache")}
+    port = choose_port("127.0.0.1", 0)
+    process = subprocess.Popen(
+        ["bash", "-c", command("--x-mode train").replace("PORT=5000", f"PORT={port}")],
+        cwd=root,
+        env=os.environ | places | {"EASEL_ALLOW_LOOPBACK": "1", "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    try:
+        server = Server(f"http://127.0.0.1:{port}", process)
+        wait_until_ready(server, 120, lambda seconds: None)
         yield server
+    finally:
+        stop(process)
 
 
 @pytest.fixture(scope="module")
@@ -66,19 +101,27 @@ def answer(server, archive):
 
 
 def lora_in(answer):
-    with tarfile.open(fileobj=io.BytesIO(decoded(answer["output"]["weights"]))) as tar:
-        return tar.extractfile(LORA_NAME).read()
+    return member_of(decoded(answer["output"]["weights"]), LORA_NAME)
+
+
+def member_of(archive, name):
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return tar.extractfile(name).read()
+
+
+def told_images(answer):
+    return {one["step"]: one["image"] for one in answer["metrics"]["easel_validation_images"]}
 
 
 @pytest.fixture(scope="module")
-def expected(settings, model, tmp_path_factory):
+def expected(settings, quick_model, tmp_path_factory):
     """The file of `easel train`."""
     folder = tmp_path_factory.mktemp("expected")
     environ = {"EASEL_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the server has it
     try:
-        return train_lora(replace(settings, learning_rate=0.02), model, environ, folder).lora.read_bytes()
+        return train_lora(replace(settings, learning_rate=0.02), quick_model, environ, folder).lora.read_bytes()
     finally:
         torch.set_num_threads(threads)
 
@@ -87,6 +130,12 @@ def test_a_training_by_request_gives_the_file_of_easel_train_and_leaves_nothing(
     assert lora_in(answer) == expected
     assert answer["metrics"].keys() >= {"steps", "steps_per_second", "peak_memory_gb"}
     assert re.search(r"^100%\|.*100/100 \[", answer["logs"], re.MULTILINE)
+    assert list(told_images(answer)) == list(range(0, 101, 10))
+    with Image.open(io.BytesIO(decoded(told_images(answer)[100]))) as small:
+        whole = Image.open(io.BytesIO(member_of(decoded(answer["output"]["weights"]), "validation/step-00100.png")))
+        assert (small.format, small.size) == ("WEBP", whole.size)
+        blurred = [np.asarray(one.convert("RGB").resize((8, 8)), dtype=float) for one in (small, whole)]
+        assert np.abs(blurred[0] - blurred[1]).mean() < 8  # of 255: it is noise, of which a small file keeps little
     assert files_in(place / "cache" / "trainings") == []
     wait_for(lambda: files_in(place / "tmp") == [], "the tar that was sent is still there")
 
@@ -125,10 +174,36 @@ def test_a_cancelled_training_goes_on_to_the_same_file(server, archive, expected
     wait_for(lambda: list(kept.glob("*/validation/step-00020.png")), "the training never came to its second tenth")
     caller.cancel()
     assert caller.answer["status"] == "canceled"
+    before = told_images(caller.answer)
+    assert list(before)[:3] == [0, 10, 20]
     _, answer = train(server, input_images=archive, **INPUTS)
     (done,) = re.findall(r"100 steps, (\d+) of them done", answer["logs"])
     assert int(done) >= 20
     assert lora_in(answer) == expected
+    assert list(told_images(answer)) == list(range(0, 101, 10))
+    assert told_images(answer).items() >= before.items()
+
+
+def test_the_documents_call_and_prediction(server, root, images, expected, tmp_path):
+    """A training of a few steps, whose file is that of `easel train`; and an image with it."""
+    (tmp_path / "samples/training").mkdir(parents=True)
+    shutil.copy(images, tmp_path / "samples/training/tok.zip")
+    whole = command("/trainings").replace("http://127.0.0.1:5000", server.url)
+    few = whole.replace('"seed": 1', json.dumps(INPUTS)[1:-1])
+    draw = command("COG_WEIGHTS=")
+    here = draw.replace("script/predict", f"{sys.executable} -m easel.cli predict --root {root}")
+    assert (few != whole, here != draw) == (True, True)
+    environ = os.environ | {"EASEL_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    for text in (few, here):
+        done = subprocess.run(
+            ["bash", "-c", text], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+    assert member_of((tmp_path / "weights.tar").read_bytes(), LORA_NAME) == expected
+    assert done.stdout == "output.0.webp\n"
+    assert re.search(r"trained LoRA sha256:\w", done.stderr)
+    with Image.open(tmp_path / "output.0.webp") as image:
+        assert image.format == "WEBP"
 
 
 def test_a_trained_version_draws_with_its_lora(answer, root, tmp_path):

@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 
+from easel.errors import InputError
+from easel.training.job import read_job
 from tests.support.serving import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -106,10 +109,8 @@ def test_a_data_set_of_no_use_is_refused(command, images, tmp_path, monkeypatch)
     assert "Traceback" not in done.stderr
 
 
-def test_the_process_takes_what_the_command_checked(tmp_path, images, folder):
-    job = json.dumps({"model": str(folder), "inputs": {"input_images": str(images), "steps": 1}, "output": "x"})
-    done = subprocess.run(
-        [sys.executable, "-m", "easel.training", job], capture_output=True, text=True, timeout=120, cwd=tmp_path
-    )
-    assert done.returncode == 2
-    assert "steps is 1; it must be from 100 to 6000." in done.stderr
+def test_the_process_checks_again_what_it_takes(images, model):
+    inputs = {"input_images": str(images), "steps": 1}
+    job = read_job(json.dumps({"model": str(model.folder), "inputs": inputs, "output": "x"}))
+    with ExitStack() as stack, pytest.raises(InputError, match=r"steps is 1; it must be from 100 to 6000\."):
+        job.settings(job.load_model(), stack)

@@ -1,6 +1,8 @@
 """The report of a training: what its figures say of images that are known, and the page."""
 
+import gc
 import re
+import weakref
 from html.parser import HTMLParser
 
 import numpy as np
@@ -12,10 +14,12 @@ from transformers import Dinov2Config, Dinov2Model
 from easel.lora.adapter import Adapter, Pair
 from easel.training.captions import Captions
 from easel.training.dataset import read_dataset
+from easel.training.drawing import draw, release_text_encoder
 from easel.training.measure import cosine_distance, pooled_measure, rms
-from easel.training.quality import THINGS, Drawn, figures, measure_quality, unrelated
+from easel.training.quality import THINGS, Drawn, drawn_prompts, figures, measure_quality, unrelated
 from easel.training.quality_page import report_page
 from easel.training.vision_measure import measure_of
+from tests.support.loading import load_folder
 
 GREY = [Image.new("RGB", (32, 32), (value, value, value)) for value in range(0, 256, 10)]
 MEASURE = pooled_measure()
@@ -78,8 +82,21 @@ def quality(components, settings):
     width = components.transformer.linears["layers.0.attention.to_q"].in_features
     names = [f"layers.{k}.attention.to_out.0" for k in range(3)]
     pairs = {name: Pair(torch.full((1, width), 0.5), torch.full((width, 1), 0.5), 1.0) for name in names}
-    dataset = read_dataset(settings.input_images, settings.captions)
-    return dataset, measure_quality(components, dataset, Captions("TOK"), Adapter("lora", pairs), MEASURE)
+    dataset, captions = read_dataset(settings.input_images, settings.captions), Captions("TOK")
+    without, embeddings = release_text_encoder(components, drawn_prompts(dataset, captions, components.model))
+    return dataset, measure_quality(without, dataset, captions, Adapter("lora", pairs), MEASURE, embeddings)
+
+
+def test_what_is_drawn_without_the_text_encoder_is_the_same_and_its_memory_is_free(folder):
+    components = load_folder(folder)
+    before = draw(components, "a dog", 3, [])
+    gone = weakref.ref(components.modules["text_encoder"])
+    components, embeddings = release_text_encoder(components, ["a dog"])
+    gc.collect()
+    assert gone() is None
+    assert draw(components, "a dog", 3, [], memory=embeddings).tobytes() == before.tobytes()
+    with pytest.raises(TypeError):  # of a prompt that was not told there is nothing
+        draw(components, "a cat", 3, [], memory=embeddings)
 
 
 class Page(HTMLParser):

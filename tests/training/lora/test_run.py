@@ -27,9 +27,9 @@ def environ(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(settings, model, environ, tmp_path_factory):
+def trained(settings, quick_model, environ, tmp_path_factory):
     """A LoRA strong enough to change an image."""
-    return train_lora(replace(settings, learning_rate=0.02), model, environ, tmp_path_factory.mktemp("trained"))
+    return train_lora(replace(settings, learning_rate=0.02), quick_model, environ, tmp_path_factory.mktemp("trained"))
 
 
 def image(components, adapters=()):
@@ -61,14 +61,14 @@ def test_the_lora_gives_equal_images_in_the_predictor_and_in_plain_diffusers(tra
     assert theirs.tobytes() == ours
 
 
-def test_the_same_inputs_give_the_same_file_and_another_seed_another(settings, model, environ, trained, tmp_path):
-    again = train_lora(replace(settings, learning_rate=0.02), model, environ, tmp_path / "again")
+def test_the_same_inputs_give_the_same_file_and_another_seed_another(settings, quick_model, environ, trained, tmp_path):
+    again = train_lora(replace(settings, learning_rate=0.02), quick_model, environ, tmp_path / "again")
     assert again.lora.read_bytes() == trained.lora.read_bytes()
-    other = train_lora(replace(settings, learning_rate=0.02, seed=8), model, environ, tmp_path / "other")
+    other = train_lora(replace(settings, learning_rate=0.02, seed=8), quick_model, environ, tmp_path / "other")
     assert other.lora.read_bytes() != trained.lora.read_bytes()
 
 
-def test_what_is_in_the_tar(trained, model):
+def test_what_is_in_the_tar(trained, quick_model):
     with tarfile.open(trained.weights) as archive:
         members = {member.name: archive.extractfile(member).read() for member in archive}
     assert members["lora.safetensors"] == trained.lora.read_bytes()
@@ -88,26 +88,26 @@ def test_what_is_in_the_tar(trained, model):
     ]  # fmt: skip
 
 
-def test_no_seed_is_a_random_one_that_the_file_tells(settings, model, environ, tmp_path):
+def test_no_seed_is_a_random_one_that_the_file_tells(settings, quick_model, environ, tmp_path):
     quiet = replace(settings, seed=None, validation_prompt="")
-    result = train_lora(quiet, model, environ, tmp_path / "first")
+    result = train_lora(quiet, quick_model, environ, tmp_path / "first")
     with safe_open(result.lora, framework="pt") as file:
         seed = int(file.metadata()["seed"])
-    again = train_lora(replace(quiet, seed=seed), model, environ, tmp_path / "again")
+    again = train_lora(replace(quiet, seed=seed), quick_model, environ, tmp_path / "again")
     assert again.lora.read_bytes() == result.lora.read_bytes()
     assert list((tmp_path / "first" / "validation").iterdir()) == []
 
 
-def test_a_training_that_diverges_is_said_and_leaves_no_lora(settings, model, environ, tmp_path, monkeypatch):
+def test_a_training_that_diverges_is_said_and_leaves_no_lora(settings, quick_model, environ, tmp_path, monkeypatch):
     monkeypatch.setattr("easel.training.loop.MAX_GRADIENT_NORM", float("inf"))
     wild = replace(settings, learning_rate=1e30, validation_prompt="")
     with pytest.raises(ResourceError, match="diverged .*lower learning_rate"):
-        train_lora(wild, model, environ, tmp_path / "out")
+        train_lora(wild, quick_model, environ, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.safetensors"))
 
 
 def test_another_training_in_a_folder_with_an_unfinished_one_is_refused(
-    settings, model, environ, tmp_path, monkeypatch
+    settings, quick_model, environ, tmp_path, monkeypatch
 ):
     def stop(*args):
         raise KeyboardInterrupt
@@ -115,10 +115,10 @@ def test_another_training_in_a_folder_with_an_unfinished_one_is_refused(
     with monkeypatch.context() as patch:
         patch.setattr("easel.training.loop.Trainer.take_step", stop)
         with pytest.raises(KeyboardInterrupt):
-            train_lora(settings, model, environ, tmp_path / "out")
+            train_lora(settings, quick_model, environ, tmp_path / "out")
     assert (tmp_path / "out" / "checkpoint.pt").is_file()
     with pytest.raises(InputError, match="unfinished training with other inputs"):
-        train_lora(replace(settings, lora_rank=8), model, environ, tmp_path / "out")
+        train_lora(replace(settings, lora_rank=8), quick_model, environ, tmp_path / "out")
     (tmp_path / "out" / "checkpoint.pt").write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match="checkpoint.pt cannot be read"):
-        train_lora(settings, model, environ, tmp_path / "out")
+        train_lora(settings, quick_model, environ, tmp_path / "out")

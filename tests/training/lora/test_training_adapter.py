@@ -39,9 +39,9 @@ def adapter(components, tmp_path):
 
 
 @pytest.fixture
-def distilled(folder, adapter, tmp_path):
+def distilled(quick_folder, adapter, tmp_path):
     """A copy of the small model's folder, whose model.yaml names the adapter."""
-    folder = shutil.copytree(folder, tmp_path / "emoji")
+    folder = shutil.copytree(quick_folder, tmp_path / "emoji")
     named = {"source": adapter.as_uri(), "size": adapter.stat().st_size, "digest": digest_of(adapter)}
     values = yaml.safe_load((folder / "model.yaml").read_text())
     values["training"]["adapter"] = named
@@ -73,15 +73,15 @@ def test_it_is_in_the_weights_inside_the_context_alone_and_leaves_them_bit_for_b
     assert image(components) == plain
 
 
-def test_the_result_does_not_contain_it(settings, distilled, folder, tmp_path, capfd):
+def test_the_result_does_not_contain_it(settings, distilled, quick_folder, tmp_path, capfd):
     """With a rate so small that the images teach nothing, the result is nothing, though the adapter was active."""
     idle = replace(settings, learning_rate=1e-9)
     environ = {"EASEL_CACHE_DIR": str(tmp_path / "cache")}
     result = train_lora(idle, load_model(distilled), environ, tmp_path / "out")
     said = capfd.readouterr().err
-    plain = train_lora(idle, load_model(folder), environ, tmp_path / "plain")
+    plain = train_lora(idle, load_model(quick_folder), environ, tmp_path / "plain")
 
-    components = load_folder(folder)
+    components = load_folder(quick_folder)
     lora = load_adapter(AdapterFile(result.lora, "sha256:0", None, "lora"), components.transformer)
     assert max(float((pair.up @ pair.down).abs().max()) for pair in lora.pairs.values()) < 1e-5
     difference = [abs(a - b) for a, b in zip(image(components, [(lora, 1.0)]), image(components), strict=True)]

@@ -1,4 +1,4 @@
-/** A training that is watched: its state, progress, loss and logs, cancel, and what it made. */
+/** A training that is watched: its state, progress, validation images, loss and logs, cancel, and what it made. */
 
 import { runPath, versionPath } from "./address.js";
 import { cancelTraining, fetchTraining } from "./api.js";
@@ -7,6 +7,7 @@ import { plainError } from "./errors.js";
 import { readLogs } from "./logs.js";
 import { isOver, Run } from "./run.js";
 import { lossChart } from "./trainchart.js";
+import { imageRow, readImages } from "./trainimages.js";
 import { fileName } from "./values.js";
 
 const CALLS = { fetch: fetchTraining, cancel: cancelTraining, pollMs: 1000 };
@@ -33,12 +34,13 @@ export class Watch {
     this.steps = make("span");
     this.row = make("div", { className: "progress-row" }, this.progress, this.steps);
     this.stop = button("Cancel", () => this.cancel(), { className: "small danger", id: "training-cancel" });
+    this.images = imageRow();
     this.chart = lossChart();
     this.log = make("pre", { tabIndex: 0, "aria-label": "Logs of the training" });
     this.logs = make("details", { className: "more", hidden: true }, make("summary", { textContent: "Logs" }), this.log);
     this.made = make("div", { className: "row made" });
     const line = make("div", { className: "run-state" }, this.dot, this.state, this.time, this.stop);
-    this.element = make("section", { id: "training", className: "training", tabIndex: -1, "aria-label": "Training", hidden: true }, make("h2", { textContent: "Training" }), this.alert, line, this.row, this.made, this.chart.element, this.logs);
+    this.element = make("section", { id: "training", className: "training", tabIndex: -1, "aria-label": "Training", hidden: true }, make("h2", { textContent: "Training" }), this.alert, line, this.row, this.made, this.images.element, this.chart.element, this.logs);
   }
 
   get busy() {
@@ -47,7 +49,7 @@ export class Watch {
 
   /** Begin with a training that is not there yet: `create` makes it. Resolves at its end; raises what `create` does. */
   async start(create, prompt) {
-    this.begin(new Date());
+    this.begin(new Date(), prompt);
     this.show({ status: "sending" });
     let training;
     try {
@@ -62,7 +64,7 @@ export class Watch {
 
   /** Show a training to its end. `prompt` is what the result is tried with. */
   async follow(training, prompt) {
-    if (!this.run) this.begin(new Date(training.created_at ?? Date.now()));
+    if (!this.run) this.begin(new Date(training.created_at ?? Date.now()), prompt);
     let last = training;
     try {
       last = await this.run.follow(training);
@@ -72,7 +74,8 @@ export class Watch {
     this.end(last, prompt);
   }
 
-  begin(since) {
+  begin(since, prompt) {
+    this.prompt = prompt;
     this.run = new Run((training) => (training.problem ? this.fail(training.problem.message) : this.show(training)), CALLS);
     this.alert.replaceChildren();
     this.made.replaceChildren();
@@ -82,6 +85,7 @@ export class Watch {
     this.progress.removeAttribute("value");
     this.steps.textContent = this.state.textContent = "";
     this.logs.hidden = true;
+    this.images.clear();
     this.chart.draw("");
     const tick = () => (this.time.textContent = formatSeconds(Math.max(0, Date.now() - since) / 1000));
     this.clock = setInterval(tick, 500);
@@ -94,7 +98,7 @@ export class Watch {
     this.stop.textContent = "Canceling";
   }
 
-  show({ status, logs }) {
+  show({ status, logs, metrics, input }) {
     const words = WORDS[status] ?? status;
     if (this.state.textContent !== words) this.state.textContent = words; // announced, so only when it changes
     this.dot.className = `dot ${status}`;
@@ -103,6 +107,7 @@ export class Watch {
       this.progress.value = progress.percent;
       this.steps.textContent = `${progress.done} of ${progress.total}`;
     }
+    this.images.show(readImages(metrics, this.api), progress?.total, input?.validation_prompt ?? this.prompt);
     this.chart.draw(logs);
     this.logs.hidden = !text;
     this.log.textContent = text;
