@@ -16,7 +16,8 @@ from tests.support.serving import serving
 
 pytest_plugins = ["tests.support.require_all"]
 
-# Until all tests are collected: most of what is made meanwhile stays, and to look for the rest takes as long as all else.
+# Until all tests are collected: most of what is made meanwhile stays, and the search for the rest takes a third of
+# that time.
 gc.disable()
 # Here and not in pytest_configure: pytest loads the conftest.py of a folder that it is given before that, and some
 # import torch.

@@ -1,6 +1,9 @@
 """Set the model up for Cog as the environment says; then inputs in, files out. Torch is imported while weights load."""
 
-from collections.abc import Mapping
+import gc
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -65,6 +68,24 @@ def load_service(
     return Service(load_engine(model, environ, weights), health, uploads)
 
 
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Keep Python's garbage collector from looking again and again at what is imported and loaded, which stays anyway.
+
+    docs/speed.md has its price. Nothing changes in a process that has imported torch before.
+    """
+    if "torch" in sys.modules:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@collector_off()
 def load_engine(model: Model, environ: Mapping[str, str], weights: str | Path | None = None) -> "Engine":
     """Load a model as the environment says. Arguments and errors as of `load_service`."""
     options = Options.from_environ(environ)
