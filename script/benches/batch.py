@@ -29,7 +29,7 @@ WORDS = ("a red apple", "a dog", "panda", "pizza", "a rocket", "sunflower", "oct
 
 @dataclass
 class Run:
-    """A batch that is killed: which kills are left, and (images, {process: resident MB}) since the last one."""
+    """A batch that is killed: which kills are left, and (images, {process: MB of its own}) since the last one."""
 
     folder: Path
     count: int
@@ -98,7 +98,7 @@ def run_once(run: Run) -> int:
             actors, images = painters(driver.pid), done(run.folder)
             if actors and not run.kills:
                 with suppress(psutil.Error):  # one has ended
-                    memory = {"driver": resident(psutil.Process(driver.pid)), "actor": max(map(resident, actors))}
+                    memory = {"driver": own_memory(psutil.Process(driver.pid)), "actor": max(map(own_memory, actors))}
                     run.samples.append((images, memory))
             elif actors and images >= goal:
                 kind = run.kills.pop(0)
@@ -117,8 +117,12 @@ def next_goal(run: Run) -> int:
     return done(run.folder) + share // 2 + random.randrange(share // 2)
 
 
-def resident(process: psutil.Process) -> float:
-    return float(process.memory_info().rss / 1e6)
+def own_memory(process: psutil.Process) -> float:
+    """Return the MB that are resident and of no file: pages of files, such as torch's libraries, come and go as the
+    system likes. Ray's object store, which is shared, is left out too; at this size nothing is in it.
+    """
+    memory = process.memory_info()
+    return float(memory.rss - memory.shared) / 1e6
 
 
 def growth(run: Run, name: str) -> float:
