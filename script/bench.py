@@ -11,10 +11,11 @@ api         a prediction through `easel api` against its Cog server alone, inter
 api-faults  500 random faults under load, or --rounds N: everything around `easel api` and itself breaks (best as root)
 train       steps of a training by Easel's loop against a minimal loop over the same model, interleaved; peak memory
 images      the largest image of each format that is accepted, from file to sRGB pixels, interleaved with Pillow alone
-provenance  a signature: seconds and bytes for each format and size, and the import before the first
+provenance  a signature: seconds and bytes for each format and size, the import before the first, and a start with and
+            without it
 simulate    requests a second of the simulation, beside simpy and ciw; 10^4 to 10^8 of them; a sweep of 100 settings
-batch       `easel batch` against two bare loops, in turns: images a second, memory; then --rounds x 400 requests under
-            kill -9 of actors and of the driver, resumed
+batch       `easel batch` against two bare loops, in turns: images a second; then --rounds x 400 requests under kill -9
+            of actors and of the driver, resumed, and the memory that is taken after the last
 compile     two starts with EASEL_COMPILE=1: what the second pays of the first, and a request against an uncompiled one
 
 Ratios are what counts: both sides are measured side by side in one run, and medians are taken. Absolute times differ

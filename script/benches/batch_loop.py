@@ -1,6 +1,7 @@
 """A bare loop beside `easel batch`: an engine, and one request after another, with none of Ray's code.
 
-`python -m benches.batch_loop IN OUT PART PARTS` answers each PARTS-th line of IN, and writes the images to OUT.
+`python -m benches.batch_loop IN OUT FIRST END STEP` answers each STEP-th line of IN from FIRST on, to before END, and
+writes the images to OUT.
 """
 
 import json
@@ -15,10 +16,10 @@ from easel.request import make_request
 MODEL = Path(__file__).resolve().parents[2] / "weights" / "emoji"
 
 
-def main(requests: str, output: str, part: str, parts: str) -> None:
+def main(requests: str, output: str, first: str, end: str, step: str) -> None:
     lines = Path(requests).read_text().splitlines()
     engine = load_engine(load_model(MODEL), os.environ)
-    for k in range(int(part), len(lines), int(parts)):
+    for k in range(int(first), int(end), int(step)):
         inputs = {name: value for name, value in json.loads(lines[k]).items() if name != "custom_id"}
         (made,) = engine.answer(make_request(inputs), lambda name, value: None)
         (Path(output) / f"{k:09d}.webp").write_bytes(made.read_bytes())

@@ -1,97 +1,70 @@
-"""Images a second and memory of `easel batch` with two actors, and of two bare loops over the same requests."""
+"""Images a second of `easel batch` with two actors, and of two bare loops over the same requests."""
 
 import os
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import psutil
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTORS = 2
-ROUNDS = 2  # a start takes a third of a round, and is not measured
 STEADY = (0.2, 0.8)  # of a side's images: both actors have begun, and none has ended
-SAMPLE_S = 1.0
 WANTED_RATE = 0.9
-ALLOWED_MB = 10.0  # growth in 1,000 requests: a request whose image or latents stay would make more
-Processes = Callable[[], dict[str, list[psutil.Process]]]
-
-
-@dataclass
-class Side:
-    """What is known of one side: images a second of each round, and growth in MB in 1,000 requests, by process."""
-
-    rates: list[float] = field(default_factory=list)
-    growth: dict[str, list[float]] = field(default_factory=dict)
 
 
 def bench_rate(requests: Path, count: int, folder: Path) -> dict[str, float]:
-    """Return figures of both sides, which take turns. The images of the last round stay in `folder`/loops."""
-    sides = {"loops": Side(), "batch": Side()}
-    for number in tqdm(range(ROUNDS), desc="loops / batch", leave=False):
-        names = list(sides)
-        for name in names if number % 2 == 0 else reversed(names):
-            output = folder / f"{name}{number}"
-            (run_loops if name == "loops" else run_batch)(requests, output, count, sides[name])
-    rate = statistics.median(own / bare for own, bare in zip(sides["batch"].rates, sides["loops"].rates, strict=True))
-    figures = {f"{name} images a s": statistics.median(side.rates) for name, side in sides.items()}
-    figures |= {"batch / loops": rate, "batch / loops wanted": WANTED_RATE}
-    for side in sides.values():
-        figures |= {f"{name} MB in 1,000": max(values) for name, values in side.growth.items()}
-    figures["MB in 1,000 allowed"] = ALLOWED_MB
-    over = [name for name in ("driver", "actor") if figures[f"{name} MB in 1,000"] > ALLOWED_MB]
-    if rate < WANTED_RATE or over:
-        print(f"Not reached: {', '.join(['rate'] * (rate < WANTED_RATE) + over)}", file=sys.stderr)
-    return figures
+    """Return figures of both sides. The images of the loops stay in `folder`/loops0 and `folder`/loops1.
+
+    The loops do one half before the batch and the other after it: a machine that gets slower slows both sides alike.
+    """
+    half = count // 2
+    with tqdm(total=3, desc="loops / batch / loops") as bar:
+        before = run_loops(requests, folder / "loops0", range(half))
+        bar.update()
+        batch = run_batch(requests, folder / "batch", count)
+        bar.update()
+        after = run_loops(requests, folder / "loops1", range(half, count))
+        bar.update()
+    loops = statistics.mean((before, after))
+    return {
+        "loops images a s": loops,
+        "batch images a s": batch,
+        "batch / loops": batch / loops,
+        "batch / loops wanted": WANTED_RATE,
+    }
 
 
-def run_loops(requests: Path, output: Path, count: int, side: Side) -> None:
+def run_loops(requests: Path, output: Path, lines: range) -> float:
+    """Return the images a second."""
     output.mkdir()
     path = os.pathsep.join([str(ROOT / "script"), str(ROOT / "src")])
     environ = {**os.environ, "OMP_NUM_THREADS": str(cores()), "PYTHONPATH": path}  # as Ray has it for an actor
+    command = [sys.executable, "-m", "benches.batch_loop", str(requests), str(output)]
     loops = [
         subprocess.Popen(
-            [sys.executable, "-m", "benches.batch_loop", str(requests), str(output), str(part), str(ACTORS)],
-            env=environ,
-            stderr=subprocess.DEVNULL,
+            [*command, str(lines.start + part), str(lines.stop), str(ACTORS)], env=environ, stderr=subprocess.DEVNULL
         )
         for part in range(ACTORS)
     ]
-    watch(loops, output, count, lambda: {"loop": [psutil.Process(loop.pid) for loop in loops]}, side)
+    return wait_for_rate(loops, output, len(lines))
 
 
-def run_batch(requests: Path, output: Path, count: int, side: Side) -> None:
+def run_batch(requests: Path, output: Path, count: int) -> float:
+    """Return the images a second."""
     command = [sys.executable, "-m", "easel.cli", "batch", str(requests), str(output), "--cpus-per-actor", str(cores())]
     driver = subprocess.Popen(command, cwd=ROOT, env=emoji(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    watch(
-        [driver],
-        output / "images",
-        count,
-        lambda: {"driver": [psutil.Process(driver.pid)], "actor": painters(driver.pid)},
-        side,
-    )
+    return wait_for_rate([driver], output / "images", count)
 
 
-def watch(
-    started: Sequence[subprocess.Popen[bytes]], images: Path, count: int, processes: Processes, side: Side
-) -> None:
-    """Wait for a side's end, and add its rate and growth. Raises RuntimeError where it failed."""
-    samples = list[tuple[int, dict[str, float]]]()
+def wait_for_rate(started: Sequence[subprocess.Popen[bytes]], images: Path, count: int) -> float:
+    """Wait for a side's end, and return its images a second. Raises RuntimeError where it failed."""
     try:
-        while any(one.poll() is None for one in started):
-            time.sleep(SAMPLE_S)
-            done = sum(1 for _ in images.rglob("*.webp"))
-            try:
-                if STEADY[0] * count <= done < count:
-                    samples.append((done, {name: most(found) for name, found in processes().items() if found}))
-            except psutil.Error:  # one has ended
-                continue
+        for one in started:
+            one.wait()
     finally:
         for one in started:
             one.terminate()
@@ -100,16 +73,7 @@ def watch(
     if any(one.returncode for one in started) or len(ended) != count:
         raise RuntimeError(f"{images} has {len(ended)} images of {count}")
     first, last = (int(share * count) for share in STEADY)
-    side.rates.append((last - first) / (ended[last] - ended[first]))
-    for name in samples[-1][1]:
-        points = [(done, memory[name]) for done, memory in samples if name in memory]
-        slope, _ = np.polyfit([done / 1000 for done, _ in points], [memory for _, memory in points], 1)
-        side.growth.setdefault(name, []).append(float(slope))
-
-
-def most(processes: Sequence[psutil.Process]) -> float:
-    """Return the resident memory of the largest of these, in MB."""
-    return max(process.memory_info().rss for process in processes) / 1e6
+    return (last - first) / (ended[last] - ended[first])
 
 
 def painters(pid: int) -> list[psutil.Process]:

@@ -1,9 +1,10 @@
-"""What a signature costs: milliseconds and bytes for each format and size, and the import before the first."""
+"""What a signature costs: milliseconds and bytes for each format and size, the import before the first, and a start."""
 
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
@@ -11,7 +12,9 @@ from tqdm import tqdm
 from easel.images.certificates import make_identity
 from easel.images.encode import Metadata, encode_image
 from easel.images.provenance import sign_image
+from easel.local.server import run_server
 
+ROOT = Path(__file__).resolve().parents[2]
 SIDES = (128, 512, 1024, 2048)
 METADATA: Metadata = {
     "prompt": "a red apple",
@@ -49,4 +52,16 @@ def bench_provenance(rounds: int) -> dict[str, float]:
         subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True).stdout for _ in range(rounds)
     ]
     imports, makes = zip(*(map(float, run.split()) for run in runs), strict=True)
-    return found | {"import, seconds": statistics.median(imports), "new certificate": statistics.median(makes)}
+    found |= {"import, seconds": statistics.median(imports), "new certificate": statistics.median(makes)}
+    return found | bench_starts(rounds)
+
+
+def bench_starts(rounds: int) -> dict[str, float]:
+    """Return the medians of seconds from process start to READY, signing and not, which take turns."""
+    times: dict[str, list[float]] = {"on": [], "off": []}
+    for _ in tqdm(range(rounds + 1), desc="starts", leave=False):
+        for value, taken in times.items():
+            began = time.perf_counter()
+            with run_server(ROOT, timeout=120, environ={"EASEL_PROVENANCE": value}):
+                taken.append(time.perf_counter() - began)
+    return {f"start, {value}: seconds": statistics.median(taken[1:]) for value, taken in times.items()}

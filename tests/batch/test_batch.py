@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 README_LINE = ".venv/bin/easel batch samples/batch/words.jsonl out"
 SMALL = {"width": 64, "height": 64, "num_inference_steps": 1}
 COUNT = 40
+ONE_ACTOR = ("--cpus-per-actor", str(os.cpu_count()))  # where a second one, which has to be loaded, shows nothing more
 
 
 def start(requests, output, *more, **environ):
@@ -86,7 +87,7 @@ def test_after_kills_each_row_is_there_once_with_the_same_pixels(tmp_path, engin
     lines = [{"custom_id": f"../{k}", "prompt": f"a red apple {k}", **SMALL} for k in range(COUNT)]
     requests.write_text("\n".join(map(json.dumps, lines)))
 
-    process = start(requests, output)
+    process = start(requests, output, *ONE_ACTOR)
     children = wait_for_images(process, output, 12)
     addresses = {one.laddr.ip for child in children for one in child.net_connections() if one.status == "LISTEN"}
     assert addresses
@@ -115,7 +116,7 @@ def test_after_kills_each_row_is_there_once_with_the_same_pixels(tmp_path, engin
 def test_a_batch_that_would_cost_too_much_is_refused_after_ten_images_though_their_actor_died(tmp_path):
     requests, output = tmp_path / "in.jsonl", tmp_path / "out"
     requests.write_text("\n".join(json.dumps({"prompt": f"a dog {k}", **SMALL}) for k in range(15)))
-    process = start(requests, output, "--price-per-hour", "1000", "--max-cost", "0.0001")
+    process = start(requests, output, "--price-per-hour", "modal/l40s", "--max-cost", "0.0001")
     while not (actors := [one for one in psutil.Process(process.pid).children(True) if "Painter" in one.name()]):
         time.sleep(0.05)
     actors[0].kill()

@@ -5,7 +5,7 @@ import io
 import pytest
 import torch
 
-from easel.inference.embeddings import EmbeddingMemory, size_of
+from easel.inference.embeddings import MAX_PROMPTS, EmbeddingMemory, size_of
 from easel.inference.pipeline import Timings, run_plan
 from easel.plan import plan_request
 from easel.request import Request
@@ -72,6 +72,14 @@ def test_what_is_kept_stays_within_the_budget_and_the_oldest_goes():
     assert memory.size == 2 * one
     memory.clear()
     assert memory.size == 0
+
+
+def test_of_small_embeddings_the_latest_stay():
+    memory = EmbeddingMemory()
+    for number in range(MAX_PROMPTS + 1):
+        memory.get(str(number), None, lambda: embeds(1))
+    memory.get("1", None, fail)
+    assert memory.size == MAX_PROMPTS * size_of(embeds(1))
 
 
 def test_what_raises_keeps_nothing():

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from easel.models import load_model
 from easel.schema.openapi import openapi
 
 MAX_UNEXPECTED = 3  # one after another: then it is the machine that is broken, not a request
+WRITERS = 4  # an object store takes as long for a file as a card for an image; a disk some milliseconds
+REPORT_S = 0.5  # as often as the bar asks
 
 
 class Painter:
@@ -33,18 +36,22 @@ class Painter:
             self.engine = load_engine(load_model(Path(job.root) / "weights" / job.model), os.environ)
         self.load_seconds = time.monotonic() - began
         self.schema = openapi(Path(job.root) / "predict.py")
-        self.unexpected = 0
+        self.writers = ThreadPoolExecutor(WRITERS)
+        self.unexpected, self.reported = 0, 0.0
 
     def __call__(self, table: Any) -> Any:
-        results, images = [], 0
-        for row in table.to_pylist():
+        results, images, errors, rows = list[Future[dict[str, Any]]](), 0, 0, table.to_pylist()
+        for row in rows:
             made, files = self.paint(row)
-            images += len(files)
-            results.append(store_images(self.job, made, files))
-            if self.report:
-                errors = sum(one["error"] is not None for one in results)
-                self.report.add.remote(results[0]["row"], len(results), images, errors)
-        return self.table.from_pylist(results, RESULT)
+            # The next one is painted meanwhile; a block's images do not pile up where they are written slowly.
+            results.append(self.writers.submit(store_images, self.job, made, files))
+            if len(results) > WRITERS:
+                results[-1 - WRITERS].result()
+            images, errors = images + len(files), errors + (made["error"] is not None)
+            if self.report and (len(results) == len(rows) or time.monotonic() > self.reported + REPORT_S):
+                self.reported = time.monotonic()
+                self.report.add.remote(rows[0]["row"], len(results), images, errors)
+        return self.table.from_pylist([one.result() for one in results], RESULT)
 
     def estimate(self, rows: list[dict[str, Any]]) -> tuple[float, float]:
         """Return the seconds of loading and the mean seconds of these rows, of which nothing is kept."""

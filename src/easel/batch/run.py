@@ -25,7 +25,8 @@ from easel.models import load_model
 from easel.progress import Bar, LineWriter
 from easel.schema.openapi import openapi
 
-BLOCKS, MIN_BLOCK, MAX_BLOCK = 2000, 5, 1000  # blocks of a job, and their rows: what a crash of an actor repeats
+BLOCKS, MIN_BLOCK, MAX_BLOCK = 2000, 20, 1000  # blocks of a job, and their rows: what a crash of an actor repeats
+BLOCKS_OF_ACTOR = 4  # at least, of a small job, so that all actors have about as much to do
 SAMPLE_ROWS = 10  # for the estimate
 ESTIMATE_TRIES = 2  # further ones, where its actor dies
 SPARE_CPUS = 2  # for reading, cutting and writing, which take little beside the painters
@@ -171,6 +172,7 @@ def show_totals(job: Job, bar: Any, count: int, done: int, tally: Any) -> str | 
 def run_pipeline(job: Job, total: int, count: int, each: dict[str, Any], tally: Any) -> None:
     place, context = job.place, DataContext.get_current()
     context.enable_progress_bars = False
+    context.memory_usage_poll_interval_s = None  # for its reports: a thread for each block
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # its reports; ours are the bar and the last line
     context.checkpoint_config = CheckpointConfig(
         id_column="row",
@@ -178,7 +180,7 @@ def run_pipeline(job: Job, total: int, count: int, each: dict[str, Any], tally: 
         override_filesystem=place.filesystem,
         delete_checkpoint_on_success=False,  # with it a run after the last one would do all again
     )
-    rows = min(max(total // BLOCKS, MIN_BLOCK), MAX_BLOCK)
+    rows = rows_of_block(total, count)
     listed = ray.data.read_parquet((place / REQUESTS).path, filesystem=place.filesystem)
     # Ray would join prompts, which are small, into one block, and a block is what is given out and saved as one.
     blocks = listed.repartition(target_num_rows_per_block=rows)
@@ -191,6 +193,10 @@ def run_pipeline(job: Job, total: int, count: int, each: dict[str, Any], tally: 
         **each,
     )
     painted.write_parquet((place / RESULTS).path, filesystem=place.filesystem)
+
+
+def rows_of_block(total: int, actors: int) -> int:
+    return max(min(max(total // BLOCKS, MIN_BLOCK), MAX_BLOCK, total // (actors * BLOCKS_OF_ACTOR)), 1)
 
 
 def estimate_cost(job: Job, left: int, count: int, each: dict[str, Any]) -> None:

@@ -66,6 +66,8 @@ def ray_environ(address: str | None) -> dict[str, str]:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # what keeps it on loopback on other systems
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_task_events_report_interval_ms": "0",  # no record of each task, for a dashboard that is not there
+        "RAY_enable_metrics_collection": "0",
     }
     return {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **({} if address else local)}
 

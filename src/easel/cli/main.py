@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 from easel.cli.exit_codes import FAILED, REFUSED
 from easel.errors import EaselError, InputError
 from easel.local.console import print_status
+from easel.signals import catch_signals, leave
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 128 + signal.SIGINT
 # The commands, those of one module together, as --help lists them.
 GROUPS = (
@@ -40,9 +40,7 @@ GROUPS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    for signum in SIGNALS:  # Ctrl-C too, since a shell starts its background jobs with that one ignored.
-        if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # `nohup` wants to be left alone.
-            signal.signal(signum, interrupt)
+    catch_signals(interrupt)
     try:
         code: int = args.run(args)
         return code
@@ -136,10 +134,7 @@ def add_group(first: str, commands: Any, common: argparse.ArgumentParser) -> Non
             add_prices_command(commands, common)
 
 
-def interrupt(signum: int, frame: object) -> NoReturn:
-    """Leave through every `finally`. What they do ends within seconds; a second signal would break it off half-way."""
-    for each in SIGNALS:
-        signal.signal(each, lambda signum, frame: None)
+def interrupt(signum: int) -> NoReturn:
     if signum == signal.SIGINT:
         raise KeyboardInterrupt
-    raise SystemExit(128 + signum)
+    leave(signum)

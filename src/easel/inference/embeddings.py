@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 MEMORY_BYTES = 32 * 2**20  # twelve of Z-Image-Turbo's longest prompts: 512 tokens x 2560 x 2 B = 2.6 MB
+MAX_PROMPTS = 64  # of a small model the budget would hold thousands, and a batch would seem to leak until it is spent
 Embeds = dict[str, list[torch.Tensor] | None]
 
 
@@ -15,7 +16,8 @@ class EmbeddingMemory:
     """Embeddings by the SHA-256 of their texts, which are not kept; the pair unused for longest goes first.
 
     It belongs to one engine, hence to one text encoder in one dtype; no LoRA changes the encoder. The tensors are
-    those that the encoder gave, so the images are the same, bit for bit. At most `budget` bytes stay.
+    those that the encoder gave, so the images are the same, bit for bit. At most `budget` bytes and
+    MAX_PROMPTS stay.
     """
 
     def __init__(self, budget: int = MEMORY_BYTES) -> None:
@@ -32,7 +34,7 @@ class EmbeddingMemory:
         if size_of(embeds) > self.budget:
             return embeds
         self._kept[key] = embeds
-        while self.size > self.budget:
+        while len(self._kept) > MAX_PROMPTS or self.size > self.budget:
             self._kept.popitem(last=False)
         return embeds
 
