@@ -4,9 +4,9 @@ import os
 import sys
 from contextlib import ExitStack
 
+from easel.inference.startup import collector_off
 from easel.signals import run_resumable
 from easel.training.job import Job, read_job
-from easel.training.run import train_lora
 
 
 def main() -> int:
@@ -16,6 +16,8 @@ def main() -> int:
 
 def train(job: Job) -> str:
     """Do the job and return the paths of its files, as lines. Raises EaselError."""
+    with collector_off():  # torch
+        from easel.training.run import train_lora
     model = job.load_model()
     with ExitStack() as stack:
         result = train_lora(job.settings(model, stack), model, os.environ, job.output)
