@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,10 @@ def new_trainer(context: Context, side: int) -> Trainer:
     model = components.model
     inputs = {"input_images": context.folder, "steps": STEPS, "resolution": str(side), "seed": 1}
     settings = replace(make_settings(inputs, model), validation_prompt="")
+    encoder: Any = components.modules["text_encoder"]
+    encoder.to(components.transformer.device)
     prepared = prepare(random_dataset(side), components, settings)
+    encoder.to("cpu")  # a training frees it here
     layers = TrainedLayers(components.transformer, LORA_TARGETS[settings.lora_targets], settings.lora_rank, 1)
     optimizer = new_optimizer(layers, settings.learning_rate, components.transformer.device)
     return Trainer(components, prepared, layers, optimizer, settings, Progress(1))

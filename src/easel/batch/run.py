@@ -25,7 +25,7 @@ from easel.models import load_model
 from easel.progress import Bar, LineWriter
 from easel.schema.openapi import openapi
 
-BLOCKS, MIN_BLOCK, MAX_BLOCK = 2000, 20, 1000  # blocks of a job, and their rows: what a crash of an actor repeats
+BLOCKS, MIN_BLOCK, MAX_BLOCK = 2000, 50, 1000  # blocks of a job, and their rows: what a crash of an actor repeats
 BLOCKS_OF_ACTOR = 4  # at least, of a small job, so that all actors have about as much to do
 SAMPLE_ROWS = 10  # for the estimate
 ESTIMATE_TRIES = 2  # further ones, where its actor dies

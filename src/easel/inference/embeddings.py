@@ -16,12 +16,12 @@ class EmbeddingMemory:
     """Embeddings by the SHA-256 of their texts, which are not kept; the pair unused for longest goes first.
 
     It belongs to one engine, hence to one text encoder in one dtype; no LoRA changes the encoder. The tensors are
-    those that the encoder gave, so the images are the same, bit for bit. At most `budget` bytes and
-    MAX_PROMPTS stay.
+    those that the encoder gave, so the images are the same, bit for bit. At most
+    `budget` bytes stay, of at most `prompts` pairs.
     """
 
-    def __init__(self, budget: int = MEMORY_BYTES) -> None:
-        self.budget = budget
+    def __init__(self, budget: int = MEMORY_BYTES, prompts: int = MAX_PROMPTS) -> None:
+        self.budget, self.prompts = budget, prompts
         self._kept: OrderedDict[bytes, Embeds] = OrderedDict()
 
     def get(self, prompt: str, negative_prompt: str | None, encode: Callable[[], Embeds]) -> Embeds:
@@ -34,7 +34,7 @@ class EmbeddingMemory:
         if size_of(embeds) > self.budget:
             return embeds
         self._kept[key] = embeds
-        while len(self._kept) > MAX_PROMPTS or self.size > self.budget:
+        while len(self._kept) > self.prompts or self.size > self.budget:
             self._kept.popitem(last=False)
         return embeds
 

@@ -41,7 +41,7 @@ def release_text_encoder(components: Components, prompts: Iterable[str]) -> tupl
 
     Its memory is free when nothing else holds the components that were given: 8 of the flagship's 20.9 GB.
     """
-    memory, pipeline = EmbeddingMemory(sys.maxsize), components.new_pipeline("text")
+    memory, pipeline = EmbeddingMemory(sys.maxsize, sys.maxsize), components.new_pipeline("text")
     for prompt in prompts:
         encode_prompt(pipeline, plan_request(Request(prompt), components.model), components, io.StringIO(), memory)
     return replace(components, modules=MappingProxyType({**components.modules, "text_encoder": None})), memory
