@@ -20,6 +20,7 @@ from pyarrow import parquet
 from easel.batch.answer_row import digest_pixels
 
 ROWS_PER_ROUND = 400  # five rounds, the default, are 2,000 requests
+OWN_SIZE = 8  # each of so many has the model's own size and steps, for the rate; the others are small, for the kills
 KILLS = ("actor", "driver", "actor", "driver")
 KILLED = 0.4  # of the images are made by the last kill; the rest is undisturbed
 SETTLED = 0.7  # from here on memory is measured: what an allocator keeps grows for some hundred requests
@@ -38,16 +39,17 @@ class Run:
 
 
 def bench_batch(rounds: int) -> dict[str, float]:
-    """Return figures of `rounds` x 400 small images, killed four times, and of the first quarter, undisturbed, beside
-    bare loops. Raises when a row is lost or has other pixels than theirs.
+    """Return figures of `rounds` x 400 images, killed four times, and of the first eighth, undisturbed, beside bare
+    loops. Raises when a row is lost or has other pixels than theirs.
     """
     count = rounds * ROWS_PER_ROUND
+    own = count // OWN_SIZE
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as name:
         folder = Path(name)
-        write_requests(folder / "part.jsonl", count // 4)
-        figures = bench_rate(folder / "part.jsonl", count // 4, folder)
+        write_requests(folder / "part.jsonl", own, own)
+        figures = bench_rate(folder / "part.jsonl", own, folder)
         print({name: round(value, 3) for name, value in figures.items()}, file=sys.stderr)
-        write_requests(folder / "in.jsonl", count)
+        write_requests(folder / "in.jsonl", count, own)
         began, run = time.monotonic(), Run(folder, count)
         while code := run_once(run):
             if code != -signal.SIGKILL:
@@ -63,7 +65,7 @@ def bench_batch(rounds: int) -> dict[str, float]:
             for bare in folder.glob(f"loops*/{row['row']:09d}.webp"):
                 assert [digest_pixels(bare.read_bytes())] == stored, f"{row['custom_id']} differs from the bare loop's"
                 compared += 1
-        assert compared == count // 4
+        assert compared == own
         figures |= {
             "killed: rows": count,
             "killed: kills": len(KILLS) - len(run.kills),
@@ -79,10 +81,12 @@ def bench_batch(rounds: int) -> dict[str, float]:
         return figures
 
 
-def write_requests(path: Path, count: int) -> None:
+def write_requests(path: Path, count: int, own: int) -> None:
+    """Write the first `own` of the model's own size, the others small."""
     small = {"width": 64, "height": 64, "num_inference_steps": 1}
     lines = [
-        {"custom_id": f"id/{k}", "prompt": f"{WORDS[k % len(WORDS)]} {k}", "seed": k, **small} for k in range(count)
+        {"custom_id": f"id/{k}", "prompt": f"{WORDS[k % len(WORDS)]} {k}", "seed": k, **({} if k < own else small)}
+        for k in range(count)
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
