@@ -68,7 +68,9 @@ def context():
 def test_context_is_small_without_the_weights_of_emoji(context):
     weights = {f"weights/emoji/{file['path']}" for file in locked_files("emoji")}  # tensors, 74.9 MB, and a tokenizer
     assert {path for path in context if path.endswith(".safetensors")} < weights
-    assert sum(context[path] for path in context.keys() - weights) < 1_500_000
+    # Code may grow, a module of 250 lines at a time; what lies beside it is requirements.lock and little else.
+    assert sum(context[path] for path in context.keys() - weights if not path.endswith(".py")) < 250_000
+    assert max(size for path, size in context.items() if path.endswith(".py")) < 30_000
     assert sum(context.values()) < 100_000_000
 
 
