@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from benches.batch_rate import ROOT, WANTED_RATE, bench_rate, emoji, painters
+from benches.batch_rate import ROOT, WANTED_RATE, bench_rate, emoji, painters, run_loops
 from pyarrow import parquet
 
 from easel.batch.answer_row import digest_pixels
 
 ROWS_PER_ROUND = 400  # five rounds, the default, are 2,000 requests
-OWN_SIZE = 8  # each of so many has the model's own size and steps, for the rate; the others are small, for the kills
+LOOPS = 8  # a bare loop does one of so many, for the rate and to compare pixels
+SMALL = {"width": 64, "height": 64, "num_inference_steps": 1}
 KILLS = ("actor", "driver", "actor", "driver")
 KILLED = 0.4  # of the images are made by the last kill; the rest is undisturbed
 SETTLED = 0.7  # from here on memory is measured: what an allocator keeps grows for some hundred requests
@@ -39,17 +40,18 @@ class Run:
 
 
 def bench_batch(rounds: int) -> dict[str, float]:
-    """Return figures of `rounds` x 400 images, killed four times, and of the first eighth, undisturbed, beside bare
-    loops. Raises when a row is lost or has other pixels than theirs.
+    """Return figures of `rounds` x 400 small images, killed four times, and of an eighth as many of the model's own size,
+    undisturbed, beside bare loops. Raises when a row is lost or has other pixels than theirs.
     """
     count = rounds * ROWS_PER_ROUND
-    own = count // OWN_SIZE
+    few = count // LOOPS
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as name:
         folder = Path(name)
-        write_requests(folder / "part.jsonl", own, own)
-        figures = bench_rate(folder / "part.jsonl", own, folder)
+        write_requests(folder / "own.jsonl", few, {})
+        figures = bench_rate(folder / "own.jsonl", few, folder / "own")
         print({name: round(value, 3) for name, value in figures.items()}, file=sys.stderr)
-        write_requests(folder / "in.jsonl", count, own)
+        write_requests(folder / "in.jsonl", count, SMALL)
+        run_loops(folder / "in.jsonl", folder / "loops", range(few))
         began, run = time.monotonic(), Run(folder, count)
         while code := run_once(run):
             if code != -signal.SIGKILL:
@@ -62,10 +64,10 @@ def bench_batch(rounds: int) -> dict[str, float]:
         for row in rows:
             stored = [digest_pixels((folder / "out" / file).read_bytes()) for file in row["files"]]
             assert stored == row["digests"], f"{row['custom_id']}: the file has other pixels than the table says"
-            for bare in folder.glob(f"loops*/{row['row']:09d}.webp"):
+            if (bare := folder / f"loops/{row['row']:09d}.webp").exists():
                 assert [digest_pixels(bare.read_bytes())] == stored, f"{row['custom_id']} differs from the bare loop's"
                 compared += 1
-        assert compared == own
+        assert compared == few
         figures |= {
             "killed: rows": count,
             "killed: kills": len(KILLS) - len(run.kills),
@@ -81,12 +83,9 @@ def bench_batch(rounds: int) -> dict[str, float]:
         return figures
 
 
-def write_requests(path: Path, count: int, own: int) -> None:
-    """Write the first `own` of the model's own size, the others small."""
-    small = {"width": 64, "height": 64, "num_inference_steps": 1}
+def write_requests(path: Path, count: int, inputs: dict[str, int]) -> None:
     lines = [
-        {"custom_id": f"id/{k}", "prompt": f"{WORDS[k % len(WORDS)]} {k}", "seed": k, **({} if k < own else small)}
-        for k in range(count)
+        {"custom_id": f"id/{k}", "prompt": f"{WORDS[k % len(WORDS)]} {k}", "seed": k, **inputs} for k in range(count)
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 

@@ -40,7 +40,7 @@ def bench_rate(requests: Path, count: int, folder: Path) -> dict[str, float]:
 
 def run_loops(requests: Path, output: Path, lines: range) -> float:
     """Return the images a second."""
-    output.mkdir()
+    output.mkdir(parents=True)
     path = os.pathsep.join([str(ROOT / "script"), str(ROOT / "src")])
     environ = {**os.environ, "OMP_NUM_THREADS": str(cores()), "PYTHONPATH": path}  # as Ray has it for an actor
     command = [sys.executable, "-m", "benches.batch_loop", str(requests), str(output)]
