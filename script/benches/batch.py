@@ -40,8 +40,8 @@ class Run:
 
 
 def bench_batch(rounds: int) -> dict[str, float]:
-    """Return figures of `rounds` x 400 small images, killed four times, and of an eighth as many of the model's own size,
-    undisturbed, beside bare loops. Raises when a row is lost or has other pixels than theirs.
+    """Return figures of `rounds` x 400 small images, killed four times, and of an eighth as many of the model's own
+    size, undisturbed, beside bare loops. Raises when a row is lost or has other pixels than theirs.
     """
     count = rounds * ROWS_PER_ROUND
     few = count // LOOPS
