@@ -110,8 +110,8 @@ def test_several_images_to_edit_and_a_mask_without_transparency_are_refused(ai):
 
 
 def test_a_wrong_token_model_and_path_are_errors_of_their_kind(api, ai):
-    with pytest.raises(openai.AuthenticationError) as caught:
-        client(api, api_key="no-such-token").images.generate(**APPLE)
+    with client(api, api_key="no-such-token") as stranger, pytest.raises(openai.AuthenticationError) as caught:
+        stranger.images.generate(**APPLE)
     assert caught.value.code == "invalid_api_key"
     with pytest.raises(openai.NotFoundError, match="gpt-image-2"):
         ai.images.generate(prompt="x", model="gpt-image-2")
