@@ -105,6 +105,7 @@ def test_fit_takes_the_largest_centred_box(size, target, box):
     assert fit_image(image, *target).tobytes() == expected.tobytes()
 
 
+@pytest.mark.slow
 def test_fit_of_any_size_to_any_other_works():
     sides = (1, 2, 3, 7, 64, 333, 1000, 4033)
     for size in [(width, height) for width in sides for height in sides]:

@@ -66,6 +66,7 @@ def test_a_signed_image_says_all_of_itself_and_keeps_its_pixels_and_its_metadata
     assert read_image("image", tmp_path / f"a.{name}").tobytes() == pixels(plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_no_byte_of_it_can_be_changed(signed, name):
     """C2PA leaves some bytes open that say nothing: names of boxes, padding, the checksum of a PNG's chunk."""

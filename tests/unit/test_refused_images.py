@@ -100,6 +100,7 @@ def test_picture_of_too_many_pixels_is_refused_by_its_header(write, function):
     assert "= 50.01 megapixels" in refusal(function, "image", write(png(5000, 10001, 8, 2, [])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
 def test_picture_of_as_many_pixels_as_are_accepted_has_a_size(write, format):
     path = write(encoded(Image.new("1" if format == "PNG" else "L", (10000, 5000)), format))

@@ -111,6 +111,7 @@ def test_the_thread_signs_goes_on_after_an_error_and_says_it(image, identity):
     assert data[0] != data[1]
 
 
+@pytest.mark.slow
 def test_no_start_waits_for_c2pa():
     """It is imported by the first image, or half a second after setup."""
     program = """

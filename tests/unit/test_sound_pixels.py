@@ -67,6 +67,7 @@ def test_no_ancillary_chunk_of_a_png_sinks_its_pixels(write, chunk, before):
     assert read(write, with_chunk(chunk, before)).tobytes() == read(write, GOOD).tobytes()
 
 
+@pytest.mark.slow
 def test_any_byte_of_the_metadata_may_be_wrong(write):
     info = PngInfo()
     info.add_text("Comment", "made somewhere " * 9, zip=True)

@@ -121,6 +121,7 @@ def test_cut_archive_is_refused(refusal, kind):
         assert "damaged or incomplete" in refusal(data[:length])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_archives_end_in_a_sentence(unpack, kind, tmp_path, monkeypatch):
     """Bytes are changed one after the other; whatever each change does, it is a result or an AdapterError."""
