@@ -15,7 +15,7 @@ import pytest
 from easel.local.server import Server
 from tests.support.api_process import Api, run_api, wait_for_version
 
-CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")  # the first takes half the time
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")  # the first takes less
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -17,7 +17,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from easel.api.mcp import Tools
+from easel.api.mcp import CANCEL_S, Tools
 from easel.api.mcp_client import ApiClient
 from easel.net.authorities import trusted_authorities
 from easel.net.urls import is_loopback
@@ -25,7 +25,7 @@ from easel.net.urls import is_loopback
 ANSWER_S = 30.0  # the API has to answer each request
 MOST_BODY = 16_000_000  # bytes of a request: an image of 10 MB as base64; characters of a line, whose rest is refused
 MOST_LINES = 4  # that are read before they are answered
-END_S = 3.0  # after a signal; an answer that the client does not read would be waited for, without end
+END_S = CANCEL_S + 1  # after a signal; an answer that the client does not read would be waited for, without end
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
