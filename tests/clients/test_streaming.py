@@ -44,7 +44,8 @@ def test_stream_of_python(client):
 def test_stream_of_python_with_asyncio(talker):
     async def read() -> list[str]:
         client = replicate.Client(api_token=talker.token, base_url=talker.url)
-        return [str(event) async for event in await client.async_stream(MODEL, input=GIVEN)]
+        async with client._async_client:
+            return [str(event) async for event in await client.async_stream(MODEL, input=GIVEN)]
 
     assert "".join(asyncio.run(read())) == "".join(PARTS)
 
